@@ -1,0 +1,49 @@
+# One folder, one virtual environment. Every target makes what it needs: on a fresh machine `make demo` and `make test`
+# are all there is to type.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WORKERS ?= auto
+PYTEST_ARGS ?=
+export KUBEBUILDER_ASSETS
+
+.PHONY: help demo test lint bench e2e image clean lock
+
+help: ## Say what can be made.
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements/dev.txt pyproject.toml Makefile
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## Play the story on an embedded stand-in of the API server.
+	@$(BIN)/python -m tests.e2e.demo
+
+test: $(STAMP) ## Run every test.
+	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+e2e: $(STAMP) ## The end-to-end tests; on a real control plane if KUBEBUILDER_ASSETS names its binaries.
+	$(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS)
+
+lint: $(STAMP) ## ruff, mypy --strict, the import contracts.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## Measure, as ratios in one run.
+	$(BIN)/python -m tests.bench
+
+lock: ## Renew the locked requirements (needs uv).
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q requirements/runtime.in -o requirements/runtime.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q requirements/dev.in -o requirements/dev.txt
+
+clean: ## Remove everything that was made.
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
