@@ -1,0 +1,235 @@
+"""Central secret and what exists in a namespace, to the one step that makes them agree.
+
+A copy is ours if it has our managed-by label and no owner. Anything else called `ghcr-secret` is foreign and is left
+alone, also one that was ours until somebody took the label off or an owner took it over: no tug of war.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from webhook.core.keyring import Keyring, MalformedSecret
+from webhook.core.names import (
+    ADOPT_ANNOTATION,
+    ARGOCD_ANNOTATIONS,
+    MANAGED_BY_LABEL,
+    MANAGED_BY_VALUE,
+    PULL_SECRET_KEYS,
+    SECRET_NAME,
+    SECRET_TYPE,
+    SOURCE_ANNOTATION,
+)
+from webhook.core.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A Secret as far as we look at one.
+
+    Attributes:
+        payload: Value of the key that holds registry credentials; `None` if the Secret has no such key.
+        extra_keys: It has other keys besides.
+        marks: The labels and annotations we set or obey, and no others.
+        owned: Has an ownerReference, so that its life is somebody else's.
+    """
+
+    namespace: str
+    name: str = SECRET_NAME
+    type: str = SECRET_TYPE
+    payload: bytes | None = field(default=None, repr=False)
+    extra_keys: bool = False
+    marks: Mapping[str, str] = field(default_factory=dict)
+    owned: bool = False
+    immutable: bool = False
+    deleting: bool = False
+    uid: str = ""
+    resource_version: str = ""
+
+    @property
+    def ours(self) -> bool:
+        """Tell a copy of ours from a foreign secret."""
+        return self.marks.get(MANAGED_BY_LABEL) == MANAGED_BY_VALUE and not self.owned
+
+    @property
+    def adoptable(self) -> bool:
+        """Tell whether the owner of a foreign secret asked us to take it over; never against an ownerReference."""
+        return self.marks.get(ADOPT_ANNOTATION) == "true" and not self.owned
+
+
+MARKS = frozenset({MANAGED_BY_LABEL, SOURCE_ANNOTATION, ADOPT_ANNOTATION, *ARGOCD_ANNOTATIONS})
+"""Keys of labels and annotations that `Secret.marks` carries."""
+
+
+class Because(StrEnum):
+    """Why a step is taken or not; a metric label and a log field."""
+
+    ABSENT = "absent"
+    STALE = "stale"
+    ADOPTED = "adopted"
+    WRONG_TYPE = "wrong_type"
+    IMMUTABLE = "immutable"
+    OPTED_OUT = "opted_out"
+    NOT_WANTED = "not_wanted"
+    CURRENT = "current"
+    FOREIGN = "foreign"
+    NAMESPACE_TERMINATING = "namespace_terminating"
+    DELETING = "deleting"
+    CENTRAL_MISSING = "central_missing"
+    CENTRAL_UNUSABLE = "central_unusable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """Create `copy`; it is not there."""
+
+    copy: Secret
+    because: Because = Because.ABSENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """Bring the copy to `copy`, if it still has that resourceVersion."""
+
+    copy: Secret
+    because: Because
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """Delete the copy, if it is still that one (uid and resourceVersion)."""
+
+    copy: Secret
+    because: Because
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """Do nothing."""
+
+    because: Because
+
+
+Step = Create | Update | Delete | Leave
+
+
+def plan(
+    namespace: str,
+    central: Secret | None,
+    existing: Secret | None,
+    *,
+    wanted: bool = True,
+    opted_out: bool = False,
+    terminating: bool = False,
+    repositories: Sequence[str] = (),
+) -> Step:
+    """Decide the next step for one namespace.
+
+    Args:
+        namespace: The namespace.
+        central: The central secret, `None` if it does not exist.
+        existing: The `ghcr-secret` of the namespace, `None` if there is none.
+        wanted: Something there uses a copy; without it none is made (an existing one is still kept right).
+        opted_out: The namespace wants no copy of ours.
+        terminating: The namespace is being deleted; nothing can be created in it.
+        repositories: Normalised repositories the copy is for; a central secret that covers none of them is unusable
+            for this purpose. Without any, see `central_fault`.
+
+    | existing | central usable | central not usable |
+    |---|---|---|
+    | terminating namespace | leave | leave |
+    | foreign | leave (adopted: update or replace) | leave |
+    | ours, opted out | delete | delete |
+    | ours, as it should be | leave | leave: the last good copy stays |
+    | ours, data or annotations differ | update | leave |
+    | ours, wrong type or immutable and stale | delete, then create | leave |
+    | none | create if wanted and not opted out | leave |
+    """
+    if terminating:
+        return Leave(because=Because.NAMESPACE_TERMINATING)
+    if existing is not None:
+        if existing.deleting:
+            return Leave(because=Because.DELETING)
+        if not (existing.ours or existing.adoptable):
+            return Leave(because=Because.FOREIGN)
+        if opted_out:
+            return Delete(copy=existing, because=Because.OPTED_OUT) if existing.ours else Leave(because=Because.FOREIGN)
+    elif opted_out:
+        return Leave(because=Because.OPTED_OUT)
+    elif not wanted:
+        return Leave(because=Because.NOT_WANTED)
+    if central is None:
+        return Leave(because=Because.CENTRAL_MISSING)
+    if central_fault(central, repositories) is not None:
+        return Leave(because=Because.CENTRAL_UNUSABLE)
+    if existing is None:
+        return Create(copy=desired(namespace, central))
+    return _bring_to(existing, desired(namespace, central, existing))
+
+
+def _bring_to(existing: Secret, wanted: Secret) -> Step:
+    if existing.ours and existing == wanted:
+        return Leave(because=Because.CURRENT)
+    # The type of a Secret cannot be changed (422), nor can anything of an immutable one.
+    if existing.type != wanted.type:
+        return Delete(copy=existing, because=Because.WRONG_TYPE)
+    if existing.immutable:
+        return Delete(copy=existing, because=Because.IMMUTABLE)
+    return Update(copy=wanted, because=Because.STALE if existing.ours else Because.ADOPTED)
+
+
+def desired(namespace: str, central: Secret, existing: Secret | None = None) -> Secret:
+    """Say what the copy of a central secret looks like in a namespace.
+
+    Only the credentials are carried over: no label or annotation of the source, no other key. Marks of an existing
+    copy that we do not set (`adopt`) stay; so do its identity and what other tools wrote beside our marks.
+    """
+    marks = {
+        **(existing.marks if existing else {}),
+        MANAGED_BY_LABEL: MANAGED_BY_VALUE,
+        SOURCE_ANNOTATION: f"{central.namespace}/{central.name}",
+        **ARGOCD_ANNOTATIONS,
+    }
+    return Secret(
+        namespace=namespace,
+        payload=central.payload,
+        marks=marks,
+        immutable=existing.immutable if existing else False,
+        uid=existing.uid if existing else "",
+        resource_version=existing.resource_version if existing else "",
+    )
+
+
+def central_fault(central: Secret, repositories: Sequence[str] = ()) -> Reason | None:
+    """Say why a central secret must not be copied; `None` if it is good.
+
+    Args:
+        central: The central secret.
+        repositories: What it is needed for. It is good if it has a credential for one of them: a workload may also
+            pull images that another secret covers. Without any, one entry with a credential is enough.
+    """
+    if central.type != SECRET_TYPE:
+        return Reason.WRONG_TYPE
+    try:
+        keyring = read_keyring(central)
+    except MalformedSecret:
+        return Reason.MALFORMED
+    if not repositories:
+        return None if keyring.has_credentials else Reason.EMPTY_CREDENTIAL
+    found = [keyring.lookup(repository) for repository in repositories]
+    if not any(found):
+        return Reason.NO_ENTRY_FOR_IMAGE
+    if all(credential.is_empty for credentials in found for credential in credentials):
+        return Reason.EMPTY_CREDENTIAL
+    return None
+
+
+def read_keyring(secret: Secret) -> Keyring:
+    """Read a Secret's credentials as the kubelet does; none for a type the kubelet does not look into.
+
+    Raises:
+        MalformedSecret: The kubelet would refuse it, and with it every pull of the Pod.
+    """
+    if secret.type not in PULL_SECRET_KEYS or not secret.payload:
+        # The kubelet passes over an empty value before it parses anything.
+        return Keyring.EMPTY
+    return Keyring.from_secret(secret.type, secret.payload)

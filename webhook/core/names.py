@@ -1,0 +1,36 @@
+"""The names users, charts and other tools depend on. They are fixed: a change here is a breaking change."""
+
+from typing import Final
+
+SECRET_NAME: Final = "ghcr-secret"
+"""Name of the central secret and of every copy."""
+
+SECRET_TYPE: Final = "kubernetes.io/dockerconfigjson"
+SECRET_KEY: Final = ".dockerconfigjson"
+
+PULL_SECRET_KEYS: Final = {SECRET_TYPE: SECRET_KEY, "kubernetes.io/dockercfg": ".dockercfg"}
+"""The types of Secret the kubelet takes registry credentials from, and the key it takes them from."""
+
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY_VALUE: Final = "ghcr-pull-secrets"
+
+SOURCE_ANNOTATION: Final = "ghcr-pull-secrets.io/source"
+ADOPT_ANNOTATION: Final = "ghcr-pull-secrets.io/adopt"
+
+INJECT_KEY: Final = "ghcr-pull-secrets.io/inject"
+"""A Namespace's label and a workload's annotation."""
+
+ENFORCE_LABEL: Final = "ghcr-pull-secrets.io/enforce"
+
+ARGOCD_ANNOTATIONS: Final = {
+    # A copy lives beside an Application's objects without being one of them: Argo CD must neither call the
+    # Application out of sync for it nor prune it.
+    "argocd.argoproj.io/compare-options": "IgnoreExtraneous",
+    "argocd.argoproj.io/sync-options": "Prune=false",
+}
+
+MIRROR_ANNOTATION: Final = "kubernetes.io/config.mirror"
+"""Set by the kubelet on the API server's image of a static Pod, which no admission can change."""
+
+SYSTEM_NAMESPACES: Final = frozenset({"kube-system", "kube-public", "kube-node-lease"})
+"""Never touched; the release namespace is added to them by `scope.Rules`."""

@@ -1,0 +1,295 @@
+"""What to add, whether to let in, and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from webhook.core import copies, images
+from webhook.core.keyring import Keyring, MalformedSecret
+from webhook.core.names import PULL_SECRET_KEYS, SECRET_NAME
+from webhook.core.reasons import Reason
+from webhook.core.scope import Namespace, Rules
+from webhook.core.workloads import PodImage, Workload
+
+
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What the mutating half does with an object.
+
+    Attributes:
+        reason: Why.
+        add: Names to append to its pull secrets.
+        provision: A copy must be in the namespace before the answer is sent.
+    """
+
+    reason: Reason
+    add: tuple[str, ...] = ()
+    provision: bool = False
+
+
+NOT_APPLICABLE: Final = Decision(reason=Reason.NOT_APPLICABLE)
+
+
+def selected_images(workload: Workload, rules: Rules) -> tuple[PodImage, ...]:
+    """List the images that match the patterns and that the kubelet would pull."""
+    return tuple(image for image in workload.images if image.can_be_pulled and rules.patterns.selects(image.image))
+
+
+def repositories(workload: Workload, rules: Rules) -> tuple[str, ...]:
+    """List the normalised repositories of the selected images, each once; an image no kubelet could parse has none."""
+    found: dict[str, None] = {}
+    for image in selected_images(workload, rules):
+        try:
+            found[images.parse(image.image).repository] = None
+        except images.InvalidReference:
+            continue
+    return tuple(found)
+
+
+def needs_service_account(workload: Workload) -> bool:
+    """Tell whether the ServiceAccount's pull secrets bear on a decision: only where the list is empty."""
+    return not workload.listed
+
+
+def decide(
+    workload: Workload,
+    *,
+    update: bool,
+    old_template: object = None,
+    namespace: Namespace,
+    service_account_secrets: Sequence[str],
+    rules: Rules,
+) -> Decision:
+    """Decide what to add to a workload's pull secrets.
+
+    Args:
+        workload: The object.
+        update: It is there already (UPDATE), as against CREATE.
+        old_template: On UPDATE, its template before (see `Workload.template`).
+        namespace: The namespace it is in.
+        service_account_secrets: Pull secrets of its ServiceAccount.
+        rules: The installation's settings.
+
+    First row that fits (`not_applicable` objects never become a `Workload`, but for mirror Pods):
+
+    | workload | reason | adds | provisions |
+    |---|---|---|---|
+    | mirror Pod | not_applicable | | |
+    | no selected image that can be pulled | no_selected_image | | |
+    | namespace or workload opted out | opted_out | | |
+    | controlled, and no Pod | controller_owned | | |
+    | UPDATE of a Pod or Job | not_mutable | | |
+    | UPDATE with the template it had | unchanged | | |
+    | lists `ghcr-secret` | already_listed | | yes |
+    | template with empty list, ServiceAccount has secrets | left_to_pod | | yes |
+    | else | injected | `ghcr-secret` | yes |
+    """
+    if workload.mirror:
+        return NOT_APPLICABLE
+    if not selected_images(workload, rules):
+        return Decision(reason=Reason.NO_SELECTED_IMAGE)
+    if workload.opted_out or not rules.injects_into(namespace):
+        return Decision(reason=Reason.OPTED_OUT)
+    if workload.controlled and not workload.is_pod:
+        return Decision(reason=Reason.CONTROLLER_OWNED)
+    if update and (workload.is_pod or workload.kind.resource == "jobs"):
+        return Decision(reason=Reason.NOT_MUTABLE)
+    if update and workload.template == old_template:
+        return Decision(reason=Reason.UNCHANGED)
+    if SECRET_NAME in workload.pull_secrets:
+        return Decision(reason=Reason.ALREADY_LISTED, provision=True)
+    if not workload.is_pod and not workload.listed and service_account_secrets:
+        return Decision(reason=Reason.LEFT_TO_POD, provision=True)
+    return Decision(reason=Reason.INJECTED, add=(SECRET_NAME,), provision=True)
+
+
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A Secret we are not allowed to read."""
+
+
+SecretFact = copies.Secret | Unreadable | None
+"""A listed pull secret: as it is, not readable for us, or not there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullFacts:
+    """What the cluster knows of a workload's pull secrets.
+
+    Attributes:
+        listed: Names in effect, in order; `secrets_in_effect` computes them.
+        secrets: Each listed name's Secret.
+        pending: The copy a dry run would have made, if it would.
+        missing_because: If `ghcr-secret` is absent though something listed it: why, when that is known to be another
+            reason than that it is just not there (`central_missing`, `central_unusable`, `provisioning_failed`).
+        detail: What is known beyond the reason, for the user: a cause, never content.
+    """
+
+    listed: tuple[str, ...]
+    secrets: Mapping[str, SecretFact] = field(default_factory=dict)
+    pending: copies.Secret | None = None
+    missing_because: Reason = Reason.SECRET_MISSING
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One image that would be pulled without credentials, or one Secret that stops every pull.
+
+    Attributes:
+        reason: Why.
+        image: The image; `None` if it is not about one image (`malformed`).
+        secret: The listed Secret that was expected to cover it, empty if there is none.
+        detail: Cause known beyond the reason.
+    """
+
+    reason: Reason
+    image: PodImage | None
+    secret: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether a workload has usable credentials for what it pulls.
+
+    Attributes:
+        reason: `covered`, a reason it need not be judged, or the first problem's.
+        problems: Empty if it may come in.
+        unverifiable: Names of Secrets that counted as credentials without having been read.
+    """
+
+    reason: Reason
+    problems: tuple[Problem, ...] = ()
+    unverifiable: tuple[str, ...] = ()
+
+
+def secrets_in_effect(workload: Workload, service_account_secrets: Sequence[str], decision: Decision) -> tuple[str, ...]:
+    """List the pull secrets the kubelet will be given.
+
+    The pod spec's, or if that list is empty the ServiceAccount's. For a template that is left to its Pods,
+    `ghcr-secret` counts as listed: each Pod gets it when it is made.
+    """
+    names = workload.pull_secrets if workload.listed else tuple(service_account_secrets)
+    if decision.reason is Reason.LEFT_TO_POD and SECRET_NAME not in names:
+        names = (*names, SECRET_NAME)
+    return tuple(dict.fromkeys(names))
+
+
+def exempt(workload: Workload, *, update: bool, old: Workload | None, rules: Rules) -> Reason | None:
+    """Say why a workload need not be judged at all, if so.
+
+    An UPDATE that changes neither images nor pull secrets nor ServiceAccount is let through, however broken the
+    workload is: labels, finalizers and scaling must keep working.
+    """
+    if workload.mirror:
+        return Reason.NOT_APPLICABLE
+    if not selected_images(workload, rules):
+        return Reason.NO_SELECTED_IMAGE
+    if workload.controlled and not workload.is_pod:
+        return Reason.CONTROLLER_OWNED
+    if update and old is not None and _pulls(workload) == _pulls(old):
+        return Reason.UNCHANGED
+    return None
+
+
+def _pulls(workload: Workload) -> tuple[object, ...]:
+    return (
+        {image.image for image in workload.images},
+        set(workload.pull_secrets),
+        workload.service_account,
+    )
+
+
+def verdict(to_judge: Sequence[PodImage], facts: PullFacts, rules: Rules) -> Verdict:
+    """Judge images by the kubelet's own rules.
+
+    Args:
+        to_judge: The selected images.
+        facts: What the cluster knows of the pull secrets in effect.
+        rules: The installation's settings.
+
+    | of the Secrets listed | answer |
+    |---|---|
+    | one we may read is malformed | malformed: it stops every pull of the Pod |
+    | one we may read has a credential for the image | covered |
+    | one we may not read | by `allow_unverifiable`: unverifiable, let through or not |
+    | `ghcr-secret` is there | wrong_type, no_entry_for_image, empty_credential |
+    | `ghcr-secret` is not there | secret_missing, central_missing, central_unusable, provisioning_failed |
+    | only others | theirs, likewise |
+    | none | not_listed |
+    """
+    keyrings: dict[str, Keyring] = {}
+    unreadable = []
+    for name in facts.listed:
+        match _with_pending(name, facts):
+            case None:
+                continue
+            case Unreadable():
+                unreadable.append(name)
+            case secret:
+                try:
+                    keyrings[name] = copies.read_keyring(secret)
+                except MalformedSecret as error:
+                    return Verdict(
+                        reason=Reason.MALFORMED,
+                        problems=(Problem(reason=Reason.MALFORMED, image=None, secret=name, detail=str(error)),),
+                    )
+    problems = []
+    trusted = False
+    for image in to_judge:
+        fault = _fault(image, facts, keyrings)
+        if fault is None:
+            continue
+        if unreadable:
+            if rules.allow_unverifiable:
+                trusted = True
+                continue
+            if SECRET_NAME not in facts.listed:
+                fault = Problem(reason=Reason.UNVERIFIABLE, image=image, secret=unreadable[0])
+        problems.append(fault)
+    if problems:
+        return Verdict(reason=problems[0].reason, problems=tuple(problems))
+    if trusted:
+        return Verdict(reason=Reason.UNVERIFIABLE, unverifiable=tuple(unreadable))
+    return Verdict(reason=Reason.COVERED)
+
+
+def _with_pending(name: str, facts: PullFacts) -> SecretFact:
+    secret = facts.secrets.get(name)
+    if name == SECRET_NAME and secret is None:
+        return facts.pending
+    return secret
+
+
+def _fault(image: PodImage, facts: PullFacts, keyrings: Mapping[str, Keyring]) -> Problem | None:
+    try:
+        repository = images.parse(image.image).repository
+    except images.InvalidReference:
+        # The kubelet refuses it as InvalidImageName and asks no registry: there is nothing to have a credential for.
+        return None
+    empty_in = ""
+    for name, keyring in keyrings.items():
+        credentials = keyring.lookup(repository)
+        if any(not credential.is_empty for credential in credentials):
+            return None
+        if credentials and not empty_in:
+            empty_in = name
+    if empty_in:
+        return Problem(reason=Reason.EMPTY_CREDENTIAL, image=image, secret=empty_in)
+    if not facts.listed:
+        return Problem(reason=Reason.NOT_LISTED, image=image)
+    # Of several that do not help, `ghcr-secret` is the one whose mending is our business.
+    name = SECRET_NAME if SECRET_NAME in facts.listed else facts.listed[0]
+    match _with_pending(name, facts):
+        case None:
+            because = facts.missing_because if name == SECRET_NAME else Reason.SECRET_MISSING
+            return Problem(reason=because, image=image, secret=name, detail=facts.detail)
+        case copies.Secret(type=found) if found not in PULL_SECRET_KEYS:
+            return Problem(reason=Reason.WRONG_TYPE, image=image, secret=name)
+        case _:
+            return Problem(reason=Reason.NO_ENTRY_FOR_IMAGE, image=image, secret=name)

@@ -1,0 +1,34 @@
+"""Why a review was answered as it was: one code for the metric's label, the log's field and the user's text."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Every reason of both halves; the value is part of the public interface (metrics, logs, audit annotations)."""
+
+    # Both halves: nothing to judge.
+    NOT_APPLICABLE = "not_applicable"
+    NO_SELECTED_IMAGE = "no_selected_image"
+    OPTED_OUT = "opted_out"
+    CONTROLLER_OWNED = "controller_owned"
+    UNCHANGED = "unchanged"
+    # Mutating half.
+    NOT_MUTABLE = "not_mutable"
+    ALREADY_LISTED = "already_listed"
+    LEFT_TO_POD = "left_to_pod"
+    INJECTED = "injected"
+    # Validating half.
+    COVERED = "covered"
+    SECRET_MISSING = "secret_missing"
+    WRONG_TYPE = "wrong_type"
+    MALFORMED = "malformed"
+    NO_ENTRY_FOR_IMAGE = "no_entry_for_image"
+    EMPTY_CREDENTIAL = "empty_credential"
+    NOT_LISTED = "not_listed"
+    CENTRAL_MISSING = "central_missing"
+    CENTRAL_UNUSABLE = "central_unusable"
+    PROVISIONING_FAILED = "provisioning_failed"
+    UNVERIFIABLE = "unverifiable"
+    # Neither: the request could not be read, or we failed.
+    BAD_REQUEST = "bad_request"
+    ERROR = "error"

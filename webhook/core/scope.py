@@ -1,0 +1,87 @@
+"""Which images and namespaces are ours to look after, and how strictly."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from webhook.core.images import ImagePatterns
+from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, SYSTEM_NAMESPACES
+
+
+class Enforcement(StrEnum):
+    """What happens to a workload that would pull without credentials."""
+
+    DENY = "deny"
+    WARN = "warn"
+    OFF = "off"
+
+
+class NamespaceMode(StrEnum):
+    """Which namespaces are in: all but those labelled `inject: "false"`, or only those labelled `inject: "true"`."""
+
+    OPT_OUT = "opt-out"
+    OPT_IN = "opt-in"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The installation's settings, as far as decisions need them.
+
+    Attributes:
+        patterns: Which images are selected.
+        release_namespace: Home of the central secret.
+        excluded: Further namespaces that are never touched.
+        allow_unverifiable: Pull secrets we may not read count as credentials for what `ghcr-secret` does not cover.
+    """
+
+    patterns: ImagePatterns
+    release_namespace: str
+    excluded: frozenset[str] = frozenset()
+    mode: NamespaceMode = NamespaceMode.OPT_OUT
+    enforcement: Enforcement = Enforcement.DENY
+    allow_unverifiable: bool = True
+
+    def untouchable(self, namespace: str) -> bool:
+        """Tell whether a namespace is never touched, whatever its labels."""
+        return namespace in SYSTEM_NAMESPACES or namespace == self.release_namespace or namespace in self.excluded
+
+    def injects_into(self, namespace: "Namespace") -> bool:
+        """Tell whether a namespace is in."""
+        if self.untouchable(namespace.name):
+            return False
+        if self.mode is NamespaceMode.OPT_IN:
+            return namespace.inject == "true"
+        return namespace.inject != "false"
+
+    def enforcement_in(self, namespace: "Namespace") -> Enforcement:
+        """Say how strict we are in a namespace.
+
+        Its own label decides; a label with any other value is passed over (and warned about, see `label_faults`).
+        With opt-in, a namespace that has neither label is none of our business yet.
+        """
+        if self.untouchable(namespace.name):
+            return Enforcement.OFF
+        if namespace.enforce in set(Enforcement):
+            return Enforcement(namespace.enforce)
+        if self.mode is NamespaceMode.OPT_IN and namespace.inject != "true":
+            return Enforcement.OFF
+        return self.enforcement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Namespace:
+    """A Namespace as far as decisions need it; `inject` and `enforce` are its labels' values, empty if absent."""
+
+    name: str
+    inject: str = ""
+    enforce: str = ""
+    terminating: bool = False
+
+
+def label_faults(namespace: Namespace) -> tuple[str, ...]:
+    """Name each of our labels on a namespace whose value means nothing, for a warning to the user."""
+    faults = []
+    if namespace.inject not in ("", "true", "false"):
+        faults.append(f'label {INJECT_KEY} of namespace {namespace.name} is neither "true" nor "false" and has no effect')
+    if namespace.enforce and namespace.enforce not in set(Enforcement):
+        faults.append(f"label {ENFORCE_LABEL} of namespace {namespace.name} is none of deny, warn, off and has no effect")
+    return tuple(faults)
