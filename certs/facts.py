@@ -1,0 +1,65 @@
+"""What is known of a certificate, as plain data: the language that `authority`, `plan` and `state` share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far certificates are backdated.
+
+The API server and the node that signs keep their own clocks. A certificate that begins "now" is not yet valid for a
+verifier whose clock is behind. Kubernetes' own signer (`kube-controller-manager`, `--cluster-signing-*`) uses the same
+five minutes.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPair:
+    """A certificate and its private key.
+
+    Args:
+        certificate_pem: One X.509 certificate, PEM.
+        key_pem: Its private key, unencrypted PKCS #8, PEM. Never part of `repr`.
+    """
+
+    certificate_pem: bytes
+    key_pem: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateFacts:
+    """What a readable certificate says, and how it fits the key and the CAs it was inspected with.
+
+    Args:
+        fingerprint: SHA-256 of the DER encoding, lower-case hex.
+        not_before, not_after: Validity bounds, timezone-aware.
+        dns_names: The dNSName entries of the subject alternative names, in order.
+        is_ca: It may sign certificates: `basicConstraints` says CA and `keyUsage`, if any, `keyCertSign`.
+        is_server: It may authenticate a TLS server: `extendedKeyUsage` is absent or allows `serverAuth`.
+        key_matches: The private key that was given is this certificate's. False when none was given.
+        signed_by: Fingerprints of those among the given CAs whose key made this certificate's signature.
+    """
+
+    fingerprint: str
+    not_before: datetime
+    not_after: datetime
+    dns_names: tuple[str, ...] = ()
+    is_ca: bool = False
+    is_server: bool = True
+    key_matches: bool = False
+    signed_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """Bytes that are there but are not one X.509 certificate.
+
+    Args:
+        reason: What is wrong with them, in words; never any of the bytes.
+    """
+
+    reason: str
+
+
+Inspected = CertificateFacts | Unreadable
