@@ -1,0 +1,115 @@
+"""Where a registry credential applies: locations as Go's ``net/url`` reads them, matched as the kubelet does.
+
+A location is what stands behind ``https://``: a key of a pull secret (``*.example.com:5000/team``) or an image's
+repository. Rules: ``ParseSchemelessURL`` and ``URLsMatch`` of kubernetes pkg/credentialprovider, ``url.Parse`` of
+Go 1.26 (brackets only around a whole IPv6 host, one colon), ``filepath.Match`` for each label of the host.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_USERINFO: Final = re.compile(r"[A-Za-z0-9._:~!$&'()*+,;=%@-]*")
+# What may stand in a host as it is; an escape only for bytes beyond ASCII, or for the percent sign itself.
+_HOST: Final = re.compile(r"""(?:[A-Za-z0-9!$&'()*+,;=:\]<>"._~-]|[^\x00-\x7f]|%[89A-Fa-f][0-9A-Fa-f]|%25)*""")
+_PORT: Final = re.compile(r"(?::[0-9]*)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """A parsed location.
+
+    Attributes:
+        host: With the port, unescaped, case kept.
+        labels: The host without port, split at dots; in a credential's location each is a glob.
+        port: Digits, "" if none.
+        path: Unescaped, "" or beginning with a slash.
+    """
+
+    host: str
+    labels: tuple[str, ...]
+    port: str
+    path: str
+
+    def covers(self, target: "Location") -> bool:
+        """Tell whether a credential for this location is tried for the target: same port, same number of labels,
+        each label matched by its glob, path a *string* prefix (``/ses`` covers ``/sesacthon``).
+        """
+        return (
+            self.port == target.port
+            and len(self.labels) == len(target.labels)
+            and target.path.startswith(self.path)
+            and all(map(_label_matches, self.labels, target.labels))
+        )
+
+
+def parse(location: str) -> Location | None:
+    """Parse a location, or return None where Go's ``url.Parse("https://" + location)`` fails.
+
+    User information, query and fragment are checked as Go checks them, and dropped. An IPv6 zone is refused too:
+    Go takes it, but no image reference can have one.
+    """
+    before_fragment, _, fragment = location.partition("#")
+    if _CONTROL.search(before_fragment) or _BAD_ESCAPE.search(fragment):
+        return None
+    authority, slash, path = before_fragment.partition("?")[0].partition("/")
+    userinfo, _, host = authority.rpartition("@")
+    if not _USERINFO.fullmatch(userinfo) or _BAD_ESCAPE.search(userinfo) or _BAD_ESCAPE.search(path):
+        return None
+    split = _split_host(host)
+    if split is None:
+        return None
+    name, port = split
+    return Location(host=unquote(host), labels=tuple(unquote(name).split(".")), port=port, path=unquote(slash + path))
+
+
+def glob_matches(pieces: list[str], text: str) -> bool:
+    """Match a text against a glob given as the pieces around its stars, in time linear in the text for each piece.
+
+    Taking every piece at its leftmost place is enough when a star is the only wildcard, so nothing is tried twice.
+    """
+    first, last = pieces[0], pieces[-1]
+    if len(pieces) == 1:
+        return text == first
+    if len(text) < len(first) + len(last) or not text.startswith(first) or not text.endswith(last):
+        return False
+    position, end = len(first), len(text) - len(last)
+    for piece in pieces[1:-1]:
+        found = text.find(piece, position, end)
+        if found < 0:
+            return False
+        position = found + len(piece)
+    return True
+
+
+def _split_host(host: str) -> tuple[str, str] | None:
+    """Split a host into name and port; None if Go refuses it."""
+    if not host.startswith("["):
+        name, colon, port = host.partition(":")
+        if "[" in host or not _PORT.fullmatch(colon + port) or not _HOST.fullmatch(host):
+            return None
+        return name, port
+    address, bracket, port = host[1:].rpartition("]")
+    if not bracket or not _PORT.fullmatch(port) or not _is_ipv6(address):
+        return None
+    # net.SplitHostPort takes the brackets off only if there is a port.
+    return (address, port[1:]) if port else (host, "")
+
+
+def _is_ipv6(address: str) -> bool:
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return False
+    return "%" not in address
+
+
+def _label_matches(glob: str, label: str) -> bool:
+    if glob.startswith("["):
+        # An IPv6 host without a port keeps its brackets, and filepath.Match takes them for a character class.
+        return len(label) == 1 and glob.endswith("]") and label in glob[1:-1]
+    return glob == label or ("*" in glob and glob_matches(glob.split("*"), label))

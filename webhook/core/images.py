@@ -1,0 +1,242 @@
+"""Image references as the kubelet parses them, and the patterns that select images.
+
+The grammar is that of github.com/distribution/reference v0.6.0 (``ParseNormalizedNamed``), which the kubelet calls
+through ``parsers.ParseImageName``; digests are checked as github.com/opencontainers/go-digest v1.0.0 does.
+"""
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from webhook.core.hostmatch import glob_matches
+
+DEFAULT_TAG: Final = "latest"
+MAX_PATH_LENGTH: Final = 255
+"""Longest repository path, without the registry (``RepositoryNameTotalLengthMax``)."""
+
+_LABEL: Final = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_DOMAIN: Final = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+_COMPONENT: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_ALGORITHM: Final = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*"
+_REFERENCE: Final = re.compile(
+    # A first component that is no valid domain (a_b.c/x) is not refused: it counts as part of the path.
+    rf"(?P<name>(?:{_DOMAIN}/)?(?P<path>{_COMPONENT}(?:/{_COMPONENT})*))"
+    r"(?::(?P<tag>[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}))?"
+    rf"(?:@(?P<digest>{_ALGORITHM}:[0-9a-fA-F]{{32,}}))?"
+)
+_DIGEST: Final = re.compile(r"sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128}")
+_IMAGE_ID: Final = re.compile(r"[a-f0-9]{64}")
+
+_HUB: Final = "docker.io"
+_HUB_HOSTS: Final = frozenset({_HUB, "index.docker.io"})
+
+
+class ReferenceFault(StrEnum):
+    """What makes an image reference invalid."""
+
+    IMAGE_ID = "image_id"
+    UPPERCASE = "uppercase_repository"
+    FORMAT = "invalid_format"
+    TOO_LONG = "repository_too_long"
+    DIGEST = "invalid_digest"
+
+
+class InvalidReference(ValueError):
+    """An image the kubelet answers with ``InvalidImageName``; it is never pulled.
+
+    Attributes:
+        reference: The image as given.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, reference: str, reason: ReferenceFault) -> None:
+        """Keep the reference and what is wrong with it."""
+        super().__init__(f"invalid image reference: {reason}")
+        self.reference = reference
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReference:
+    """A parsed image.
+
+    Attributes:
+        repository: Normalised name with registry, ``docker.io/library/nginx``.
+        tag: "" if only a digest was given, ``latest`` if neither was.
+        digest: ``sha256:…``, or "".
+    """
+
+    repository: str
+    tag: str
+    digest: str
+
+    @property
+    def registry(self) -> str:
+        """The host with its port, case as written."""
+        return self.repository.partition("/")[0]
+
+
+def parse(reference: str) -> ImageReference:
+    """Parse an image as the kubelet does.
+
+    Raises:
+        InvalidReference: With the reason.
+    """
+    if _IMAGE_ID.fullmatch(reference):
+        raise InvalidReference(reference, ReferenceFault.IMAGE_ID)
+    domain, remainder = _split_domain(reference)
+    repository = remainder.partition(":")[0]
+    if repository.lower() != repository:
+        raise InvalidReference(reference, ReferenceFault.UPPERCASE)
+    match = _REFERENCE.fullmatch(f"{domain}/{remainder}")
+    if match is None:
+        raise InvalidReference(reference, ReferenceFault.FORMAT)
+    if len(match["path"]) > MAX_PATH_LENGTH:
+        raise InvalidReference(reference, ReferenceFault.TOO_LONG)
+    tag, digest = match["tag"] or "", match["digest"] or ""
+    if digest and not _DIGEST.fullmatch(digest):
+        raise InvalidReference(reference, ReferenceFault.DIGEST)
+    return ImageReference(repository=match["name"], tag=tag or ("" if digest else DEFAULT_TAG), digest=digest)
+
+
+def _split_domain(reference: str) -> tuple[str, str]:
+    """Split off the registry; Docker Hub and its ``library/`` are supplied for short names."""
+    first, slash, rest = reference.partition("/")
+    if not slash:
+        return _HUB, f"library/{reference}"
+    if first in _HUB_HOSTS:
+        return _HUB, rest if "/" in rest else f"library/{rest}"
+    # Upper case is not allowed in a repository, so it makes the first part a host.
+    if first == "localhost" or "." in first or ":" in first or first.lower() != first:
+        return first, rest
+    return _HUB, reference
+
+
+class InvalidPattern(ValueError):
+    """An image pattern that could not select what its author means.
+
+    Attributes:
+        pattern: The pattern as given.
+        reason: What is wrong with it, a sentence for its author.
+        field: ``include`` or ``exclude``, "" if the pattern was not part of an `ImagePatterns`.
+        index: Its place in that field.
+    """
+
+    def __init__(self, pattern: str, reason: str, *, field: str = "", index: int = 0) -> None:
+        """Keep the pattern, its place and what is wrong with it."""
+        super().__init__(f"invalid image pattern{field and f' {field}[{index}]'}: {reason}")
+        self.pattern = pattern
+        self.reason = reason
+        self.field = field
+        self.index = index
+
+
+_PATTERN_HOST: Final = re.compile(r"(?P<name>[a-z0-9.*-]+|\[[a-f0-9:]+\])(?::(?P<port>[0-9]+))?")
+_PATTERN_PATH: Final = re.compile(r"[a-z0-9._/*-]+")
+_PATH_END: Final = re.compile(r"[:@\n]")
+_ASCII_LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pattern:
+    """A valid pattern: lower-case host name, port as a suffix ("" for both none and 443), path."""
+
+    name: str
+    port: str
+    path: str
+
+    def selects(self, image: str) -> bool:
+        """Match without backtracking: patterns are an operator's, but images come from anyone and may be long."""
+        host, slash, rest = image.partition("/")
+        name = host.removesuffix(self.port or ":443")
+        if not slash or (self.port and name == host):
+            return False
+        if "*" in self.name and ":" in name:
+            return False
+        path = _PATH_END.split(rest, maxsplit=1)[0]
+        return glob_matches(self.name.split("*"), name.translate(_ASCII_LOWER)) and glob_matches(
+            self.path.split("*"), path
+        )
+
+
+def _compile(pattern: str) -> _Pattern:
+    host, slash, path = pattern.partition("/")
+    host_match = _PATTERN_HOST.fullmatch(host.translate(_ASCII_LOWER))
+    if not slash or not path:
+        raise InvalidPattern(pattern, "a pattern is HOST/PATH; HOST/* selects all images of a host")
+    if host_match is None:
+        raise InvalidPattern(pattern, "the host may hold letters, digits, '.', '-', '*' and a port")
+    name, port = host_match["name"], host_match["port"]
+    if name in _HUB_HOSTS:
+        raise InvalidPattern(pattern, "images of Docker Hub are mostly written without a host, so it cannot be matched")
+    if "." not in name and not port and name != "localhost" and not name.startswith("["):
+        raise InvalidPattern(pattern, "a host has a dot or a port, or is localhost")
+    if not _PATTERN_PATH.fullmatch(path):
+        raise InvalidPattern(pattern, "the path may hold a-z, 0-9, '.', '_', '-', '/' and '*'; tags are not compared")
+    return _Pattern(name=name, port="" if port in {None, "443"} else f":{port}", path=path)
+
+
+def pattern_to_regex(pattern: str) -> str:
+    r"""Turn a pattern into a regular expression over an image as written in a pod spec.
+
+    It means the same to RE2 (CEL's ``matches``) and to Python's ``re.search``, on every string, and selects exactly
+    what `ImagePatterns` selects. The Helm chart builds the same text, in these steps:
+
+    1. Split the pattern at the first ``/`` into host and path, and the host's port off.
+    2. Host, in lower case: put ``\`` before each of ``. [ ]``; each ``*`` becomes ``[^/:]*``; each letter ``x``
+       becomes ``[xX]``. (``(?i:…)`` would not do: engines differ in what it makes of ``K`` and ``ı``.)
+    3. Port: ``(:443)?`` for none or 443, else ``:`` and the port.
+    4. Path: put ``\`` before each ``.``; each ``*`` becomes ``[^:@\n]*``.
+    5. ``^`` host port ``/`` path ``([:@\n](?s:.*))?$``: a tag or digest is whatever follows. The newline is there
+       because Python's ``$`` also matches before a last one; so both engines select such an image.
+
+    Raises:
+        InvalidPattern: With the reason.
+    """
+    compiled = _compile(pattern)
+    host = "".join(_HOST_REGEX.get(character, f"[{character}{character.upper()}]") for character in compiled.name)
+    path = compiled.path.replace(".", r"\.").replace("*", r"[^:@\n]*")
+    return rf"^{host}{compiled.port or '(:443)?'}/{path}([:@\n](?s:.*))?$"
+
+
+_HOST_REGEX: Final = {".": r"\.", "[": r"\[", "]": r"\]", "*": "[^/:]*"} | {same: same for same in "0123456789-:"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePatterns:
+    """Which images are ours to care for: those matching a pattern of `include` and none of `exclude`.
+
+    A pattern is ``HOST/PATH``. In the path ``*`` is any run of characters, slashes included; in the host any run
+    without slash and colon. The host is compared without case and with its optional ``:443``, the path with case;
+    tag and digest are not compared. Matching is on the image as written, so ``nginx`` has no host.
+
+    Raises:
+        InvalidPattern: For the first pattern that is not valid, with its field and index.
+    """
+
+    include: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+    _include: tuple[_Pattern, ...] = field(init=False, repr=False, compare=False)
+    _exclude: tuple[_Pattern, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Compile the patterns once."""
+        object.__setattr__(self, "_include", _compile_all("include", self.include))
+        object.__setattr__(self, "_exclude", _compile_all("exclude", self.exclude))
+
+    def selects(self, image: str) -> bool:
+        """Tell whether an image, as written in a pod spec, is selected."""
+        return any(pattern.selects(image) for pattern in self._include) and not any(
+            pattern.selects(image) for pattern in self._exclude
+        )
+
+
+def _compile_all(name: str, patterns: tuple[str, ...]) -> tuple[_Pattern, ...]:
+    compiled = []
+    for index, pattern in enumerate(patterns):
+        try:
+            compiled.append(_compile(pattern))
+        except InvalidPattern as error:
+            raise InvalidPattern(pattern, error.reason, field=name, index=index) from None
+    return tuple(compiled)

@@ -1,0 +1,248 @@
+"""Pull secret → `Keyring`: which credentials the kubelet would find for an image, in the order it tries them.
+
+Rules, all from kubernetes v1.36: ``pkg/credentialprovider`` (keyring.go, config.go) and its ``secrets`` package. They
+are held against ``tests/data/kubelet-keyring.jsonl``, recorded from that code.
+"""
+
+import base64
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, Self
+
+from webhook.core import gojson, hostmatch
+
+DOCKER_CONFIG_JSON: Final = "kubernetes.io/dockerconfigjson"
+DOCKER_CFG: Final = "kubernetes.io/dockercfg"
+
+# The key that Docker Hub's credentials end up under, after /v1/ is cut from https://index.docker.io/v1/.
+_DEFAULT_REGISTRY: Final = "index.docker.io"
+
+_BASE64_PADDED: Final = re.compile(r"(?:[A-Za-z0-9+/]{4})*+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_BASE64_RAW: Final = re.compile(r"(?:[A-Za-z0-9+/]{4})*+[A-Za-z0-9+/]{0,3}")
+_LINE_BREAKS: Final = str.maketrans("", "", "\r\n")
+
+
+class SecretFault(StrEnum):
+    """What makes a pull secret malformed."""
+
+    NOT_JSON = "not_json"
+    WRONG_KIND = "wrong_kind"
+    NOT_BASE64 = "not_base64"
+    NO_COLON = "no_colon"
+
+
+class MalformedSecret(ValueError):
+    """A pull secret that the kubelet cannot read; one such breaks every pull of the Pod.
+
+    Attributes:
+        field: Where, with ``*`` for any registry's entry (``auths.*.auth``), "" for the document. Never a name or
+            value of the document: users paste tokens into the wrong place.
+        fault: What is wrong there.
+        found: The JSON type found there if `fault` is ``wrong_kind``, else "".
+    """
+
+    def __init__(self, *, field: str, fault: SecretFault, found: str = "") -> None:
+        """Keep the fault's place and kind."""
+        super().__init__(f"malformed pull secret: {field or 'document'}: {fault}{found and f' ({found})'}")
+        self.field = field
+        self.fault = fault
+        self.found = found
+
+
+class UnsupportedSecretType(ValueError):
+    """A Secret of a type that the kubelet silently ignores as a pull secret.
+
+    Attributes:
+        secret_type: The type.
+    """
+
+    def __init__(self, secret_type: str) -> None:
+        """Keep the type."""
+        super().__init__("the Secret's type is not one of a pull secret")
+        self.secret_type = secret_type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A user and password for a registry; neither is shown by `repr`."""
+
+    username: str = field(repr=False)
+    password: str = field(repr=False)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether both are empty, so that the pull is anonymous though an entry was found."""
+        return not self.username and not self.password
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One index key of the kubelet's keyring, and what is stored under it."""
+
+    location: hostmatch.Location
+    credentials: tuple[Credential, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keyring:
+    """The credentials of one pull secret.
+
+    Attributes:
+        endpoints: In the order they are tried.
+        default: Tried for Docker Hub's images if no endpoint covers them.
+    """
+
+    endpoints: tuple[Endpoint, ...] = field(repr=False)
+    default: tuple[Credential, ...] = field(repr=False)
+
+    @classmethod
+    def from_secret(cls, secret_type: str, data: bytes) -> Self:
+        """Read a pull secret.
+
+        Args:
+            secret_type: The Secret's ``type``.
+            data: Value of the key ``.dockerconfigjson`` or ``.dockercfg``, not base64; empty is an empty keyring.
+
+        Raises:
+            MalformedSecret: The kubelet would fail on it.
+            UnsupportedSecretType: The kubelet would ignore it.
+        """
+        if secret_type not in {DOCKER_CONFIG_JSON, DOCKER_CFG}:
+            raise UnsupportedSecretType(secret_type)
+        if not data:
+            return cls(endpoints=(), default=())
+        try:
+            document = gojson.decode(data)
+        except gojson.NotJSON:
+            raise MalformedSecret(field="", fault=SecretFault.NOT_JSON) from None
+        auths: dict[str, Credential] = {}
+        if secret_type == DOCKER_CFG:
+            _merge_auths(auths, document, "")
+        else:
+            _read_config(auths, document)
+        return cls._index(auths)
+
+    @classmethod
+    def _index(cls, auths: dict[str, Credential]) -> Self:
+        by_key: dict[str, list[Credential]] = {}
+        for registry, credential in auths.items():
+            key = _index_key(registry)
+            if key is not None:
+                # The kubelet walks a Go map, so the order under one key is random there; here it is the document's.
+                by_key.setdefault(key, []).append(credential)
+        # Reverse order puts ghcr.io/team before ghcr.io. A key is parsed anew when it is compared: unescaping may
+        # have changed its meaning or made it invalid.
+        endpoints = (
+            Endpoint(location=location, credentials=tuple(by_key[key]))
+            for key in sorted(by_key, reverse=True)
+            if (location := hostmatch.parse(key)) is not None
+        )
+        return cls(endpoints=tuple(endpoints), default=tuple(by_key.get(_DEFAULT_REGISTRY, ())))
+
+    def lookup(self, repository: str) -> tuple[Credential, ...]:
+        """Return the credentials the kubelet would try, first one first; empty if it would pull anonymously.
+
+        Args:
+            repository: `webhook.core.images.ImageReference.repository`: normalised, no tag, no digest.
+        """
+        target = hostmatch.parse(repository)
+        if target is not None:
+            found = tuple(
+                credential
+                for endpoint in self.endpoints
+                if endpoint.location.covers(target)
+                for credential in endpoint.credentials
+            )
+            if found:
+                return found
+        return self.default if _is_default_registry(repository) else ()
+
+
+def _index_key(registry: str) -> str | None:
+    """Turn a registry as users write it into the key it is indexed under; None if the kubelet skips it."""
+    for scheme in ("https://", "http://"):
+        if registry.startswith(scheme):
+            location = hostmatch.parse(registry.removeprefix(scheme))
+            break
+    else:
+        location = hostmatch.parse(registry)
+    if location is None:
+        return None
+    path = location.path[3:] if location.path.startswith(("/v1/", "/v2/")) else location.path
+    return location.host if path == "/" else location.host + path
+
+
+def _is_default_registry(repository: str) -> bool:
+    """Tell whether the kubelet takes a repository for one of Docker Hub: also any host without dot and port."""
+    host, slash, _ = repository.partition("/")
+    if not host:
+        return False
+    return not slash or host in {"docker.io", "index.docker.io"} or not ("." in host or ":" in host)
+
+
+def _read_config(auths: dict[str, Credential], document: Any) -> None:
+    """Read ``DockerConfigJSON``. A field that occurs twice is decoded into the same map twice."""
+    for name, value in _members(document, ""):
+        match gojson.fold(name):
+            case "auths":
+                _merge_auths(auths, value, "auths")
+            case "httpheaders":  # not used, but its type is checked
+                for _, header in _members(value, "HttpHeaders"):
+                    _string(header, "HttpHeaders.*", "")
+
+
+def _merge_auths(auths: dict[str, Credential], value: Any, at: str) -> None:
+    """Decode ``DockerConfig`` into an existing map, as Go does: null empties it, an object adds to it."""
+    if value is None:
+        auths.clear()
+    entry = f"{at}.*" if at else "*"
+    for registry, fields in _members(value, at):
+        auths[registry] = _read_entry(fields, entry)
+
+
+def _read_entry(value: Any, at: str) -> Credential:
+    """Decode ``DockerConfigEntry``; a non-empty ``auth`` overrides username and password."""
+    texts = {"username": "", "password": "", "email": "", "auth": ""}
+    for name, text in _members(value, at):
+        known = gojson.fold(name)
+        if known in texts:
+            texts[known] = _string(text, f"{at}.{known}", texts[known])
+    if texts["auth"]:
+        return _decode_auth(texts["auth"], f"{at}.auth")
+    return Credential(username=texts["username"], password=texts["password"])
+
+
+def _decode_auth(text: str, at: str) -> Credential:
+    """Decode base64(username:password).
+
+    The kubelet takes it with and without padding (the last visible character tells), Go skips line breaks anywhere
+    and nothing else. Bytes that are not UTF-8 become U+FFFD: the CRI's strings cannot carry them either.
+    """
+    pattern = _BASE64_PADDED if text.rstrip().endswith("=") else _BASE64_RAW
+    compact = text.translate(_LINE_BREAKS)
+    if not pattern.fullmatch(compact) or len(compact) % 4 == 1:
+        raise MalformedSecret(field=at, fault=SecretFault.NOT_BASE64)
+    username, colon, password = base64.b64decode(compact + "=" * (-len(compact) % 4)).partition(b":")
+    if not colon:
+        raise MalformedSecret(field=at, fault=SecretFault.NO_COLON)
+    return Credential(username=gojson.replace_invalid(username), password=gojson.replace_invalid(password))
+
+
+def _members(value: Any, at: str) -> Iterable[tuple[str, Any]]:
+    """Take an object; null is one without members."""
+    if value is None:
+        return ()
+    if isinstance(value, gojson.Members):
+        return value
+    raise MalformedSecret(field=at, fault=SecretFault.WRONG_KIND, found=gojson.kind(value))
+
+
+def _string(value: Any, at: str, previous: str) -> str:
+    """Take a string; null leaves what was there."""
+    if value is None:
+        return previous
+    if isinstance(value, str):
+        return value
+    raise MalformedSecret(field=at, fault=SecretFault.WRONG_KIND, found=gojson.kind(value))
