@@ -6,7 +6,7 @@ A resource is named by its key, `plural` or `plural.group`: `secrets`, `deployme
 Objects in a `Store` are shared: whoever reads one must not change it. A `Client` returns copies.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeAlias
 from tests.apiserver.errors import qualified
 
 Json: TypeAlias = dict[str, Any]
+Patch: TypeAlias = dict[str, Any] | list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,7 @@ class Authorizer(Protocol):
         self,
         user: User,
         verb: str,
+        *,
         resource: ResourceInfo | None,
         subresource: str,
         namespace: str,
@@ -177,7 +179,7 @@ class Client(Protocol):
         resource: str,
         namespace: str,
         name: str,
-        patch: Json | list[Json],
+        patch: Patch,
         *,
         patch_type: str = "application/merge-patch+json",
         subresource: str = "",
@@ -227,5 +229,3 @@ handles finalizers and deletionTimestamp, ResourceQuota of object counts, defaul
 admission chain does the ServiceAccount plugin, priority and tolerations, webhooks. `compile_errors` of webhook
 configurations come from `AdmissionChain.validate`, as ApiError.
 """
-
-Labels: TypeAlias = Mapping[str, str]
