@@ -1,0 +1,61 @@
+"""The chain in the API server's order: plugins, mutating webhooks, (the core's validation,) validating webhooks."""
+
+from __future__ import annotations
+
+from tests.apiserver.admission import configuration, pod_defaults, service_account
+from tests.apiserver.admission.transport import Transport
+from tests.apiserver.admission.webhooks import MUTATING, VALIDATING, Call, Reinvocation, WebhookDispatcher
+from tests.apiserver.errors import invalid
+from tests.apiserver.interfaces import Attributes, Cluster, Json, Operation
+
+
+class AdmissionChain:
+    """Admission for one cluster; an implementation of `interfaces.Admission`."""
+
+    def __init__(self, cluster: Cluster, *, transport: Transport | None = None) -> None:
+        self._cluster = cluster
+        self._webhooks = WebhookDispatcher(cluster, transport)
+
+    @property
+    def calls(self) -> list[Call]:
+        """The latest webhook calls with their audit annotations, oldest first."""
+        return self._webhooks.calls
+
+    @property
+    def transport(self) -> Transport:
+        """The connections to webhooks."""
+        return self._webhooks.transport
+
+    def mutate(self, attributes: Attributes) -> tuple[Json | None, list[str]]:
+        """Run plugins and mutating webhooks; once more if a patch made `reinvocationPolicy: IfNeeded` due."""
+        state = Reinvocation()
+        obj, warnings = self._round(attributes, attributes.object, state)
+        if state.wanted:
+            state.round = 1
+            obj, more = self._round(attributes, obj, state)
+            warnings += more
+        return obj, warnings
+
+    def validate(self, attributes: Attributes) -> list[str]:
+        """Check webhook configurations, ask validating webhooks."""
+        self._check_configuration(attributes)
+        return self._webhooks.validate(attributes)
+
+    def close(self) -> None:
+        """Close connections to webhooks."""
+        self._webhooks.transport.close()
+
+    def _round(self, attributes: Attributes, obj: Json | None, state: Reinvocation) -> tuple[Json | None, list[str]]:
+        if obj is not None:
+            obj = service_account.admit(attributes, obj, self._cluster.store)
+            obj = pod_defaults.admit(attributes, obj, self._cluster.store)
+        return self._webhooks.mutate(attributes, obj, state)
+
+    @staticmethod
+    def _check_configuration(attributes: Attributes) -> None:
+        resource, obj = attributes.resource, attributes.object
+        written = attributes.operation in {Operation.CREATE, Operation.UPDATE} and not attributes.subresource
+        if obj is None or not written or resource.key not in {MUTATING, VALIDATING}:
+            return
+        if errors := configuration.check(obj):
+            raise invalid(resource.kind, resource.group, attributes.name, errors)

@@ -1,0 +1,383 @@
+"""Dispatch to webhooks: who is asked, in which order, and what their answers do to the request."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import copy
+import json
+import threading
+import urllib.parse
+import uuid
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tests.apiserver.admission import conditions, json_patch, replies, review
+from tests.apiserver.admission.rules import Target, covered, object_selector_matches, selector_matches
+from tests.apiserver.admission.transport import Endpoint, Transport, TransportError
+from tests.apiserver.errors import ApiError, bad_request, forbidden, internal, not_found
+from tests.apiserver.interfaces import Attributes, Cluster, Json, Operation
+
+GROUP = "admissionregistration.k8s.io"
+MUTATING = f"mutatingwebhookconfigurations.{GROUP}"
+VALIDATING = f"validatingwebhookconfigurations.{GROUP}"
+# Never sent to webhooks, so that a broken one can always be repaired.
+EXEMPT = frozenset(
+    {
+        MUTATING,
+        VALIDATING,
+        *(f"{kind}.{GROUP}" for kind in ("validatingadmissionpolicies", "validatingadmissionpolicybindings")),
+        *(f"{kind}.{GROUP}" for kind in ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings")),
+    }
+)
+DEFAULT_TIMEOUT_SECONDS = 10
+RECORDS_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of a webhook, for tests and the demo to look at.
+
+    Attributes:
+        configuration, webhook: Names.
+        mutating: Which half.
+        round: 0, or 1 for a reinvocation.
+        operation, resource, namespace, name: Of the request.
+        audit_annotations: As the audit log would hold them: keys begin with the webhook's name.
+        error: Why the call gave no decision, or None.
+    """
+
+    configuration: str
+    webhook: str
+    mutating: bool
+    round: int
+    operation: Operation
+    resource: str
+    namespace: str
+    name: str
+    audit_annotations: tuple[tuple[str, str], ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hook:
+    configuration: str
+    index: int
+    spec: Json
+
+    @property
+    def name(self) -> str:
+        return str(self.spec["name"])
+
+    @property
+    def uid(self) -> str:
+        return f"{self.configuration}/{self.name}/{self.index}"
+
+
+class Reinvocation:
+    """Which webhooks one request still owes a second call."""
+
+    def __init__(self) -> None:
+        self.round = 0
+        self.wanted = False
+        self._eligible: set[str] = set()
+        self._due: set[str] = set()
+        self._last_output: Json | None = None
+
+    def begin(self, obj: Json | None) -> None:
+        """Start a round; if plugins changed the object since the webhooks' last one, all eligible are due."""
+        if self.round and obj != self._last_output:
+            self._require()
+
+    def skips(self, hook_uid: str) -> bool:
+        """In the second round only those are called that ran in the first and whose result may be outdated."""
+        return bool(self.round) and hook_uid not in self._due
+
+    def ran(self, hook_uid: str, *, changed: bool, eligible: bool) -> None:
+        if changed:
+            self._require()
+            self.wanted = True
+        if eligible:
+            self._eligible.add(hook_uid)
+
+    def end(self, obj: Json | None) -> None:
+        self._last_output = copy.deepcopy(obj)
+
+    def _require(self) -> None:
+        self._due |= self._eligible
+        self._eligible = set()
+
+
+class WebhookDispatcher:
+    """Calls the webhooks registered in a cluster's store."""
+
+    def __init__(self, cluster: Cluster, transport: Transport | None = None) -> None:
+        self._cluster = cluster
+        self._conditions = conditions.Conditions()
+        self._lock = threading.Lock()
+        self._calls: deque[Call] = deque(maxlen=RECORDS_KEPT)
+        self.transport = transport or Transport()
+
+    @property
+    def calls(self) -> list[Call]:
+        """The latest calls, oldest first."""
+        with self._lock:
+            return list(self._calls)
+
+    def mutate(self, attributes: Attributes, obj: Json | None, state: Reinvocation) -> tuple[Json | None, list[str]]:
+        """Run one round of mutating webhooks, each on what the one before left.
+
+        Raises:
+            ApiError: When one denies, or fails under `failurePolicy: Fail`.
+        """
+        warnings: list[str] = []
+        state.begin(obj)
+        for hook in self._hooks(MUTATING, attributes):
+            form = self._form(hook, attributes, obj)
+            if form is None or state.skips(hook.uid):
+                continue
+            before = obj
+            eligible = hook.spec.get("reinvocationPolicy") == "IfNeeded"
+            try:
+                decision = self._call(hook, attributes, form, obj, mutating=True, round_number=state.round)
+                warnings += decision.warnings
+                obj = _patched(hook, obj, decision.patch, attributes)
+            except replies.CallError as error:
+                state.ran(hook.uid, changed=False, eligible=eligible)
+                _fail(hook, error)
+                continue
+            state.ran(hook.uid, changed=not _equal(before, obj), eligible=eligible)
+        state.end(obj)
+        return obj, warnings
+
+    def validate(self, attributes: Attributes) -> list[str]:
+        """Ask all validating webhooks, and reject with the first refusal.
+
+        The API server asks them at the same time; here they are asked in turn, but all of them, whatever one says.
+        """
+        warnings: list[str] = []
+        refusals: list[ApiError] = []
+        for hook in self._hooks(VALIDATING, attributes):
+            form = self._form(hook, attributes, attributes.object)
+            if form is None:
+                continue
+            try:
+                warnings += self._call(hook, attributes, form, attributes.object, mutating=False).warnings
+            except replies.CallError as error:
+                try:
+                    _fail(hook, error)
+                except ApiError as refusal:
+                    refusals.append(refusal)
+            except ApiError as refusal:
+                refusals.append(refusal)
+        if refusals:
+            raise refusals[0]
+        return warnings
+
+    def _hooks(self, resource: str, attributes: Attributes) -> list[_Hook]:
+        if attributes.resource.key in EXEMPT:
+            return []
+        return [
+            _Hook(configuration=configuration["metadata"]["name"], index=index, spec=spec)
+            for configuration in sorted(self._cluster.store.list(resource), key=lambda item: item["metadata"]["name"])
+            for index, spec in enumerate(configuration.get("webhooks") or ())
+        ]
+
+    def _form(self, hook: _Hook, attributes: Attributes, obj: Json | None) -> Target | None:
+        """Decide whether a webhook is called, and in which version it wants the object."""
+        resource = attributes.resource
+        target = Target(
+            group=resource.group,
+            version=resource.version,
+            resource=resource.plural,
+            subresource=attributes.subresource,
+            namespaced=resource.namespaced,
+        )
+        equivalents = [
+            replace(target, version=other.version)
+            for other in self._cluster.resources()
+            if (other.group, other.plural) == (resource.group, resource.plural) and other.version != resource.version
+        ]
+        form = covered(hook.spec, target, attributes.operation.value, equivalents)
+        if form is None or not object_selector_matches(hook.spec, obj, attributes.old_object):
+            return None
+        if not self._namespace_matches(hook, attributes, obj):
+            return None
+        return form if self._conditions_match(hook, attributes, form, obj) else None
+
+    def _namespace_matches(self, hook: _Hook, attributes: Attributes, obj: Json | None) -> bool:
+        selector = hook.spec.get("namespaceSelector")
+        is_namespace = attributes.resource.key == "namespaces"
+        if not selector or not (attributes.namespace or is_namespace):
+            return True
+        if is_namespace and not attributes.subresource and obj is not None:
+            return selector_matches(selector, obj["metadata"].get("labels") or {})
+        name = attributes.namespace or attributes.name
+        namespace = self._cluster.store.get("namespaces", "", name)
+        if namespace is None:
+            raise not_found("namespaces", "", name)
+        return selector_matches(selector, namespace["metadata"].get("labels") or {})
+
+    def _conditions_match(self, hook: _Hook, attributes: Attributes, form: Target, obj: Json | None) -> bool:
+        expressions = [condition["expression"] for condition in hook.spec.get("matchConditions") or ()]
+        if not expressions:
+            return True
+        request = review.build(attributes, form, obj, uid="")["request"]
+        variables = {"object": request.pop("object"), "oldObject": request.pop("oldObject"), "request": request}
+        outcome = self._conditions.evaluate(expressions, variables)
+        if outcome.matches and outcome.errors:
+            if _ignores(hook):
+                return False
+            text = outcome.errors[0] if len(outcome.errors) == 1 else f"[{', '.join(outcome.errors)}]"
+            raise forbidden(attributes.resource.plural, attributes.resource.group, attributes.name, text)
+        return outcome.matches
+
+    def _call(
+        self,
+        hook: _Hook,
+        attributes: Attributes,
+        form: Target,
+        obj: Json | None,
+        *,
+        mutating: bool,
+        round_number: int = 0,
+    ) -> replies.Decision:
+        """Call one webhook; raise CallError without a decision and ApiError for a denial."""
+        call = Call(
+            configuration=hook.configuration,
+            webhook=hook.name,
+            mutating=mutating,
+            round=round_number,
+            operation=attributes.operation,
+            resource=attributes.resource.key + (f"/{attributes.subresource}" if attributes.subresource else ""),
+            namespace=attributes.namespace,
+            name=attributes.name,
+        )
+        try:
+            decision = self._decision(hook, attributes, form, obj, mutating=mutating)
+        except replies.CallError as error:
+            self._record(replace(call, error=error.text))
+            raise
+        annotations = {f"{hook.name}/{key}": value for key, value in decision.audit_annotations.items()}
+        self._record(replace(call, audit_annotations=tuple(annotations.items())))
+        if not decision.allowed:
+            status = replies.denial(hook.name, decision.status)
+            raise ApiError(status["code"], status.get("reason", ""), status["message"], status.get("details"))
+        return decision
+
+    def _decision(
+        self, hook: _Hook, attributes: Attributes, form: Target, obj: Json | None, *, mutating: bool
+    ) -> replies.Decision:
+        if attributes.dry_run:
+            effects = hook.spec.get("sideEffects")
+            if effects is None:
+                raise replies.CallError("Webhook SideEffects is nil")
+            if effects not in {"None", "NoneOnDryRun"}:
+                raise bad_request(f'admission webhook "{hook.name}" does not support dry run')
+        uid = str(uuid.uuid4())
+        body = json.dumps(review.build(attributes, form, obj, uid=uid), separators=(",", ":"), ensure_ascii=False)
+        timeout = hook.spec.get("timeoutSeconds") or DEFAULT_TIMEOUT_SECONDS
+        endpoint = self._endpoint(hook)
+        try:
+            answer = self.transport.post(endpoint, body.encode(), timeout_seconds=timeout)
+        except TransportError as error:
+            raise replies.CallError(f"failed to call webhook: {error.text}") from error
+        return replies.verify(replies.decode(answer), uid=uid, mutating=mutating)
+
+    def _endpoint(self, hook: _Hook) -> Endpoint:
+        client = hook.spec.get("clientConfig") or {}
+        bundle = _ca_bundle(client)
+        if "url" in client:
+            url = urllib.parse.urlsplit(client["url"])
+            host, port = url.hostname or "", url.port or 443
+            return Endpoint(
+                authority=url.netloc, address=(host, port), server_name=host, path=url.path or "/", ca_bundle=bundle
+            )
+        service = client["service"]
+        host, port = f"{service['name']}.{service['namespace']}.svc", service.get("port") or 443
+        path = service.get("path") or "/"
+        try:
+            address = self._cluster.resolve_service(service["namespace"], service["name"], port)
+        except LookupError as error:
+            timeout = hook.spec.get("timeoutSeconds") or DEFAULT_TIMEOUT_SECONDS
+            raise replies.CallError(
+                f'failed to call webhook: Post "https://{host}:{port}{path}?timeout={timeout}s": '
+                f'service "{service["name"]}" not found'
+            ) from error
+        return Endpoint(authority=f"{host}:{port}", address=address, server_name=host, path=path, ca_bundle=bundle)
+
+    def _record(self, call: Call) -> None:
+        with self._lock:
+            self._calls.append(call)
+
+
+def _ca_bundle(client: Json) -> bytes:
+    encoded = client.get("caBundle") or ""
+    try:
+        bundle = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        bundle = b""
+    if encoded and b"-----BEGIN CERTIFICATE-----" not in bundle:
+        raise replies.CallError(
+            "could not get REST client: unable to load root certificates: unable to parse bytes as PEM block"
+        )
+    return bundle
+
+
+def _ignores(hook: _Hook) -> bool:
+    return hook.spec.get("failurePolicy") == "Ignore"
+
+
+def _fail(hook: _Hook, error: replies.CallError) -> None:
+    """Apply failurePolicy to a webhook that gave no decision."""
+    if not _ignores(hook):
+        raise internal(f'failed calling webhook "{hook.name}": {error.text}') from error
+
+
+def _patched(hook: _Hook, obj: Json | None, patch: str | None, attributes: Attributes) -> Json | None:
+    """Apply a webhook's patch.
+
+    One that is not JSON is a failed call; one that does not apply rejects whatever `failurePolicy` says, as in
+    kube-apiserver's mutating dispatcher.
+    """
+    if not patch:
+        return obj
+    operations = _operations(patch)
+    if not operations:
+        return obj
+    if obj is None:
+        raise internal(
+            f'admission webhook "{hook.name}" attempted to modify the object, which is not supported for this operation'
+        )
+    try:
+        patched: Any = json_patch.apply(obj, operations)
+    except json_patch.PatchError as error:
+        raise internal(error.text) from error
+    if not isinstance(patched, dict) or not isinstance(patched.get("metadata", {}), dict):
+        raise internal("json: cannot unmarshal the patched object into Go value of its kind")
+    # A webhook that was asked in another version patched that version's form.
+    return {**patched, "apiVersion": obj["apiVersion"], "kind": obj["kind"]}
+
+
+def _operations(patch: str) -> list[Json]:
+    try:
+        operations = json.loads(base64.b64decode(patch, validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise replies.CallError(f"received undecodable patch in webhook response: {error}") from error
+    if not isinstance(operations, list) or not all(isinstance(operation, dict) for operation in operations):
+        raise replies.CallError(
+            "received undecodable patch in webhook response: json: cannot unmarshal into jsonpatch.Patch"
+        )
+    return operations
+
+
+def _equal(first: Any, second: Any) -> bool:
+    """Compare as apimachinery's Semantic.DeepEqual does: what is empty equals what is absent."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        return all(_equal(first.get(key), second.get(key)) for key in first.keys() | second.keys())
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(_equal, first, second))
+    if first in (None, [], {}) and second in (None, [], {}):
+        return True
+    return type(first) is type(second) and bool(first == second)
