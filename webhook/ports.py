@@ -167,5 +167,3 @@ class SecretWriter(Protocol):
     def delete(self, secret: Secret, deadline: Deadline) -> None:
         """Delete a Secret if it is still this one (uid and resourceVersion), else `Conflict`."""
         ...
-
-

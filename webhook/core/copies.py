@@ -104,66 +104,80 @@ class Delete:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leave:
-    """Do nothing."""
+    """Do nothing; with `central_unusable`, `fault` says what is wrong with the central secret."""
 
     because: Because
+    fault: Reason | None = None
 
 
 Step = Create | Update | Delete | Leave
 
 
-def plan(
-    namespace: str,
-    central: Secret | None,
-    existing: Secret | None,
-    *,
-    wanted: bool = True,
-    opted_out: bool = False,
-    terminating: bool = False,
-    repositories: Sequence[str] = (),
-) -> Step:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A namespace as far as copies go.
+
+    Attributes:
+        namespace: Its name.
+        wanted: Something there uses a copy; without it none is made (an existing one is still kept right).
+        opted_out: It wants no copy of ours.
+        terminating: It is being deleted; nothing can be created in it.
+    """
+
+    namespace: str
+    wanted: bool = True
+    opted_out: bool = False
+    terminating: bool = False
+
+
+def plan(place: Place, central: Secret | None, existing: Secret | None, repositories: Sequence[str] = ()) -> Step:
     """Decide the next step for one namespace.
 
     Args:
-        namespace: The namespace.
+        place: The namespace.
         central: The central secret, `None` if it does not exist.
         existing: The `ghcr-secret` of the namespace, `None` if there is none.
-        wanted: Something there uses a copy; without it none is made (an existing one is still kept right).
-        opted_out: The namespace wants no copy of ours.
-        terminating: The namespace is being deleted; nothing can be created in it.
         repositories: Normalised repositories the copy is for; a central secret that covers none of them is unusable
             for this purpose. Without any, see `central_fault`.
 
     | existing | central usable | central not usable |
     |---|---|---|
-    | terminating namespace | leave | leave |
+    | any, in a terminating namespace | leave | leave |
     | foreign | leave (adopted: update or replace) | leave |
     | ours, opted out | delete | delete |
     | ours, as it should be | leave | leave: the last good copy stays |
-    | ours, data or annotations differ | update | leave |
-    | ours, wrong type or immutable and stale | delete, then create | leave |
+    | ours, data or marks differ | update | leave |
+    | ours, wrong type, or immutable and stale | delete, then create | leave |
     | none | create if wanted and not opted out | leave |
     """
-    if terminating:
+    if place.terminating:
         return Leave(because=Because.NAMESPACE_TERMINATING)
-    if existing is not None:
-        if existing.deleting:
-            return Leave(because=Because.DELETING)
-        if not (existing.ours or existing.adoptable):
-            return Leave(because=Because.FOREIGN)
-        if opted_out:
-            return Delete(copy=existing, because=Because.OPTED_OUT) if existing.ours else Leave(because=Because.FOREIGN)
-    elif opted_out:
-        return Leave(because=Because.OPTED_OUT)
-    elif not wanted:
-        return Leave(because=Because.NOT_WANTED)
+    settled = _absent(place) if existing is None else _present(place, existing)
+    if settled is not None:
+        return settled
     if central is None:
         return Leave(because=Because.CENTRAL_MISSING)
-    if central_fault(central, repositories) is not None:
-        return Leave(because=Because.CENTRAL_UNUSABLE)
+    if (fault := central_fault(central, repositories)) is not None:
+        return Leave(because=Because.CENTRAL_UNUSABLE, fault=fault)
     if existing is None:
-        return Create(copy=desired(namespace, central))
-    return _bring_to(existing, desired(namespace, central, existing))
+        return Create(copy=desired(place.namespace, central))
+    return _bring_to(existing, desired(place.namespace, central, existing))
+
+
+def _absent(place: Place) -> Step | None:
+    if place.opted_out:
+        return Leave(because=Because.OPTED_OUT)
+    return None if place.wanted else Leave(because=Because.NOT_WANTED)
+
+
+def _present(place: Place, existing: Secret) -> Step | None:
+    if existing.deleting:
+        return Leave(because=Because.DELETING)
+    if place.opted_out and existing.ours:
+        return Delete(copy=existing, because=Because.OPTED_OUT)
+    if place.opted_out or not (existing.ours or existing.adoptable):
+        return Leave(because=Because.FOREIGN)
+    return None
 
 
 def _bring_to(existing: Secret, wanted: Secret) -> Step:
@@ -229,7 +243,7 @@ def read_keyring(secret: Secret) -> Keyring:
     Raises:
         MalformedSecret: The kubelet would refuse it, and with it every pull of the Pod.
     """
-    if secret.type not in PULL_SECRET_KEYS or not secret.payload:
-        # The kubelet passes over an empty value before it parses anything.
-        return Keyring.EMPTY
-    return Keyring.from_secret(secret.type, secret.payload)
+    if secret.type not in PULL_SECRET_KEYS:
+        return Keyring(endpoints=(), default=())
+    # Of the right type but without its key: the kubelet passes over it as over an empty one.
+    return Keyring.from_secret(secret.type, secret.payload or b"")

@@ -7,14 +7,14 @@ UTF-8 and lone surrogates become U+FFFD; ``NaN`` is refused; nesting is limited 
 
 import json
 import re
+from itertools import accumulate
 from typing import Any, Final
 
 MAX_DEPTH: Final = 10_000
 """Nesting that Go still accepts (``maxNestingDepth`` in encoding/json)."""
 
-# The C scanner of the standard library recurses. With no more brackets than this it cannot come near the limit of
-# the interpreter, whatever the depth of the caller's stack.
-_SAFE_BRACKETS: Final = 200
+# The C scanner of the standard library recurses. So deep it may go without coming near the interpreter's limit.
+_SAFE_DEPTH: Final = 200
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _TOKEN: Final = re.compile(
@@ -27,6 +27,9 @@ _TOKEN: Final = re.compile(
     )""",
     re.VERBOSE,
 )
+_STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_NOT_BRACKET: Final = re.compile(r"[^\[\]{}]+")
+_STEP: Final = {"[": 1, "{": 1, "]": -1, "}": -1}
 _LITERALS: Final = {"true": True, "false": False, "null": None}
 
 
@@ -51,7 +54,9 @@ def decode(data: bytes) -> Any:
         NotJSON: Syntax error, text after the document, or nesting beyond `MAX_DEPTH`.
     """
     text = replace_invalid(data)
-    if text.count("[") + text.count("{") > _SAFE_BRACKETS:
+    if text.count("[") + text.count("{") > _SAFE_DEPTH and (depth := _depth(text)) > _SAFE_DEPTH:
+        if depth > MAX_DEPTH:
+            raise NotJSON
         return _decode_deep(text)
     try:
         return _DECODER.decode(text)
@@ -116,8 +121,14 @@ _DECODER: Final = json.JSONDecoder(
 )
 
 
+def _depth(text: str) -> int:
+    """Return how deep a decoder can get in a text: exact up to the first syntax error, behind which none gets."""
+    brackets = _NOT_BRACKET.sub("", _STRING.sub("", text))
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+
+
 def _decode_deep(text: str) -> Any:
-    """Decode without recursion: same result as `_DECODER`, slower, and bounded by `MAX_DEPTH`."""
+    """Decode without recursion: same result as `_DECODER`, slower."""
     root: list[Any] = []
     stack: list[list[Any]] = [root]  # open containers, innermost last; the root holds the document
     names: list[str] = []  # of the open objects' members being read
@@ -134,7 +145,7 @@ def _decode_deep(text: str) -> Any:
                 return root[0]
             raise NotJSON
         if sort == "punctuation" and symbol not in "[{":
-            wanted = _punctuate(symbol, wanted, stack, names)
+            wanted = _punctuate(symbol, wanted, stack)
         elif wanted.startswith("name") and sort == "string":
             names.append(json.loads(symbol))
             wanted = "colon"
@@ -143,8 +154,6 @@ def _decode_deep(text: str) -> Any:
             _append(stack[-1], value, names)
             if isinstance(value, list):
                 stack.append(value)
-                if len(stack) - 1 > MAX_DEPTH:
-                    raise NotJSON
         else:
             raise NotJSON
 
@@ -169,7 +178,7 @@ def _append(container: list[Any], value: Any, names: list[str]) -> None:
         container.append(value)
 
 
-def _punctuate(symbol: str, wanted: str, stack: list[list[Any]], names: list[str]) -> str:
+def _punctuate(symbol: str, wanted: str, stack: list[list[Any]]) -> str:
     """Take a comma, colon or closing bracket, and say what must follow."""
     in_object = isinstance(stack[-1], Members)
     if symbol == ":" and wanted == "colon":

@@ -124,6 +124,11 @@ class Keyring:
             _read_config(auths, document)
         return cls._index(auths)
 
+    @property
+    def has_credentials(self) -> bool:
+        """Whether any entry has a username or a password, for whatever registry."""
+        return any(not credential.is_empty for endpoint in self.endpoints for credential in endpoint.credentials)
+
     @classmethod
     def _index(cls, auths: dict[str, Credential]) -> Self:
         by_key: dict[str, list[Credential]] = {}

@@ -12,8 +12,6 @@ from webhook.core.scope import Namespace, Rules
 from webhook.core.workloads import PodImage, Workload
 
 
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What the mutating half does with an object.
@@ -37,10 +35,10 @@ def selected_images(workload: Workload, rules: Rules) -> tuple[PodImage, ...]:
     return tuple(image for image in workload.images if image.can_be_pulled and rules.patterns.selects(image.image))
 
 
-def repositories(workload: Workload, rules: Rules) -> tuple[str, ...]:
-    """List the normalised repositories of the selected images, each once; an image no kubelet could parse has none."""
+def repositories(selected: Sequence[PodImage]) -> tuple[str, ...]:
+    """List the normalised repositories of images, each once; an image no kubelet could parse has none."""
     found: dict[str, None] = {}
-    for image in selected_images(workload, rules):
+    for image in selected:
         try:
             found[images.parse(image.image).repository] = None
         except images.InvalidReference:
@@ -105,8 +103,6 @@ def decide(
     return Decision(reason=Reason.INJECTED, add=(SECRET_NAME,), provision=True)
 
 
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
     """A Secret we are not allowed to read."""
@@ -122,8 +118,7 @@ class PullFacts:
 
     Attributes:
         listed: Names in effect, in order; `secrets_in_effect` computes them.
-        secrets: Each listed name's Secret.
-        pending: The copy a dry run would have made, if it would.
+        secrets: Each listed name's Secret; on a dry run `ghcr-secret` as the mutating half would have made it.
         missing_because: If `ghcr-secret` is absent though something listed it: why, when that is known to be another
             reason than that it is just not there (`central_missing`, `central_unusable`, `provisioning_failed`).
         detail: What is known beyond the reason, for the user: a cause, never content.
@@ -131,7 +126,6 @@ class PullFacts:
 
     listed: tuple[str, ...]
     secrets: Mapping[str, SecretFact] = field(default_factory=dict)
-    pending: copies.Secret | None = None
     missing_because: Reason = Reason.SECRET_MISSING
     detail: str = ""
 
@@ -168,7 +162,9 @@ class Verdict:
     unverifiable: tuple[str, ...] = ()
 
 
-def secrets_in_effect(workload: Workload, service_account_secrets: Sequence[str], decision: Decision) -> tuple[str, ...]:
+def secrets_in_effect(
+    workload: Workload, service_account_secrets: Sequence[str], decision: Decision
+) -> tuple[str, ...]:
     """List the pull secrets the kubelet will be given.
 
     The pod spec's, or if that list is empty the ServiceAccount's. For a template that is left to its Pods,
@@ -223,10 +219,32 @@ def verdict(to_judge: Sequence[PodImage], facts: PullFacts, rules: Rules) -> Ver
     | only others | theirs, likewise |
     | none | not_listed |
     """
+    try:
+        keyrings, unreadable = _open(facts)
+    except _MalformedListed as error:
+        return Verdict(reason=Reason.MALFORMED, problems=(error.problem,))
+    faults = [fault for image in to_judge if (fault := _fault(image, facts, keyrings)) is not None]
+    if not faults:
+        return Verdict(reason=Reason.COVERED)
+    if unreadable and rules.allow_unverifiable:
+        return Verdict(reason=Reason.UNVERIFIABLE, unverifiable=unreadable)
+    if unreadable and SECRET_NAME not in facts.listed:
+        faults = [Problem(reason=Reason.UNVERIFIABLE, image=fault.image, secret=unreadable[0]) for fault in faults]
+    return Verdict(reason=faults[0].reason, problems=tuple(faults))
+
+
+class _MalformedListed(Exception):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.secret)
+        self.problem = problem
+
+
+def _open(facts: PullFacts) -> tuple[dict[str, Keyring], tuple[str, ...]]:
+    """Read what can be read of the listed Secrets: keyrings by name, and the names of those we may not read."""
     keyrings: dict[str, Keyring] = {}
     unreadable = []
     for name in facts.listed:
-        match _with_pending(name, facts):
+        match facts.secrets.get(name):
             case None:
                 continue
             case Unreadable():
@@ -235,35 +253,9 @@ def verdict(to_judge: Sequence[PodImage], facts: PullFacts, rules: Rules) -> Ver
                 try:
                     keyrings[name] = copies.read_keyring(secret)
                 except MalformedSecret as error:
-                    return Verdict(
-                        reason=Reason.MALFORMED,
-                        problems=(Problem(reason=Reason.MALFORMED, image=None, secret=name, detail=str(error)),),
-                    )
-    problems = []
-    trusted = False
-    for image in to_judge:
-        fault = _fault(image, facts, keyrings)
-        if fault is None:
-            continue
-        if unreadable:
-            if rules.allow_unverifiable:
-                trusted = True
-                continue
-            if SECRET_NAME not in facts.listed:
-                fault = Problem(reason=Reason.UNVERIFIABLE, image=image, secret=unreadable[0])
-        problems.append(fault)
-    if problems:
-        return Verdict(reason=problems[0].reason, problems=tuple(problems))
-    if trusted:
-        return Verdict(reason=Reason.UNVERIFIABLE, unverifiable=tuple(unreadable))
-    return Verdict(reason=Reason.COVERED)
-
-
-def _with_pending(name: str, facts: PullFacts) -> SecretFact:
-    secret = facts.secrets.get(name)
-    if name == SECRET_NAME and secret is None:
-        return facts.pending
-    return secret
+                    problem = Problem(reason=Reason.MALFORMED, image=None, secret=name, detail=str(error))
+                    raise _MalformedListed(problem) from None
+    return keyrings, tuple(unreadable)
 
 
 def _fault(image: PodImage, facts: PullFacts, keyrings: Mapping[str, Keyring]) -> Problem | None:
@@ -285,7 +277,7 @@ def _fault(image: PodImage, facts: PullFacts, keyrings: Mapping[str, Keyring]) -
         return Problem(reason=Reason.NOT_LISTED, image=image)
     # Of several that do not help, `ghcr-secret` is the one whose mending is our business.
     name = SECRET_NAME if SECRET_NAME in facts.listed else facts.listed[0]
-    match _with_pending(name, facts):
+    match facts.secrets.get(name):
         case None:
             because = facts.missing_because if name == SECRET_NAME else Reason.SECRET_MISSING
             return Problem(reason=because, image=image, secret=name, detail=facts.detail)

@@ -109,7 +109,9 @@ def parse(body: bytes) -> Review:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         # orjson's text names a position, not content; `error.doc`, which it also carries, stays here.
-        raise BadReview("", f"the body is not JSON ({error.msg} at line {error.lineno}, column {error.colno})") from None
+        raise BadReview(
+            "", f"the body is not JSON ({error.msg} at line {error.lineno}, column {error.colno})"
+        ) from None
     if not isinstance(document, dict):
         raise BadReview("", f"expected an AdmissionReview object, got {kind_of(document)}")
     for name, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):

@@ -81,7 +81,11 @@ def label_faults(namespace: Namespace) -> tuple[str, ...]:
     """Name each of our labels on a namespace whose value means nothing, for a warning to the user."""
     faults = []
     if namespace.inject not in ("", "true", "false"):
-        faults.append(f'label {INJECT_KEY} of namespace {namespace.name} is neither "true" nor "false" and has no effect')
+        faults.append(
+            f'label {INJECT_KEY} of namespace {namespace.name} is neither "true" nor "false" and has no effect'
+        )
     if namespace.enforce and namespace.enforce not in set(Enforcement):
-        faults.append(f"label {ENFORCE_LABEL} of namespace {namespace.name} is none of deny, warn, off and has no effect")
+        faults.append(
+            f"label {ENFORCE_LABEL} of namespace {namespace.name} is none of deny, warn, off and has no effect"
+        )
     return tuple(faults)

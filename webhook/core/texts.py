@@ -13,7 +13,9 @@ _SHOWN: Final = 256
 
 _CAUSES: Final[Mapping[Reason, str]] = {
     Reason.SECRET_MISSING: "Secret {secret} does not exist",
-    Reason.WRONG_TYPE: "Secret {secret} is not of type kubernetes.io/dockerconfigjson, so the kubelet does not look into it",
+    Reason.WRONG_TYPE: (
+        "Secret {secret} is not of type kubernetes.io/dockerconfigjson, so the kubelet does not look into it"
+    ),
     Reason.MALFORMED: "Secret {secret} is malformed, which stops every pull of the Pod",
     Reason.NO_ENTRY_FOR_IMAGE: "Secret {secret} has no entry that matches this image",
     Reason.EMPTY_CREDENTIAL: "the matching entry of Secret {secret} has neither username nor password",
@@ -106,7 +108,8 @@ def _odd_host(problem: Problem) -> str:
 def unverified(workload: Workload, verdict: Verdict) -> str:
     """Warn that credentials were taken on trust."""
     names = ", ".join(verdict.unverifiable)
-    return f"{workload.kind.kind or workload.kind.resource} {shown(workload.name)}: not verified, pull secret may not be read: {names}"
+    subject = f"{workload.kind.kind or workload.kind.resource} {shown(workload.name)}"
+    return f"{subject} was let in unverified: not allowed to read its pull secrets {names}"
 
 
 def not_provisioned(namespace: str, cause: str) -> str:
@@ -128,5 +131,3 @@ def shown(text: str) -> str:
 def _image(image: PodImage) -> str:
     place = "volume" if image.place == "volumes" else "container"
     return f"{shown(image.image)} ({place} {shown(image.name) or '(unnamed)'})"
-
-

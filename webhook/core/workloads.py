@@ -54,7 +54,9 @@ BUILT_IN_KINDS: Final = (
         group="", resource="replicationcontrollers", kind="ReplicationController", template=("spec", "template")
     ),
     WorkloadKind(group="batch", resource="jobs", kind="Job", template=("spec", "template")),
-    WorkloadKind(group="batch", resource="cronjobs", kind="CronJob", template=("spec", "jobTemplate", "spec", "template")),
+    WorkloadKind(
+        group="batch", resource="cronjobs", kind="CronJob", template=("spec", "jobTemplate", "spec", "template")
+    ),
 )
 
 
@@ -143,9 +145,7 @@ def read(kind: WorkloadKind, obj: Json) -> Workload:
         name=_display_name(reader, metadata),
         spec_path=spec_path,
         images=tuple(_images(reader, spec, spec_path)),
-        pull_secrets=tuple(
-            name for entry, where in secrets or () if (name := reader.text(entry, "name", where))
-        ),
+        pull_secrets=tuple(name for entry, where in secrets or () if (name := reader.text(entry, "name", where))),
         listed=None if secrets is None else len(secrets),
         service_account=(
             reader.text(spec, "serviceAccountName", spec_path)

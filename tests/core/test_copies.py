@@ -1,0 +1,173 @@
+import dataclasses
+from typing import Any
+
+import pytest
+
+from tests.objects import CANARY, payload, secret
+from webhook.core import copies
+from webhook.core.copies import Because, Create, Delete, Leave, Place, Secret, Step, Update
+from webhook.core.names import ADOPT_ANNOTATION, MANAGED_BY_LABEL
+from webhook.core.reasons import Reason
+
+CENTRAL = secret()
+GOOD = copies.desired("auth", CENTRAL)
+ROTATED = secret(payload=payload(token="new"))
+
+
+def plan(central: Secret | None, existing: Secret | None, repositories: tuple[str, ...] = (), **place: Any) -> Step:
+    return copies.plan(Place(namespace="auth", **place), central, existing, repositories)
+
+
+def changed(**changes: Any) -> Secret:
+    return dataclasses.replace(GOOD, **changes)
+
+
+def test_an_absent_copy_is_created_with_nothing_of_the_source_but_its_credentials() -> None:
+    source = secret(marks={ADOPT_ANNOTATION: "true"}, extra_keys=True, uid="u", resource_version="7", immutable=True)
+    step = plan(source, None)
+    assert isinstance(step, Create)
+    assert step.copy == Secret(
+        namespace="auth",
+        payload=CENTRAL.payload,
+        marks={
+            "app.kubernetes.io/managed-by": "ghcr-pull-secrets",
+            "ghcr-pull-secrets.io/source": "ghcr-pull-secrets/ghcr-secret",
+            "argocd.argoproj.io/compare-options": "IgnoreExtraneous",
+            "argocd.argoproj.io/sync-options": "Prune=false",
+        },
+    )
+
+
+def test_a_copy_that_is_as_it_should_be_is_left() -> None:
+    assert plan(CENTRAL, changed(uid="u", resource_version="9")) == Leave(because=Because.CURRENT)
+
+
+@pytest.mark.parametrize(
+    "existing",
+    [
+        changed(payload=payload(token="old")),
+        changed(payload=None),
+        changed(extra_keys=True),
+        changed(marks={MANAGED_BY_LABEL: "ghcr-pull-secrets"}),
+        changed(marks={**GOOD.marks, "ghcr-pull-secrets.io/source": "elsewhere/ghcr-secret"}),
+    ],
+    ids=["payload", "no payload", "another key", "annotations stripped", "another source"],
+)
+def test_a_copy_that_differs_is_updated_where_it_stands(existing: Secret) -> None:
+    step = plan(CENTRAL, dataclasses.replace(existing, uid="u", resource_version="9"))
+    assert isinstance(step, Update)
+    assert step.because is Because.STALE
+    assert step.copy == changed(uid="u", resource_version="9")
+
+
+def test_what_an_update_leads_to_needs_no_further_step() -> None:
+    step = plan(ROTATED, changed(marks={**GOOD.marks, ADOPT_ANNOTATION: "true"}, extra_keys=True))
+    assert isinstance(step, Update)
+    assert plan(ROTATED, step.copy) == Leave(because=Because.CURRENT)
+
+
+@pytest.mark.parametrize(
+    ("existing", "because"),
+    [
+        (changed(type="Opaque", payload=None), Because.WRONG_TYPE),
+        (changed(type="kubernetes.io/dockercfg"), Because.WRONG_TYPE),
+        (changed(payload=b"{}", immutable=True), Because.IMMUTABLE),
+    ],
+)
+def test_what_cannot_be_changed_is_deleted_to_be_made_anew(existing: Secret, because: Because) -> None:
+    assert plan(CENTRAL, existing) == Delete(copy=existing, because=because)
+
+
+def test_an_immutable_copy_that_is_right_is_left() -> None:
+    assert plan(CENTRAL, changed(immutable=True)) == Leave(because=Because.CURRENT)
+
+
+@pytest.mark.parametrize(
+    "existing",
+    [
+        secret("auth"),
+        secret("auth", marks={MANAGED_BY_LABEL: "Helm"}),
+        changed(owned=True),
+        changed(owned=True, payload=b"{}"),
+        secret("auth", marks={ADOPT_ANNOTATION: "true"}, owned=True),
+        secret("auth", marks={ADOPT_ANNOTATION: "yes"}),
+    ],
+    ids=[
+        "by hand",
+        "by Helm",
+        "taken over",
+        "taken over and other",
+        "owned, adoption asked",
+        "adoption not quite asked",
+    ],
+)
+@pytest.mark.parametrize("opted_out", [False, True])
+def test_a_foreign_secret_is_left_alone(existing: Secret, opted_out: bool) -> None:
+    assert plan(CENTRAL, existing, opted_out=opted_out) == Leave(because=Because.FOREIGN)
+
+
+def test_a_foreign_secret_is_adopted_when_its_annotation_asks_for_it() -> None:
+    foreign = secret("auth", marks={ADOPT_ANNOTATION: "true"}, payload=b"{}", resource_version="3")
+    step = plan(CENTRAL, foreign)
+    assert isinstance(step, Update)
+    assert (step.because, step.copy.resource_version) == (Because.ADOPTED, "3")
+    assert step.copy.ours
+    assert step.copy.payload == CENTRAL.payload
+    assert isinstance(plan(CENTRAL, dataclasses.replace(foreign, type="Opaque")), Delete)
+    assert plan(CENTRAL, foreign, opted_out=True) == Leave(because=Because.FOREIGN)
+
+
+def test_a_copy_in_a_namespace_that_opted_out_goes() -> None:
+    assert plan(CENTRAL, GOOD, opted_out=True) == Delete(copy=GOOD, because=Because.OPTED_OUT)
+    assert plan(None, GOOD, opted_out=True) == Delete(copy=GOOD, because=Because.OPTED_OUT)
+    assert plan(CENTRAL, None, opted_out=True) == Leave(because=Because.OPTED_OUT)
+
+
+def test_nothing_is_done_in_a_terminating_namespace() -> None:
+    for existing in (None, GOOD, changed(payload=b"{}")):
+        assert plan(CENTRAL, existing, terminating=True) == Leave(because=Because.NAMESPACE_TERMINATING)
+
+
+def test_a_copy_that_is_being_deleted_is_waited_for() -> None:
+    assert plan(CENTRAL, changed(deleting=True)) == Leave(because=Because.DELETING)
+
+
+def test_no_copy_is_made_where_nothing_uses_one_but_an_existing_one_is_kept_right() -> None:
+    assert plan(CENTRAL, None, wanted=False) == Leave(because=Because.NOT_WANTED)
+    assert isinstance(plan(CENTRAL, changed(payload=b"{}"), wanted=False), Update)
+
+
+UNUSABLE = [
+    (secret(type="Opaque", payload=None), (), Reason.WRONG_TYPE),
+    (secret(type="kubernetes.io/dockercfg", payload=b'{"ghcr.io": {"auth": "dTpw"}}'), (), Reason.WRONG_TYPE),
+    (secret(payload=b"{"), (), Reason.MALFORMED),
+    (secret(payload=b'{"auths": "x"}'), (), Reason.MALFORMED),
+    (secret(payload=b"{}"), (), Reason.EMPTY_CREDENTIAL),
+    (secret(payload=None), (), Reason.EMPTY_CREDENTIAL),
+    (secret(payload=b'{"auths": {"ghcr.io": {}}}'), (), Reason.EMPTY_CREDENTIAL),
+    (secret(payload=b'{"auths": {"ghcr.io": {}}}'), ("ghcr.io/a/b",), Reason.EMPTY_CREDENTIAL),
+    (secret(payload=payload(registry="quay.io")), ("ghcr.io/a/b",), Reason.NO_ENTRY_FOR_IMAGE),
+    (secret(), ("GHCR.IO/a/b",), Reason.NO_ENTRY_FOR_IMAGE),
+]
+
+
+@pytest.mark.parametrize(("central", "repositories", "fault"), UNUSABLE)
+@pytest.mark.parametrize("existing", [None, changed(payload=b"{}"), GOOD])
+def test_an_unusable_central_secret_is_not_spread_and_the_last_good_copy_stays(
+    central: Secret, repositories: tuple[str, ...], fault: Reason, existing: Secret | None
+) -> None:
+    assert plan(central, existing, repositories) == Leave(because=Because.CENTRAL_UNUSABLE, fault=fault)
+
+
+def test_a_missing_central_secret_leaves_the_copies_alone() -> None:
+    assert plan(None, GOOD) == Leave(because=Because.CENTRAL_MISSING)
+    assert plan(None, None) == Leave(because=Because.CENTRAL_MISSING)
+
+
+def test_a_central_secret_is_good_if_it_covers_one_of_the_repositories() -> None:
+    assert copies.central_fault(CENTRAL, ("ghcr.io/a/b", "quay.io/x/y")) is None
+
+
+def test_no_credential_is_shown() -> None:
+    step = plan(CENTRAL, None)
+    assert CANARY not in repr(step) + repr(CENTRAL) + str(CENTRAL)

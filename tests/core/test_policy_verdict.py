@@ -1,0 +1,229 @@
+"""The validating half's rules, on plain facts."""
+
+from typing import Any
+
+import pytest
+
+from tests.core.test_policy_decide import AUTH, with_rules
+from tests.core.test_workloads import kind_named
+from tests.objects import CANARY, IMAGE, RULES, payload, secret, workload
+from webhook.core import policy, texts
+from webhook.core.policy import PullFacts, SecretFact, Unreadable, Verdict
+from webhook.core.reasons import Reason
+from webhook.core.workloads import PodImage, Workload, read
+
+PULLED = PodImage(place="containers", name="api", image=IMAGE)
+
+
+def judge(secrets: dict[str, SecretFact], *pulled: str, rules: Any = RULES, **facts: Any) -> Verdict:
+    chosen = [PodImage(place="containers", name="api", image=image) for image in pulled or (IMAGE,)]
+    return policy.verdict(chosen, PullFacts(listed=tuple(secrets), secrets=secrets, **facts), rules)
+
+
+def test_a_good_secret_covers() -> None:
+    assert judge({"ghcr-secret": secret("auth")}) == Verdict(reason=Reason.COVERED)
+    assert judge({"other": secret("auth", name="other")}) == Verdict(reason=Reason.COVERED)
+    dockercfg = secret("auth", type="kubernetes.io/dockercfg", payload=b'{"ghcr.io": {"auth": "dTpw"}}')
+    assert judge({"old": dockercfg}) == Verdict(reason=Reason.COVERED)
+
+
+@pytest.mark.parametrize(
+    ("secrets", "image", "reason", "named"),
+    [
+        ({}, IMAGE, Reason.NOT_LISTED, ""),
+        ({"ghcr-secret": None}, IMAGE, Reason.SECRET_MISSING, "ghcr-secret"),
+        ({"other": None}, IMAGE, Reason.SECRET_MISSING, "other"),
+        ({"other": None, "ghcr-secret": None}, IMAGE, Reason.SECRET_MISSING, "ghcr-secret"),
+        ({"ghcr-secret": secret("auth", type="Opaque", payload=None)}, IMAGE, Reason.WRONG_TYPE, "ghcr-secret"),
+        ({"ghcr-secret": secret("auth", payload=b"{}")}, IMAGE, Reason.NO_ENTRY_FOR_IMAGE, "ghcr-secret"),
+        ({"ghcr-secret": secret("auth", payload=payload(registry="quay.io"))}, IMAGE, Reason.NO_ENTRY_FOR_IMAGE, "ghcr-secret"),
+        ({"ghcr-secret": secret("auth")}, "GHCR.IO/a/b", Reason.NO_ENTRY_FOR_IMAGE, "ghcr-secret"),
+        ({"ghcr-secret": secret("auth")}, "ghcr.io:443/a/b", Reason.NO_ENTRY_FOR_IMAGE, "ghcr-secret"),
+        ({"ghcr-secret": secret("auth", payload=b'{"auths": {"ghcr.io": {}}}')}, IMAGE, Reason.EMPTY_CREDENTIAL, "ghcr-secret"),
+        ({"ghcr-secret": secret("auth", payload=b'{"auths": {"ghcr.io": {"auth": "!"}}}')}, IMAGE, Reason.MALFORMED, "ghcr-secret"),
+    ],
+)  # fmt: skip
+def test_each_way_to_have_no_credential_has_its_reason(
+    secrets: dict[str, SecretFact], image: str, reason: Reason, named: str
+) -> None:
+    found = judge(secrets, image)
+    assert found.reason is reason
+    assert found.problems[0].secret == named
+
+
+def test_a_malformed_secret_rejects_though_another_covers() -> None:
+    found = judge({"good": secret("auth"), "bad": secret("auth", payload=b"[")})
+    assert found.reason is Reason.MALFORMED
+    assert found.problems[0].image is None
+
+
+def test_why_the_copy_is_missing_is_said_when_it_is_known() -> None:
+    found = judge({"ghcr-secret": None}, missing_because=Reason.PROVISIONING_FAILED, detail="quota")
+    assert (found.reason, found.problems[0].detail) == (Reason.PROVISIONING_FAILED, "quota")
+
+
+def test_one_covered_image_does_not_cover_another() -> None:
+    narrow = secret("auth", payload=payload(registry="ghcr.io/sesacthon"))
+    found = judge({"ghcr-secret": narrow}, IMAGE, "ghcr.io/other/app:1", "ghcr.io/third/app:1")
+    assert [problem.image.image for problem in found.problems if problem.image] == [
+        "ghcr.io/other/app:1",
+        "ghcr.io/third/app:1",
+    ]
+
+
+def test_two_secrets_cover_what_one_does_not() -> None:
+    one = secret("auth", payload=payload(registry="ghcr.io/sesacthon"))
+    two = secret("auth", payload=payload(registry="ghcr.io/other"))
+    assert judge({"a": one, "b": two}, IMAGE, "ghcr.io/other/app:1").reason is Reason.COVERED
+
+
+def test_an_empty_credential_is_no_credential_but_one_beside_it_is() -> None:
+    empty = secret("auth", payload=b'{"auths": {"ghcr.io/sesacthon": {}}}')
+    assert judge({"a": empty, "ghcr-secret": secret("auth")}).reason is Reason.COVERED
+
+
+def test_an_image_no_kubelet_would_pull_needs_no_credential() -> None:
+    assert judge({}, "ghcr.io/Upper/case").reason is Reason.COVERED
+
+
+def test_a_secret_that_may_not_be_read_counts_or_not_as_configured() -> None:
+    facts: dict[str, SecretFact] = {"other": Unreadable(), "third": Unreadable()}
+    assert judge(facts) == Verdict(reason=Reason.UNVERIFIABLE, unverifiable=("other", "third"))
+    strict = judge(facts, rules=with_rules(allow_unverifiable=False))
+    assert strict.reason is Reason.UNVERIFIABLE
+    assert strict.problems
+
+
+def test_a_secret_that_may_not_be_read_counts_only_for_what_ours_does_not_cover() -> None:
+    assert judge({"other": Unreadable(), "ghcr-secret": secret("auth")}).reason is Reason.COVERED
+    assert judge({"other": Unreadable(), "ghcr-secret": None}).reason is Reason.UNVERIFIABLE
+    strict = judge({"other": Unreadable(), "ghcr-secret": None}, rules=with_rules(allow_unverifiable=False))
+    assert strict.reason is Reason.SECRET_MISSING
+
+
+def test_a_malformed_secret_beside_one_that_may_not_be_read_still_rejects() -> None:
+    assert judge({"other": Unreadable(), "ghcr-secret": secret("auth", payload=b"")}).reason is Reason.UNVERIFIABLE
+    assert judge({"other": Unreadable(), "ghcr-secret": secret("auth", payload=b"x")}).reason is Reason.MALFORMED
+
+
+# --- which secrets are in effect
+
+
+def in_effect(document: dict[str, Any], inherited: tuple[str, ...] = ()) -> tuple[str, ...]:
+    found = read(kind_named(document["kind"]), document)
+    decision = policy.decide(found, update=False, namespace=AUTH, service_account_secrets=inherited, rules=RULES)
+    return policy.secrets_in_effect(found, inherited, decision)
+
+
+def test_the_pod_specs_own_list_hides_the_service_accounts() -> None:
+    assert in_effect(workload(secrets=["a", "b", "a"]), ("sa",)) == ("a", "b")
+    assert in_effect(workload(secrets=[]), ("sa",)) == ("sa",)
+    assert in_effect(workload(), ("sa",)) == ("sa",)
+
+
+def test_a_list_of_nameless_entries_still_hides_the_service_accounts() -> None:
+    document = workload()
+    document["spec"]["imagePullSecrets"] = [{}]
+    assert in_effect(document, ("sa",)) == ()
+
+
+def test_a_template_left_to_its_pods_counts_as_listing_the_secret() -> None:
+    assert in_effect(workload("Deployment"), ("sa",)) == ("sa", "ghcr-secret")
+    assert in_effect(workload("Deployment", secrets=["a"]), ("sa",)) == ("a",)
+
+
+# --- what is not judged at all
+
+
+def exempt(new: dict[str, Any], old: dict[str, Any] | None = None) -> Reason | None:
+    kind = kind_named(new["kind"])
+    before = read(kind, old) if old else None
+    return policy.exempt(read(kind, new), update=old is not None, old=before, rules=RULES)
+
+
+def test_what_needs_no_credential_is_not_judged() -> None:
+    assert exempt(workload()) is None
+    assert exempt(workload(images=["nginx"])) is Reason.NO_SELECTED_IMAGE
+    assert exempt(workload("ReplicaSet", owner="Deployment")) is Reason.CONTROLLER_OWNED
+    assert exempt(workload(owner="ReplicaSet")) is None
+    assert exempt(workload(annotations={"kubernetes.io/config.mirror": "x"})) is Reason.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize("kind", ["Pod", "Deployment", "CronJob"])
+def test_an_update_that_changes_no_pull_is_let_through(kind: str) -> None:
+    labelled = workload(kind)
+    labelled["metadata"]["labels"] = {"a": "b"}
+    labelled["metadata"]["finalizers"] = ["x/y"]
+    assert exempt(labelled, workload(kind)) is Reason.UNCHANGED
+
+
+@pytest.mark.parametrize(
+    "old",
+    [workload(images=["ghcr.io/a/old"]), workload(secrets=["a"]), workload(service_account="builder")],
+    ids=["images", "pull secrets", "ServiceAccount"],
+)
+def test_an_update_that_changes_a_pull_is_judged(old: dict[str, Any]) -> None:
+    assert exempt(workload(), old) is None
+
+
+# --- what the user reads
+
+
+def text_of(found: Verdict, document: dict[str, Any] | None = None, *, injected: bool = True) -> str:
+    document = document or workload("Deployment")
+    subject: Workload = read(kind_named(document["kind"]), document)
+    return texts.denial(subject, "auth", found, release_namespace="ghcr-pull-secrets", injected=injected)
+
+
+ALL_PROBLEMS = [
+    (judge({}), "add '- name: ghcr-secret' to spec/template/spec/imagePullSecrets"),
+    (judge({"ghcr-secret": None}), "apply it again"),
+    (judge({"other": None}), "kubectl create secret docker-registry other --namespace auth"),
+    (judge({"ghcr-secret": secret("auth", type="Opaque")}), "kubectl delete secret ghcr-secret --namespace auth"),
+    (judge({"ghcr-secret": secret("auth", payload=b"{")}), "kubectl delete secret ghcr-secret --namespace auth"),
+    (judge({"ghcr-secret": secret("auth", payload=b"{}")}), "kubectl delete secret ghcr-secret --namespace auth"),
+    (judge({"ghcr-secret": secret("auth")}, "GHCR.IO:443/a/b"), "write the registry's host as ghcr.io"),
+    (judge({"ghcr-secret": None}, missing_because=Reason.CENTRAL_MISSING), "kubectl create secret docker-registry ghcr-secret --namespace ghcr-pull-secrets"),
+    (judge({"ghcr-secret": None}, missing_because=Reason.CENTRAL_UNUSABLE), "kubectl apply -f -"),
+    (judge({"ghcr-secret": None}, missing_because=Reason.PROVISIONING_FAILED, detail="quota"), "(quota)"),
+    (judge({"other": Unreadable()}, rules=with_rules(allow_unverifiable=False)), "add '- name: ghcr-secret'"),
+    (judge({"ghcr-secret": secret("auth", payload=b'{"auths": {"ghcr.io": {}}}')}), "kubectl delete secret"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("found", "mend"), ALL_PROBLEMS, ids=[str(found.reason) + str(i) for i, (found, _) in enumerate(ALL_PROBLEMS)]
+)
+def test_a_denial_names_workload_container_image_cause_and_mend_in_one_line(found: Verdict, mend: str) -> None:
+    text = text_of(found)
+    assert text.startswith("Deployment auth/auth-api ")
+    image = found.problems[0].image
+    if image is not None:
+        assert f"{image.image} (container api)" in text
+    assert mend in text
+    assert "\n" not in text
+    assert CANARY not in text
+
+
+def test_every_reason_to_reject_has_a_text() -> None:
+    rejecting = {found.reason for found, _ in ALL_PROBLEMS}
+    assert rejecting >= {
+        Reason.SECRET_MISSING, Reason.WRONG_TYPE, Reason.MALFORMED, Reason.NO_ENTRY_FOR_IMAGE,
+        Reason.EMPTY_CREDENTIAL, Reason.NOT_LISTED, Reason.CENTRAL_MISSING, Reason.CENTRAL_UNUSABLE,
+        Reason.PROVISIONING_FAILED, Reason.UNVERIFIABLE,
+    }  # fmt: skip
+
+
+def test_where_no_copy_is_made_the_user_makes_the_secret() -> None:
+    assert "kubectl create secret docker-registry ghcr-secret --namespace auth" in text_of(
+        judge({"ghcr-secret": None}), injected=False
+    )
+
+
+def test_further_images_are_counted() -> None:
+    assert "2 more images would be pulled" in text_of(judge({}, IMAGE, "ghcr.io/a/b", "ghcr.io/c/d"))
+
+
+def test_what_a_user_wrote_is_cut_and_cleaned() -> None:
+    assert texts.shown("a\x1b[31m\nb") == "a?[31m?b"
+    assert len(texts.shown("x" * 1000)) == 257

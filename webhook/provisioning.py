@@ -1,0 +1,267 @@
+"""One namespace's copy: there before the answer that relies on it is sent."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, assert_never
+
+from webhook.core import copies
+from webhook.core.copies import Because, Create, Delete, Leave, Place, Secret, Step, Update
+from webhook.core.names import SECRET_NAME
+from webhook.core.reasons import Reason
+from webhook.core.scope import Namespace
+from webhook.ports import (
+    AlreadyExists,
+    ClusterError,
+    Conflict,
+    Deadline,
+    DeadlineExceeded,
+    Facts,
+    Forbidden,
+    Invalid,
+    NamespaceTerminating,
+    NotFound,
+    QuotaExceeded,
+    SecretWriter,
+)
+
+_ATTEMPTS: Final = 5
+"""Writes tried before giving up: replacing a Secret of the wrong type takes two, the rest is for lost races."""
+
+
+class Result(StrEnum):
+    """How provisioning ended; a metric label and a log field."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    CURRENT = "current"
+    FOREIGN = "foreign"
+    CENTRAL_MISSING = "central_missing"
+    CENTRAL_UNUSABLE = "central_unusable"
+    NAMESPACE_TERMINATING = "namespace_terminating"
+    DELETING = "deleting"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    FORBIDDEN = "forbidden"
+    INVALID = "invalid"
+    CONFLICT = "conflict"
+    TIMEOUT = "timeout"
+    UNAVAILABLE = "unavailable"
+
+    @property
+    def has_secret(self) -> bool:
+        """Tell whether there is a `ghcr-secret` in the namespace now."""
+        return self in (Result.CREATED, Result.UPDATED, Result.CURRENT, Result.FOREIGN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisioned:
+    """How provisioning ended, and for people why not, if not."""
+
+    result: Result
+    cause: str = ""
+
+
+_OF_ERROR: Final[Mapping[type[ClusterError], Result]] = {
+    NamespaceTerminating: Result.NAMESPACE_TERMINATING,
+    QuotaExceeded: Result.QUOTA_EXCEEDED,
+    Forbidden: Result.FORBIDDEN,
+    Invalid: Result.INVALID,
+    Conflict: Result.CONFLICT,
+    AlreadyExists: Result.CONFLICT,
+    NotFound: Result.CONFLICT,
+    DeadlineExceeded: Result.TIMEOUT,
+}
+
+_OF_LEAVE: Final[Mapping[Because, Provisioned]] = {
+    Because.CURRENT: Provisioned(result=Result.CURRENT),
+    Because.FOREIGN: Provisioned(result=Result.FOREIGN),
+    Because.NAMESPACE_TERMINATING: Provisioned(result=Result.NAMESPACE_TERMINATING, cause=NamespaceTerminating.cause),
+    Because.DELETING: Provisioned(result=Result.DELETING, cause="the Secret there is being deleted"),
+    Because.CENTRAL_MISSING: Provisioned(result=Result.CENTRAL_MISSING, cause="the central secret does not exist"),
+}
+
+_CENTRAL_FAULTS: Final[Mapping[Reason, str]] = {
+    Reason.WRONG_TYPE: "it is not of type kubernetes.io/dockerconfigjson",
+    Reason.MALFORMED: "its content is malformed",
+    Reason.NO_ENTRY_FOR_IMAGE: "it has no entry that matches the image",
+    Reason.EMPTY_CREDENTIAL: "its credential is empty",
+}
+
+
+def failed(error: ClusterError) -> Provisioned:
+    """Say how provisioning ended, for an error it ended with."""
+    return Provisioned(result=_OF_ERROR.get(type(error), Result.UNAVAILABLE), cause=error.cause)
+
+
+def unusable_because(fault: Reason) -> str:
+    """Say for people what is wrong with a central secret."""
+    return _CENTRAL_FAULTS[fault]
+
+
+@dataclass(slots=True)
+class _Flight:
+    """One writer's work on one namespace, for the others to wait for."""
+
+    done: threading.Event = field(default_factory=threading.Event)
+    outcome: Provisioned | None = None
+
+
+def _left(step: Leave) -> Provisioned:
+    if step.fault is not None:
+        cause = f"the central secret is unusable: {unusable_because(step.fault)}"
+        return Provisioned(result=Result.CENTRAL_UNUSABLE, cause=cause)
+    return _OF_LEAVE[step.because]
+
+
+class Provisioner:
+    """Makes and mends copies on demand; one writer per namespace and process at a time."""
+
+    def __init__(
+        self,
+        facts: Facts,
+        writer: SecretWriter,
+        *,
+        release_namespace: str,
+        count: Callable[[Result], None] = lambda _: None,
+    ) -> None:
+        self._facts = facts
+        self._writer = writer
+        self._release_namespace = release_namespace
+        self._count = count
+        self._guard = threading.Lock()
+        self._flights: dict[str, _Flight] = {}
+
+    def ensure(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline) -> Provisioned:
+        """Make sure that a namespace has its copy, if the central secret is good for these repositories.
+
+        Never raises: what goes wrong is in the outcome. The usual case, a copy that is as it should be, is answered
+        from the caches. A write is never decided from a cache alone: a watch that is behind could otherwise bring an
+        old token back over a new one.
+        """
+        outcome = self._ensure(namespace, repositories, deadline)
+        self._count(outcome.result)
+        return outcome
+
+    def _ensure(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline) -> Provisioned:
+        while True:
+            try:
+                step = self._plan(namespace, repositories, deadline, fresh=False)
+                if isinstance(step, Leave) and step.because in (Because.CURRENT, Because.FOREIGN):
+                    return _OF_LEAVE[step.because]
+            except ClusterError as error:
+                return failed(error)
+            flight, leads = self._board(namespace.name)
+            if leads:
+                return self._fly(flight, namespace, repositories, deadline)
+            if not flight.done.wait(deadline.remaining()):
+                return Provisioned(result=Result.TIMEOUT, cause="another request's write took too long")
+            if flight.outcome is None or not flight.outcome.result.has_secret:
+                # What stopped the writer a moment ago would stop us too; asking again only adds to the trouble.
+                return flight.outcome or Provisioned(result=Result.UNAVAILABLE, cause="another request's write failed")
+
+    def _board(self, namespace: str) -> tuple[_Flight, bool]:
+        with self._guard:
+            flight = self._flights.get(namespace)
+            if flight is not None:
+                return flight, False
+            flight = self._flights[namespace] = _Flight()
+            return flight, True
+
+    def _fly(
+        self, flight: _Flight, namespace: Namespace, repositories: Sequence[str], deadline: Deadline
+    ) -> Provisioned:
+        try:
+            flight.outcome = self._write(namespace, repositories, deadline)
+            return flight.outcome
+        except ClusterError as error:
+            flight.outcome = failed(error)
+            return flight.outcome
+        finally:
+            with self._guard:
+                del self._flights[namespace.name]
+            flight.done.set()
+
+    def _write(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline) -> Provisioned:
+        changed = Result.CURRENT
+        for _ in range(_ATTEMPTS):
+            step = self._plan(namespace, repositories, deadline, fresh=True)
+            try:
+                match step:
+                    case Leave():
+                        if step.because is Because.CURRENT:
+                            return Provisioned(result=changed)
+                        return _left(step)
+                    case Create():
+                        self._facts.observe(self._writer.create(step.copy, deadline))
+                        return Provisioned(result=Result.CREATED if changed is Result.CURRENT else Result.UPDATED)
+                    case Update():
+                        self._facts.observe(self._writer.update(step.copy, deadline))
+                        return Provisioned(result=Result.UPDATED)
+                    case Delete():
+                        self._writer.delete(step.copy, deadline)
+                        changed = Result.UPDATED
+                    case _:
+                        assert_never(step)
+            except (AlreadyExists, Conflict, NotFound):
+                # Somebody was faster; what is there now decides.
+                continue
+        return Provisioned(result=Result.CONFLICT, cause="it was changed by others again and again")
+
+    def _plan(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline, *, fresh: bool) -> Step:
+        return copies.plan(
+            Place(namespace=namespace.name, terminating=namespace.terminating),
+            self._facts.copy(self._release_namespace, deadline, fresh=fresh),
+            self._facts.copy(namespace.name, deadline, fresh=fresh),
+            repositories,
+        )
+
+    def foresee(
+        self,
+        namespace: Namespace,
+        repositories: Sequence[str],
+        existing: Secret | None,
+        deadline: Deadline,
+        *,
+        fresh: bool,
+    ) -> Secret | None:
+        """Say what the namespace's `ghcr-secret` would be after `ensure`, without writing: for a dry run."""
+        central = self._facts.copy(self._release_namespace, deadline, fresh=fresh)
+        place = Place(namespace=namespace.name, terminating=namespace.terminating)
+        step = copies.plan(place, central, existing, repositories)
+        match step:
+            case Create() | Update():
+                return step.copy
+            case Delete():
+                # Deleted for a type or an immutability that cannot be mended in place, and made anew.
+                return copies.desired(namespace.name, central) if central else None
+            case Leave():
+                return existing
+            case _:
+                assert_never(step)
+
+    def diagnose(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline) -> tuple[Reason, str]:
+        """Say why a copy that should have been made is not there, for the text of a rejection.
+
+        The half that rejects often runs in another process than the one that failed to write, so the API server is
+        asked once more, with a dry run that writes nothing.
+
+        Returns:
+            The reason, and the cause for people; `secret_missing` and nothing if a copy could be made now.
+
+        Raises:
+            ClusterError: The central secret could not be read.
+        """
+        central = self._facts.copy(self._release_namespace, deadline, fresh=True)
+        if central is None:
+            return Reason.CENTRAL_MISSING, ""
+        fault = copies.central_fault(central, repositories)
+        if fault is not None:
+            return Reason.CENTRAL_UNUSABLE, unusable_because(fault)
+        try:
+            self._writer.create(copies.desired(namespace.name, central), deadline, dry_run=True)
+        except AlreadyExists:
+            return Reason.SECRET_MISSING, f"{SECRET_NAME} was made a moment ago"
+        except ClusterError as error:
+            return Reason.PROVISIONING_FAILED, error.cause
+        return Reason.SECRET_MISSING, ""
