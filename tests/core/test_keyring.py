@@ -113,6 +113,7 @@ def test_every_recording_of_the_kubelet_holds() -> None:
         ("[::1", "[::1]/a", False),
         ("[::1]x", "[::1]/a", False),
         ("[::1%25eth0]:5000", "[::1]:5000/a", False),
+        ("[::1%25A]", "A/a", False),
         ("x[::1]:5000", "[::1]:5000/a", False),
         ("é.io", "ghcr.io/a", False),
     ],
@@ -141,7 +142,7 @@ def test_docker_hub_is_the_default_only_where_nothing_covers(registry: str) -> N
     assert users(keyring, "ghcr.io/a") == []
     assert users(keyring, "localhost:5000/a") == []
     assert users(keyring_for(registry, "docker.io"), "docker.io/library/nginx") == ["docker.io"]
-    assert users(keyring, "nginx") == [registry]
+    assert users(keyring, "nginx") == users(keyring, "ghcr.io") == [registry]
     assert users(keyring, "") == []
 
 

@@ -90,7 +90,7 @@ def _split_host(host: str) -> tuple[str, str] | None:
     """Split a host into name and port; None if Go refuses it."""
     if not host.startswith("["):
         name, colon, port = host.partition(":")
-        if "[" in host or not _PORT.fullmatch(colon + port) or not _HOST.fullmatch(host):
+        if not _PORT.fullmatch(colon + port) or not _HOST.fullmatch(host):
             return None
         return name, port
     address, bracket, port = host[1:].rpartition("]")
