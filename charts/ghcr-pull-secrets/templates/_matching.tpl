@@ -1,0 +1,144 @@
+{{/*
+CEL: a field is there and not null. A Go object without containers has `containers: null` before it is validated, and an
+expression that errs rejects the object in the webhook's name, in place of the API server's own message.
+*/}}
+{{- define "gps.celPresent" -}}
+has({{ . }}) && {{ . }} != null
+{{- end -}}
+
+{{/*
+CEL: the object names a selected image. Arguments: dict of root and template (JSON pointer of what has the pod spec as its
+`spec`, "" for a Pod).
+Containers without an image, and images an owner's controller would set, are nobody's business here: every Pod is seen.
+*/}}
+{{- define "gps.celHasSelectedImage" -}}
+{{- $root := .root -}}
+{{- $spec := "object" -}}
+{{- range splitList "/" (printf "%s/spec" .template | trimPrefix "/") -}}
+{{- $spec = printf "%s.%s" $spec . -}}
+{{ include "gps.celPresent" $spec }} &&
+{{ end -}}
+(
+{{- range $index, $list := list "containers" "initContainers" "ephemeralContainers" }}
+  {{ ternary "   " "|| " (eq $index 0) }}({{ include "gps.celPresent" (printf "%s.%s" $spec $list) }} && {{ $spec }}.{{ $list }}.exists(c,
+        c != null && {{ include "gps.celPresent" "c.image" }} && {{ include "gps.imageSelected" (list $root "c.image") }}))
+{{- end }}
+  || ({{ include "gps.celPresent" (printf "%s.volumes" $spec) }} && {{ $spec }}.volumes.exists(v,
+        v != null && {{ include "gps.celPresent" "v.image" }} && {{ include "gps.celPresent" "v.image.reference" }} && {{ include "gps.imageSelected" (list $root "v.image.reference") }}))
+)
+{{- end -}}
+
+{{/* namespaceSelector term: never the system's namespaces, nor ours, nor those the user named. */}}
+{{- define "gps.notExcluded" -}}
+- key: kubernetes.io/metadata.name
+  operator: NotIn
+  values:
+    {{- concat (list "kube-system" "kube-public" "kube-node-lease" (include "gps.namespace" .)) .Values.namespaces.excluded | uniq | toYaml | nindent 4 }}
+{{- end -}}
+
+{{/*
+Namespaces the validating half looks at, as a list of {prefix, terms}: those in which `Rules.enforcement_in`
+(webhook/core/scope.py) is deny or warn. A namespaceSelector has no "or", so opt-in takes two entries: namespaces that are
+in, and namespaces that are not but ask for enforcement by their label.
+*/}}
+{{- define "gps.validatingScopes" -}}
+{{- if eq .Values.enforcement "off" }}
+- prefix: ""
+  terms: [{key: ghcr-pull-secrets.io/enforce, operator: In, values: [deny, warn]}]
+{{- else if eq .Values.namespaces.mode "opt-in" }}
+- prefix: ""
+  terms:
+    - {key: ghcr-pull-secrets.io/inject, operator: In, values: ["true"]}
+    - {key: ghcr-pull-secrets.io/enforce, operator: NotIn, values: ["off"]}
+- prefix: enforced.
+  terms:
+    - {key: ghcr-pull-secrets.io/inject, operator: NotIn, values: ["true"]}
+    - {key: ghcr-pull-secrets.io/enforce, operator: In, values: [deny, warn]}
+{{- else }}
+- prefix: ""
+  terms: [{key: ghcr-pull-secrets.io/enforce, operator: NotIn, values: ["off"]}]
+{{- end }}
+{{- end -}}
+
+{{/* Namespaces the mutating half looks at (`Rules.injects_into`), in the same form. */}}
+{{- define "gps.mutatingScopes" -}}
+{{- if eq .Values.namespaces.mode "opt-in" }}
+- prefix: ""
+  terms: [{key: ghcr-pull-secrets.io/inject, operator: In, values: ["true"]}]
+{{- else }}
+- prefix: ""
+  terms: [{key: ghcr-pull-secrets.io/inject, operator: NotIn, values: ["false"]}]
+{{- end }}
+{{- end -}}
+
+{{/*
+Workloads by the place of their pod spec, as a list of {name, template, rules}: one webhook each, so that each has one
+short expression. A Pod's pull secrets and a Job's template cannot be changed once they are there, so the mutating half
+sees them on CREATE only. Arguments: dict of root and mutating (bool).
+*/}}
+{{- define "gps.shapes" -}}
+{{- $createOnly := ternary (list "CREATE") (list "CREATE" "UPDATE") .mutating | toJson }}
+- name: pods
+  template: ""
+  rules:
+    - {operations: {{ $createOnly }}, apiGroups: [""], apiVersions: [v1], resources: [pods], scope: Namespaced}
+    {{- if not .mutating }}
+    - {operations: [UPDATE], apiGroups: [""], apiVersions: [v1], resources: [pods/ephemeralcontainers], scope: Namespaced}
+    {{- end }}
+- name: templates
+  template: /spec/template
+  rules:
+    - {operations: [CREATE, UPDATE], apiGroups: [apps], apiVersions: [v1], resources: [deployments, statefulsets, daemonsets, replicasets], scope: Namespaced}
+    - {operations: [CREATE, UPDATE], apiGroups: [""], apiVersions: [v1], resources: [replicationcontrollers], scope: Namespaced}
+    - {operations: {{ $createOnly }}, apiGroups: [batch], apiVersions: [v1], resources: [jobs], scope: Namespaced}
+- name: cronjobs
+  template: /spec/jobTemplate/spec/template
+  rules:
+    - {operations: [CREATE, UPDATE], apiGroups: [batch], apiVersions: [v1], resources: [cronjobs], scope: Namespaced}
+{{- range .root.Values.extraWorkloadKinds }}
+- name: {{ list .resource .version .group | compact | join "." }}
+  template: {{ .podTemplate }}
+  rules:
+    - {operations: [CREATE, UPDATE], apiGroups: [{{ .group | quote }}], apiVersions: [{{ .version }}], resources: [{{ .resource }}], scope: Namespaced}
+{{- end }}
+{{- end -}}
+
+{{/* The webhooks of one half. Arguments: dict of root, mutating (bool). */}}
+{{- define "gps.webhooks" -}}
+{{- $root := .root -}}
+{{- $mutating := .mutating -}}
+{{- $settings := ternary $root.Values.webhooks.mutating $root.Values.webhooks.validating $mutating -}}
+{{- $scopes := include (ternary "gps.mutatingScopes" "gps.validatingScopes" $mutating) $root | fromYamlArray -}}
+{{- $shapes := include "gps.shapes" . | fromYamlArray -}}
+{{- range $scope := $scopes }}
+{{- range $shape := $shapes }}
+- name: {{ $shape.name }}.{{ $scope.prefix }}ghcr-pull-secrets.io
+  admissionReviewVersions: [v1]
+  # No caBundle here: the certificates' keeper writes it, and a template that set it would take it away again.
+  clientConfig:
+    service:
+      namespace: {{ include "gps.namespace" $root }}
+      name: {{ include "gps.fullname" $root }}
+      path: {{ ternary "/mutate" "/validate" $mutating }}
+      port: {{ $root.Values.service.port }}
+  failurePolicy: {{ $settings.failurePolicy }}
+  timeoutSeconds: {{ $settings.timeoutSeconds }}
+  sideEffects: NoneOnDryRun
+  matchPolicy: Equivalent
+  {{- if $mutating }}
+  reinvocationPolicy: IfNeeded
+  {{- end }}
+  rules:
+    {{- toYaml $shape.rules | nindent 4 }}
+  namespaceSelector:
+    matchExpressions:
+      {{- include "gps.notExcluded" $root | nindent 6 }}
+      {{- toYaml $scope.terms | nindent 6 }}
+  objectSelector: {}
+  matchConditions:
+    - name: has-selected-image
+      expression: |-
+        {{- include "gps.celHasSelectedImage" (dict "root" $root "template" $shape.template) | nindent 8 }}
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,83 @@
+{{/* Name of the chart, for labels. */}}
+{{- define "gps.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Prefix of every object's name. 48 characters leave room for the longest suffix, `-webhook-tls`, in a Service's 63. */}}
+{{- define "gps.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 48 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "gps.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 48 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 48 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The namespace of every namespaced object, and so of the central secret. */}}
+{{- define "gps.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace -}}
+{{- end -}}
+
+{{/* Names that cannot be chosen: users, docs and the code depend on them (webhook/core/names.py). */}}
+{{- define "gps.secretName" -}}ghcr-secret{{- end -}}
+{{- define "gps.caSecretName" -}}{{ include "gps.fullname" . }}-webhook-ca{{- end -}}
+{{- define "gps.tlsSecretName" -}}{{ include "gps.fullname" . }}-webhook-tls{{- end -}}
+{{- define "gps.leaseName" -}}{{ include "gps.fullname" . }}-controller{{- end -}}
+
+{{/* ServiceAccount of a component. Arguments: list of root context and "server" or "controller". */}}
+{{- define "gps.serviceAccountName" -}}
+{{- $root := index . 0 -}}
+{{- $component := index . 1 -}}
+{{- $account := (index $root.Values $component).serviceAccount -}}
+{{- $account.name | default (ternary (printf "%s-%s" (include "gps.fullname" $root) $component) "default" $account.create) -}}
+{{- end -}}
+
+{{/* Labels that select a component's Pods; they can never change. Arguments as above. */}}
+{{- define "gps.selectorLabels" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ include "gps.name" $root }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end -}}
+
+{{/* Labels of every object. Arguments as above; the component may be "" for what belongs to none. */}}
+{{- define "gps.labels" -}}
+{{- $root := index . 0 -}}
+{{- $component := index . 1 -}}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/name: {{ include "gps.name" $root }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+{{- with $component }}
+app.kubernetes.io/component: {{ . }}
+{{- end }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+app.kubernetes.io/part-of: ghcr-pull-secrets
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/*
+metadata of an object. Arguments: dict of root, component, name; optional annotations (dict, over the common ones),
+labels (dict), clusterScoped (bool).
+*/}}
+{{- define "gps.metadata" -}}
+name: {{ .name }}
+{{- if not .clusterScoped }}
+namespace: {{ include "gps.namespace" .root }}
+{{- end }}
+labels:
+  {{- include "gps.labels" (list .root (.component | default "")) | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (deepCopy (.annotations | default dict)) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,89 @@
+"""The chart, rendered by Helm's own engine: the one source of the manifests that tests, demo and e2e apply."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import helm_python
+import yaml
+
+CHART: Final = Path(__file__).resolve().parent.parent / "charts" / "ghcr-pull-secrets"
+_HOOK: Final = "helm.sh/hook"
+_LAST: Final = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"})
+_FIRST: Final = (
+    "Namespace",
+    "ServiceAccount",
+    "Secret",
+    "ConfigMap",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
+)
+
+Manifest = dict[str, Any]
+
+
+def render(
+    values: Mapping[str, Any], *, name: str = "ghcr-pull-secrets", namespace: str = "ghcr-pull-secrets"
+) -> list[Manifest]:
+    """Render what `helm install` would apply, in an order in which it can be applied; hooks are left out.
+
+    Args:
+        values: As in a values file, over the chart's defaults.
+        name: Of the release.
+        namespace: Of the release.
+
+    Raises:
+        helm_python.HelmError: the values break the schema, or a template fails.
+    """
+    return sorted(_manifests(values, name, namespace, hooks=False), key=_rank)
+
+
+def hooks(
+    values: Mapping[str, Any], *, name: str = "ghcr-pull-secrets", namespace: str = "ghcr-pull-secrets"
+) -> list[Manifest]:
+    """Render the release's hooks (`helm test`, `helm uninstall`); arguments and errors as `render`."""
+    return list(_manifests(values, name, namespace, hooks=True))
+
+
+def notes(values: Mapping[str, Any], *, name: str = "ghcr-pull-secrets", namespace: str = "ghcr-pull-secrets") -> str:
+    """Render what Helm prints after an install; arguments and errors as `render`."""
+    return files(values, name=name, namespace=namespace)[f"{CHART.name}/templates/NOTES.txt"]
+
+
+def files(
+    values: Mapping[str, Any], *, name: str = "ghcr-pull-secrets", namespace: str = "ghcr-pull-secrets"
+) -> dict[str, str]:
+    """Render every template to text, by its path; arguments and errors as `render`."""
+    with helm_python.Chart.load(CHART) as chart:
+        return chart.render(dict(values), name=name, namespace=namespace)
+
+
+def select(manifests: Iterable[Manifest], kind: str, name: str | None = None) -> Manifest:
+    """Pick the one manifest of a kind, or of a kind and name.
+
+    Raises:
+        LookupError: there is none, or more than one.
+    """
+    found = [each for each in manifests if each["kind"] == kind and name in (None, each["metadata"]["name"])]
+    if len(found) != 1:
+        raise LookupError(f"{len(found)} manifests are {kind} {name or ''}".rstrip())
+    return found[0]
+
+
+def _manifests(values: Mapping[str, Any], name: str, namespace: str, *, hooks: bool) -> Iterator[Manifest]:
+    for path, text in sorted(files(values, name=name, namespace=namespace).items()):
+        if not path.endswith(".yaml"):
+            continue
+        for manifest in yaml.safe_load_all(text):
+            if manifest is not None and (_HOOK in manifest["metadata"].get("annotations", {})) is hooks:
+                yield manifest
+
+
+def _rank(manifest: Manifest) -> int:
+    # As Helm does: what others refer to comes first, and what could stop the rest from getting in comes last.
+    kind = manifest["kind"]
+    if kind in _LAST:
+        return len(_FIRST) + 1
+    return _FIRST.index(kind) if kind in _FIRST else len(_FIRST)
