@@ -4,9 +4,11 @@ A copy is ours if it has our managed-by label and no owner. Anything else called
 alone, also one that was ours until somebody took the label off or an owner took it over: no tug of war.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from webhook.core.keyring import Keyring, MalformedSecret
 from webhook.core.names import (
@@ -246,4 +248,17 @@ def read_keyring(secret: Secret) -> Keyring:
     if secret.type not in PULL_SECRET_KEYS:
         return Keyring(endpoints=(), default=())
     # Of the right type but without its key: the kubelet passes over it as over an empty one.
-    return Keyring.from_secret(secret.type, secret.payload or b"")
+    payload = secret.payload or b""
+    if len(payload) > _REMEMBERED_BYTES:
+        return Keyring.from_secret(secret.type, payload)
+    return _remembered_keyring(secret.type, payload)
+
+
+_REMEMBERED_BYTES: Final = 16 * 1024
+"""A pull secret has some hundred bytes. Larger ones are a tenant's own affair and must not fill our memory."""
+
+
+@functools.lru_cache(maxsize=64)
+def _remembered_keyring(secret_type: str, payload: bytes) -> Keyring:
+    # Every copy has the same content, so one parse serves nearly every review.
+    return Keyring.from_secret(secret_type, payload)

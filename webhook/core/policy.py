@@ -46,6 +46,11 @@ def repositories(selected: Sequence[PodImage]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def uses_copy(workload: Workload, rules: Rules) -> bool:
+    """Tell whether a workload as it stands pulls a selected image with `ghcr-secret`."""
+    return SECRET_NAME in workload.pull_secrets and bool(selected_images(workload, rules))
+
+
 def needs_service_account(workload: Workload) -> bool:
     """Tell whether the ServiceAccount's pull secrets bear on a decision: only where the list is empty."""
     return not workload.listed

@@ -1,0 +1,48 @@
+"""How fast the controller may write: a token bucket, and the API server's own word."""
+
+import threading
+import time
+from collections.abc import Callable
+
+
+class Limiter:
+    """Lets through so many writes a second; a pause asked for by the API server holds all of them up.
+
+    Args:
+        qps: Writes a second; 0 for no limit.
+        burst: Writes that may go at once after a quiet time.
+    """
+
+    def __init__(
+        self,
+        qps: float,
+        burst: int = 1,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._qps = qps
+        self._burst = max(1, burst)
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._next = 0.0
+        self._paused_until = 0.0
+
+    def acquire(self) -> None:
+        """Wait until a write may go."""
+        with self._lock:
+            now = self._clock()
+            at = max(now, self._paused_until)
+            if self._qps > 0:
+                # The bucket as the time at which it is full again: no token count to keep.
+                self._next = max(self._next, at - (self._burst - 1) / self._qps)
+                at = max(at, self._next)
+                self._next += 1 / self._qps
+        if at > now:
+            self._sleep(at - now)
+
+    def pause(self, seconds: float) -> None:
+        """Hold all writes for some seconds (`Retry-After`)."""
+        with self._lock:
+            self._paused_until = max(self._paused_until, self._clock() + seconds)

@@ -1,0 +1,198 @@
+"""Events and timers to keys, keys to reconciler calls."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol, assert_never
+
+import structlog
+
+from webhook.controller.leader import NotLeading
+from webhook.controller.queue import Queue
+from webhook.core.copies import Secret
+from webhook.core.scope import Namespace, Rules
+from webhook.ports import ClusterError, Deadline
+from webhook.reconciler import CentralState, Reconciler
+
+_CALL_S: Final = 10.0
+"""Time for one key's calls to the API server."""
+_SWEEP_S: Final = 120.0
+"""Time for listing every Pod of a large cluster, in pages."""
+_SETTLE_S: Final = 0.05
+"""Changes of the central secret that come within this time cost one round; a twentieth of the second a rotation has."""
+
+
+class Kind(StrEnum):
+    """What a key asks for."""
+
+    COPY = "copy"
+    CENTRAL = "central"
+    SWEEP = "sweep"
+    CERTIFICATES = "certificates"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A piece of work; two of the same are one."""
+
+    kind: Kind
+    namespace: str = ""
+
+
+CENTRAL: Final = Key(Kind.CENTRAL)
+SWEEP: Final = Key(Kind.SWEEP)
+CERTIFICATES: Final = Key(Kind.CERTIFICATES)
+
+
+class Keeper(Protocol):
+    """Keeps the webhook's certificates (`certs.keeper`)."""
+
+    def keep(self) -> float:
+        """Bring them to the plan; returns the seconds after which to look again."""
+        ...
+
+
+class Manager:
+    """Workers over one de-duplicating queue; they work only while this controller leads."""
+
+    def __init__(  # noqa: PLR0913 - the parts it holds together
+        self,
+        *,
+        reconciler: Reconciler,
+        rules: Rules,
+        keeper: Keeper | None,
+        workers: int,
+        sweep_interval_s: float,
+        on_central: Callable[[CentralState], None] = lambda _: None,
+        queue: Queue[Key] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reconciler = reconciler
+        self._rules = rules
+        self._keeper = keeper
+        self._workers = workers
+        self._sweep_interval_s = sweep_interval_s
+        self._on_central = on_central
+        self._queue: Queue[Key] = queue or Queue()
+        self._clock = clock
+        self._leading = threading.Event()
+        self._swept_all = False
+        self._threads: list[threading.Thread] = []
+        self._log = structlog.get_logger()
+
+    @property
+    def backlog(self) -> int:
+        """Count the keys that wait or are being worked on."""
+        return len(self._queue)
+
+    # --- what happens, told by the caches; noted by standbys too, so that a new leader knows of it
+
+    def secret_changed(self, namespace: str, old: Secret | None, new: Secret | None) -> None:
+        """React to a change of a `ghcr-secret`."""
+        if namespace == self._rules.release_namespace:
+            self._queue.add_after(CENTRAL, _SETTLE_S)
+            return
+        self._reconciler.secret_changed(old, new)
+        self._queue.add(Key(Kind.COPY, namespace))
+
+    def namespace_changed(self, name: str, old: Namespace | None, new: Namespace | None) -> None:
+        """React to a change of a Namespace's labels or phase."""
+        if new is None:
+            self._reconciler.namespace_gone(name)
+        elif old is not None and old != new:
+            self._queue.add(Key(Kind.COPY, name))
+
+    def certificates_changed(self) -> None:
+        """React to a change of the certificates' Secrets or of a webhook configuration."""
+        self._queue.add(CERTIFICATES)
+
+    def leading(self, leads: bool) -> None:
+        """Begin or end to work."""
+        if not leads:
+            self._leading.clear()
+            return
+        self._swept_all = False
+        for key in (CERTIFICATES, CENTRAL, SWEEP):
+            self._queue.add(key)
+        self._leading.set()
+
+    # --- what is done
+
+    def start(self) -> None:
+        """Start the workers."""
+        for index in range(self._workers):
+            thread = threading.Thread(target=self._work, name=f"worker-{index}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """End the workers; the work they have begun is finished, if it is within the time."""
+        self._queue.stop()
+        self._leading.set()
+        give_up = self._clock() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, give_up - self._clock()))
+
+    def _work(self) -> None:
+        while True:
+            self._leading.wait()
+            key = self._queue.get()
+            if key is None:
+                return
+            try:
+                self._handle(key)
+                self._queue.forget(key)
+            except NotLeading:
+                # Kept for whoever leads next, should that be us.
+                self._queue.add_after(key, 1.0)
+            except ClusterError as error:
+                delay = self._queue.retry(key, at_least_s=error.retry_after)
+                self._log.warning(
+                    "work_failed",
+                    key=key.kind,
+                    namespace=key.namespace,
+                    error=type(error).__name__,
+                    code=error.code,
+                    retry_s=round(delay, 2),
+                )
+            except Exception:  # noqa: BLE001 - one bad key must not end a worker
+                delay = self._queue.retry(key)
+                self._log.error(
+                    "work_crashed", key=key.kind, namespace=key.namespace, retry_s=round(delay, 2), exc_info=True
+                )
+            finally:
+                self._queue.done(key)
+
+    def _handle(self, key: Key) -> None:
+        match key.kind:
+            case Kind.COPY:
+                self._reconciler.reconcile(key.namespace, Deadline.after(_CALL_S))
+            case Kind.CENTRAL:
+                self._central()
+            case Kind.SWEEP:
+                self._sweep()
+            case Kind.CERTIFICATES:
+                if self._keeper is not None:
+                    self._queue.add_after(CERTIFICATES, self._keeper.keep())
+            case _:
+                assert_never(key.kind)
+
+    def _central(self) -> None:
+        state = self._reconciler.central(Deadline.after(_CALL_S))
+        self._on_central(state)
+        namespaces = self._reconciler.namespaces()
+        self._log.info("central_secret_read", usable=state.usable, fault=state.fault or "", copies=len(namespaces))
+        for namespace in namespaces:
+            self._queue.add(Key(Kind.COPY, namespace))
+
+    def _sweep(self) -> None:
+        begun = self._clock()
+        found = 0
+        for namespace in self._reconciler.sweep(Deadline.after(_SWEEP_S), pending=self._swept_all):
+            self._queue.add(Key(Kind.COPY, namespace))
+            found += 1
+        self._swept_all = True
+        self._log.info("swept", namespaces_without_copy=found, duration_s=round(self._clock() - begun, 3))
+        self._queue.add_after(SWEEP, self._sweep_interval_s)

@@ -1,0 +1,125 @@
+"""A queue of keys: a key waits once however often it is added, and is in one worker's hands at a time.
+
+The semantics are those of client-go's rate-limited workqueue: what is added while it is being worked on is worked on
+again afterwards, and what failed comes back after a delay that doubles with every failure in a row.
+"""
+
+import heapq
+import itertools
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+BASE_DELAY_S: Final = 0.05
+MAX_DELAY_S: Final = 30.0
+"""Longest pause between two tries of a key; half of the 60 s within which a mended fault must have been noticed."""
+
+
+class Queue(Generic[Key]):
+    """A de-duplicating queue with delayed adds and per-key back-off."""
+
+    def __init__(
+        self, *, clock: Callable[[], float] = time.monotonic, jitter: Callable[[], float] = random.random
+    ) -> None:
+        self._clock = clock
+        self._jitter = jitter
+        self._changed = threading.Condition()
+        self._ready: deque[Key] = deque()
+        self._waiting: set[Key] = set()  # in `_ready`, or to be put there when its worker is done
+        self._working: set[Key] = set()
+        self._later: list[tuple[float, int, Key]] = []
+        self._due: dict[Key, float] = {}
+        self._failures: dict[Key, int] = {}
+        self._order = itertools.count()
+        self._stopped = False
+
+    def __len__(self) -> int:
+        """Count the keys that wait or are being worked on, delayed ones left out."""
+        with self._changed:
+            return len(self._waiting | self._working)
+
+    def add(self, key: Key) -> None:
+        """Put a key in line, unless it stands there already."""
+        with self._changed:
+            self._put(key)
+
+    def add_after(self, key: Key, delay_s: float) -> None:
+        """Put a key in line in some seconds; an earlier time it waits for already is kept."""
+        if delay_s <= 0:
+            self.add(key)
+            return
+        with self._changed:
+            due = self._clock() + delay_s
+            if self._due.get(key, float("inf")) <= due:
+                return
+            self._due[key] = due
+            heapq.heappush(self._later, (due, next(self._order), key))
+            self._changed.notify()
+
+    def retry(self, key: Key, *, at_least_s: float = 0.0) -> float:
+        """Put a key that failed in line again after its back-off; returns the delay in seconds."""
+        with self._changed:
+            failures = self._failures[key] = self._failures.get(key, 0) + 1
+        # Full jitter on the upper half: keys that failed together do not come back together.
+        ceiling = min(MAX_DELAY_S, BASE_DELAY_S * 2.0 ** min(failures - 1, 16))
+        delay = max(at_least_s, ceiling * (0.5 + 0.5 * self._jitter()))
+        self.add_after(key, delay)
+        return delay
+
+    def forget(self, key: Key) -> None:
+        """Start the key's back-off anew: it went well."""
+        with self._changed:
+            self._failures.pop(key, None)
+
+    def get(self, timeout_s: float | None = None) -> Key | None:
+        """Take the next key, waiting for one; `None` when stopped or nothing came in time. Call `done` afterwards."""
+        give_up = None if timeout_s is None else self._clock() + timeout_s
+        with self._changed:
+            while not self._stopped:
+                now = self._clock()
+                self._promote(now)
+                if self._ready:
+                    key = self._ready.popleft()
+                    self._waiting.discard(key)
+                    self._working.add(key)
+                    return key
+                wakes = [at for at in (give_up, self._later[0][0] if self._later else None) if at is not None]
+                if give_up is not None and now >= give_up:
+                    return None
+                self._changed.wait(max(0.0, min(wakes) - now) if wakes else None)
+            return None
+
+    def done(self, key: Key) -> None:
+        """Say that the work on a key has ended, well or not."""
+        with self._changed:
+            self._working.discard(key)
+            if key in self._waiting:
+                self._ready.append(key)
+                self._changed.notify()
+
+    def stop(self) -> None:
+        """Let every `get` return `None` from now on."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def _put(self, key: Key) -> None:
+        if self._stopped or key in self._waiting:
+            return
+        self._waiting.add(key)
+        if key not in self._working:
+            self._ready.append(key)
+            self._changed.notify()
+
+    def _promote(self, now: float) -> None:
+        while self._later and self._later[0][0] <= now:
+            due, _, key = heapq.heappop(self._later)
+            # An entry that an earlier time has replaced is void.
+            if self._due.get(key) == due:
+                del self._due[key]
+                self._put(key)

@@ -1,0 +1,262 @@
+"""Every namespace's copy, brought to what it should be."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, assert_never
+
+from webhook.core import copies, policy, workloads
+from webhook.core.copies import Because, Create, Delete, Leave, Place, Secret, Step, Update
+from webhook.core.names import SECRET_NAME
+from webhook.core.reasons import Reason
+from webhook.core.review import Json
+from webhook.core.scope import Rules
+from webhook.core.workloads import POD, MalformedObject
+from webhook.ports import (
+    AlreadyExists,
+    ClusterError,
+    Conflict,
+    Copies,
+    Deadline,
+    EventReason,
+    Events,
+    NamespaceTerminating,
+    NotFound,
+    ObjectRef,
+    Pods,
+    SecretWriter,
+)
+from webhook.provisioning import unusable_because
+
+_ATTEMPTS: Final = 5
+"""Steps for one namespace before it goes back in line: delete and create are two, the rest is for lost races."""
+
+
+class Work(StrEnum):
+    """What came of one reconciliation; a metric label."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    DELETED = "deleted"
+    CURRENT = "current"
+    LEFT = "left"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CentralState:
+    """Whether the central secret can be spread; `fault` is empty if it can."""
+
+    present: bool
+    fault: Reason | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Tell whether it is there and good."""
+        return self.present and self.fault is None
+
+
+class Reconciler:
+    """Brings copies to the central secret, one namespace at a call.
+
+    It remembers one thing: where a copy of ours was taken away, since nothing left in the cluster tells of it. What a
+    process that stopped had remembered is found again by `sweep`.
+    """
+
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        facts: Copies,
+        writer: SecretWriter,
+        pods: Pods,
+        events: Events,
+        count: Callable[[Work], None] = lambda _: None,
+    ) -> None:
+        self._rules = rules
+        self._facts = facts
+        self._writer = writer
+        self._pods = pods
+        self._events = events
+        self._count = count
+        self._lock = threading.Lock()
+        self._bereft: set[str] = set()
+        self._central: CentralState | None = None
+
+    # --- what happened
+
+    def secret_changed(self, old: Secret | None, new: Secret | None) -> None:
+        """Take note of a change of a namespace's `ghcr-secret`."""
+        if old is not None and old.ours:
+            if new is None:
+                with self._lock:
+                    self._bereft.add(old.namespace)
+            elif not new.ours:
+                text = (
+                    "has an owner now and is left to it"
+                    if new.owned
+                    else "lost the label that makes it ours and is left as it is"
+                )
+                self._events.emit(EventReason.COPY_FOREIGN, _about(new), f"{SECRET_NAME} {text}", warning=True)
+
+    def namespace_gone(self, namespace: str) -> None:
+        """Forget a namespace: one of the same name starts clean."""
+        with self._lock:
+            self._bereft.discard(namespace)
+
+    # --- what is to be done
+
+    def central(self, deadline: Deadline) -> CentralState:
+        """Judge the central secret, and tell people when the judgement changes."""
+        secret = self._facts.copy(self._rules.release_namespace, deadline)
+        state = CentralState(
+            present=secret is not None, fault=copies.central_fault(secret) if secret is not None else None
+        )
+        if state != self._central:
+            self._tell(state, secret)
+            self._central = state
+        return state
+
+    def namespaces(self) -> tuple[str, ...]:
+        """List the namespaces that have a `ghcr-secret` to look after."""
+        return tuple(name for name in self._facts.namespaces_with_secret() if not self._rules.untouchable(name))
+
+    def sweep(self, deadline: Deadline, *, pending: bool) -> Iterator[str]:
+        """Yield each namespace without a `ghcr-secret` in which a Pod lists it and pulls a selected image.
+
+        Args:
+            deadline: For the whole listing.
+            pending: Look at Pending Pods only: those are the ones that wait for it. A controller that has just begun
+                looks at all, since a copy may have been taken away from running ones while nobody watched.
+        """
+        found = set(self._facts.namespaces_with_secret())
+        for pod in self._pods.list(deadline, pending=pending):
+            namespace = pod.get("metadata", {}).get("namespace", "")
+            if namespace not in found and not self._rules.untouchable(namespace) and self._uses_copy(pod):
+                found.add(namespace)
+                yield namespace
+
+    def reconcile(self, namespace: str, deadline: Deadline) -> Work:
+        """Bring one namespace's copy to what it should be.
+
+        Raises:
+            ClusterError: It could not be done now; worth another try later.
+        """
+        try:
+            work = self._reconcile(namespace, deadline)
+        except ClusterError as error:
+            self._count(Work.FAILED)
+            self._refuse(namespace, error)
+            raise
+        self._count(work)
+        return work
+
+    def _reconcile(self, namespace: str, deadline: Deadline) -> Work:
+        if self._rules.untouchable(namespace):
+            return Work.LEFT
+        replaced = False
+        for attempt in range(_ATTEMPTS):
+            existing = self._facts.copy(namespace, deadline, fresh=attempt > 0)
+            central = self._facts.copy(self._rules.release_namespace, deadline)
+            step = copies.plan(self._place(namespace, existing, deadline), central, existing)
+            try:
+                if (work := self._apply(namespace, step, deadline)) is not None:
+                    return Work.UPDATED if replaced and work is Work.CREATED else work
+                replaced = True
+            except NamespaceTerminating:
+                self.namespace_gone(namespace)
+                return Work.LEFT
+            except (AlreadyExists, Conflict):
+                continue
+            except NotFound:
+                if isinstance(step, Create):
+                    # Only its namespace can be what was not found.
+                    self.namespace_gone(namespace)
+                    return Work.LEFT
+        raise Conflict("update", "secrets", namespace, SECRET_NAME)
+
+    def _apply(self, namespace: str, step: Step, deadline: Deadline) -> Work | None:
+        """Take one step; `None` if another has to follow."""
+        match step:
+            case Leave():
+                if step.because in _NOTHING_MISSED:
+                    self.namespace_gone(namespace)
+                return Work.CURRENT if step.because is Because.CURRENT else Work.LEFT
+            case Create():
+                made = self._writer.create(step.copy, deadline)
+                self._written(made, EventReason.COPY_CREATED, "created from the central secret")
+                return Work.CREATED
+            case Update():
+                made = self._writer.update(step.copy, deadline)
+                self._written(made, EventReason.COPY_UPDATED, _UPDATED_BECAUSE[step.because])
+                return Work.UPDATED
+            case Delete():
+                self._writer.delete(step.copy, deadline)
+                if step.because is Because.OPTED_OUT:
+                    self._events.emit(EventReason.COPY_DELETED, _namespace(namespace), "the namespace opted out")
+                    self.namespace_gone(namespace)
+                    return Work.DELETED
+                # Made anew in the next round. Should that not come, it is known to be missing.
+                with self._lock:
+                    self._bereft.add(namespace)
+                return None
+            case _:
+                assert_never(step)
+
+    def _place(self, namespace: str, existing: Secret | None, deadline: Deadline) -> Place:
+        facts = self._facts.namespace(namespace, deadline)
+        opted_out = not self._rules.injects_into(facts)
+        wanted = True
+        if existing is None and not opted_out and not facts.terminating:
+            with self._lock:
+                wanted = namespace in self._bereft
+            wanted = wanted or any(self._uses_copy(pod) for pod in self._pods.list(deadline, namespace=namespace))
+        return Place(namespace=namespace, wanted=wanted, opted_out=opted_out, terminating=facts.terminating)
+
+    def _uses_copy(self, pod: Json) -> bool:
+        try:
+            return policy.uses_copy(workloads.read(POD, pod), self._rules)
+        except MalformedObject:
+            return False
+
+    def _written(self, made: Secret, reason: EventReason, text: str) -> None:
+        self._facts.observe(made)
+        with self._lock:
+            self._bereft.discard(made.namespace)
+        self._events.emit(reason, _about(made), text)
+
+    def _refuse(self, namespace: str, error: ClusterError) -> None:
+        if not isinstance(error, Conflict):
+            text = f"{SECRET_NAME} could not be written: {error.cause}"
+            self._events.emit(EventReason.COPY_REFUSED, _namespace(namespace), text, warning=True)
+
+    def _tell(self, state: CentralState, secret: Secret | None) -> None:
+        about = (
+            _about(secret)
+            if secret
+            else ObjectRef(kind="Secret", name=SECRET_NAME, namespace=self._rules.release_namespace)
+        )
+        if not state.present:
+            text = "the central secret does not exist; the copies stay as they are"
+            self._events.emit(EventReason.CENTRAL_SECRET_MISSING, about, text, warning=True)
+        elif state.fault is not None:
+            text = f"not spread, the last good copies stay: {unusable_because(state.fault)}"
+            self._events.emit(EventReason.CENTRAL_SECRET_UNUSABLE, about, text, warning=True)
+        elif self._central is not None:
+            self._events.emit(EventReason.CENTRAL_SECRET_USABLE, about, "usable again, and spread to every copy")
+
+
+_NOTHING_MISSED: Final = frozenset({Because.NAMESPACE_TERMINATING, Because.OPTED_OUT, Because.CURRENT, Because.FOREIGN})
+_UPDATED_BECAUSE: Final = {
+    Because.STALE: "brought to what the central secret says",
+    Because.ADOPTED: "taken over, as its annotation asked",
+}
+
+
+def _about(secret: Secret) -> ObjectRef:
+    return ObjectRef(kind="Secret", name=secret.name, namespace=secret.namespace, uid=secret.uid)
+
+
+def _namespace(name: str) -> ObjectRef:
+    return ObjectRef(kind="Namespace", name=name)
