@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tests.apiserver.admission import configuration, pod_defaults, service_account
+from tests.apiserver.admission.reinvocation import Reinvocation
+from tests.apiserver.admission.selection import MUTATING, VALIDATING
 from tests.apiserver.admission.transport import Transport
-from tests.apiserver.admission.webhooks import MUTATING, VALIDATING, Call, Reinvocation, WebhookDispatcher
+from tests.apiserver.admission.webhooks import Call, WebhookDispatcher
 from tests.apiserver.errors import invalid
 from tests.apiserver.interfaces import Attributes, Cluster, Json, Operation
 

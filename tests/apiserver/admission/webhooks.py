@@ -1,10 +1,9 @@
-"""Dispatch to webhooks: who is asked, in which order, and what their answers do to the request."""
+"""Dispatch to webhooks: in which order they are asked, and what their answers do to the request."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import copy
 import json
 import threading
 import urllib.parse
@@ -13,24 +12,15 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.apiserver.admission import conditions, json_patch, replies, review
-from tests.apiserver.admission.rules import Target, covered, object_selector_matches, selector_matches
+from tests.apiserver.admission import json_patch, replies, review
+from tests.apiserver.admission.equality import semantically_equal
+from tests.apiserver.admission.reinvocation import Reinvocation
+from tests.apiserver.admission.rules import Target
+from tests.apiserver.admission.selection import MUTATING, VALIDATING, Hook, Selection
 from tests.apiserver.admission.transport import Endpoint, Transport, TransportError
-from tests.apiserver.errors import ApiError, bad_request, forbidden, internal, not_found
+from tests.apiserver.errors import ApiError, bad_request, internal
 from tests.apiserver.interfaces import Attributes, Cluster, Json, Operation
 
-GROUP = "admissionregistration.k8s.io"
-MUTATING = f"mutatingwebhookconfigurations.{GROUP}"
-VALIDATING = f"validatingwebhookconfigurations.{GROUP}"
-# Never sent to webhooks, so that a broken one can always be repaired.
-EXEMPT = frozenset(
-    {
-        MUTATING,
-        VALIDATING,
-        *(f"{kind}.{GROUP}" for kind in ("validatingadmissionpolicies", "validatingadmissionpolicybindings")),
-        *(f"{kind}.{GROUP}" for kind in ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings")),
-    }
-)
 DEFAULT_TIMEOUT_SECONDS = 10
 RECORDS_KEPT = 10_000
 
@@ -60,61 +50,12 @@ class Call:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Hook:
-    configuration: str
-    index: int
-    spec: Json
-
-    @property
-    def name(self) -> str:
-        return str(self.spec["name"])
-
-    @property
-    def uid(self) -> str:
-        return f"{self.configuration}/{self.name}/{self.index}"
-
-
-class Reinvocation:
-    """Which webhooks one request still owes a second call."""
-
-    def __init__(self) -> None:
-        self.round = 0
-        self.wanted = False
-        self._eligible: set[str] = set()
-        self._due: set[str] = set()
-        self._last_output: Json | None = None
-
-    def begin(self, obj: Json | None) -> None:
-        """Start a round; if plugins changed the object since the webhooks' last one, all eligible are due."""
-        if self.round and obj != self._last_output:
-            self._require()
-
-    def skips(self, hook_uid: str) -> bool:
-        """In the second round only those are called that ran in the first and whose result may be outdated."""
-        return bool(self.round) and hook_uid not in self._due
-
-    def ran(self, hook_uid: str, *, changed: bool, eligible: bool) -> None:
-        if changed:
-            self._require()
-            self.wanted = True
-        if eligible:
-            self._eligible.add(hook_uid)
-
-    def end(self, obj: Json | None) -> None:
-        self._last_output = copy.deepcopy(obj)
-
-    def _require(self) -> None:
-        self._due |= self._eligible
-        self._eligible = set()
-
-
 class WebhookDispatcher:
     """Calls the webhooks registered in a cluster's store."""
 
     def __init__(self, cluster: Cluster, transport: Transport | None = None) -> None:
         self._cluster = cluster
-        self._conditions = conditions.Conditions()
+        self._selection = Selection(cluster)
         self._lock = threading.Lock()
         self._calls: deque[Call] = deque(maxlen=RECORDS_KEPT)
         self.transport = transport or Transport()
@@ -133,8 +74,8 @@ class WebhookDispatcher:
         """
         warnings: list[str] = []
         state.begin(obj)
-        for hook in self._hooks(MUTATING, attributes):
-            form = self._form(hook, attributes, obj)
+        for hook in self._selection.hooks(MUTATING, attributes):
+            form = self._selection.form(hook, attributes, obj)
             if form is None or state.skips(hook.uid):
                 continue
             before = obj
@@ -142,12 +83,12 @@ class WebhookDispatcher:
             try:
                 decision = self._call(hook, attributes, form, obj, mutating=True, round_number=state.round)
                 warnings += decision.warnings
-                obj = _patched(hook, obj, decision.patch, attributes)
+                obj = _patched(hook, obj, decision.patch)
             except replies.CallError as error:
                 state.ran(hook.uid, changed=False, eligible=eligible)
                 _fail(hook, error)
                 continue
-            state.ran(hook.uid, changed=not _equal(before, obj), eligible=eligible)
+            state.ran(hook.uid, changed=not semantically_equal(before, obj), eligible=eligible)
         state.end(obj)
         return obj, warnings
 
@@ -158,8 +99,8 @@ class WebhookDispatcher:
         """
         warnings: list[str] = []
         refusals: list[ApiError] = []
-        for hook in self._hooks(VALIDATING, attributes):
-            form = self._form(hook, attributes, attributes.object)
+        for hook in self._selection.hooks(VALIDATING, attributes):
+            form = self._selection.form(hook, attributes, attributes.object)
             if form is None:
                 continue
             try:
@@ -175,67 +116,9 @@ class WebhookDispatcher:
             raise refusals[0]
         return warnings
 
-    def _hooks(self, resource: str, attributes: Attributes) -> list[_Hook]:
-        if attributes.resource.key in EXEMPT:
-            return []
-        return [
-            _Hook(configuration=configuration["metadata"]["name"], index=index, spec=spec)
-            for configuration in sorted(self._cluster.store.list(resource), key=lambda item: item["metadata"]["name"])
-            for index, spec in enumerate(configuration.get("webhooks") or ())
-        ]
-
-    def _form(self, hook: _Hook, attributes: Attributes, obj: Json | None) -> Target | None:
-        """Decide whether a webhook is called, and in which version it wants the object."""
-        resource = attributes.resource
-        target = Target(
-            group=resource.group,
-            version=resource.version,
-            resource=resource.plural,
-            subresource=attributes.subresource,
-            namespaced=resource.namespaced,
-        )
-        equivalents = [
-            replace(target, version=other.version)
-            for other in self._cluster.resources()
-            if (other.group, other.plural) == (resource.group, resource.plural) and other.version != resource.version
-        ]
-        form = covered(hook.spec, target, attributes.operation.value, equivalents)
-        if form is None or not object_selector_matches(hook.spec, obj, attributes.old_object):
-            return None
-        if not self._namespace_matches(hook, attributes, obj):
-            return None
-        return form if self._conditions_match(hook, attributes, form, obj) else None
-
-    def _namespace_matches(self, hook: _Hook, attributes: Attributes, obj: Json | None) -> bool:
-        selector = hook.spec.get("namespaceSelector")
-        is_namespace = attributes.resource.key == "namespaces"
-        if not selector or not (attributes.namespace or is_namespace):
-            return True
-        if is_namespace and not attributes.subresource and obj is not None:
-            return selector_matches(selector, obj["metadata"].get("labels") or {})
-        name = attributes.namespace or attributes.name
-        namespace = self._cluster.store.get("namespaces", "", name)
-        if namespace is None:
-            raise not_found("namespaces", "", name)
-        return selector_matches(selector, namespace["metadata"].get("labels") or {})
-
-    def _conditions_match(self, hook: _Hook, attributes: Attributes, form: Target, obj: Json | None) -> bool:
-        expressions = [condition["expression"] for condition in hook.spec.get("matchConditions") or ()]
-        if not expressions:
-            return True
-        request = review.build(attributes, form, obj, uid="")["request"]
-        variables = {"object": request.pop("object"), "oldObject": request.pop("oldObject"), "request": request}
-        outcome = self._conditions.evaluate(expressions, variables)
-        if outcome.matches and outcome.errors:
-            if _ignores(hook):
-                return False
-            text = outcome.errors[0] if len(outcome.errors) == 1 else f"[{', '.join(outcome.errors)}]"
-            raise forbidden(attributes.resource.plural, attributes.resource.group, attributes.name, text)
-        return outcome.matches
-
     def _call(
         self,
-        hook: _Hook,
+        hook: Hook,
         attributes: Attributes,
         form: Target,
         obj: Json | None,
@@ -267,7 +150,7 @@ class WebhookDispatcher:
         return decision
 
     def _decision(
-        self, hook: _Hook, attributes: Attributes, form: Target, obj: Json | None, *, mutating: bool
+        self, hook: Hook, attributes: Attributes, form: Target, obj: Json | None, *, mutating: bool
     ) -> replies.Decision:
         if attributes.dry_run:
             effects = hook.spec.get("sideEffects")
@@ -285,7 +168,7 @@ class WebhookDispatcher:
             raise replies.CallError(f"failed to call webhook: {error.text}") from error
         return replies.verify(replies.decode(answer), uid=uid, mutating=mutating)
 
-    def _endpoint(self, hook: _Hook) -> Endpoint:
+    def _endpoint(self, hook: Hook) -> Endpoint:
         client = hook.spec.get("clientConfig") or {}
         bundle = _ca_bundle(client)
         if "url" in client:
@@ -325,17 +208,13 @@ def _ca_bundle(client: Json) -> bytes:
     return bundle
 
 
-def _ignores(hook: _Hook) -> bool:
-    return hook.spec.get("failurePolicy") == "Ignore"
-
-
-def _fail(hook: _Hook, error: replies.CallError) -> None:
+def _fail(hook: Hook, error: replies.CallError) -> None:
     """Apply failurePolicy to a webhook that gave no decision."""
-    if not _ignores(hook):
+    if not hook.ignores_failure:
         raise internal(f'failed calling webhook "{hook.name}": {error.text}') from error
 
 
-def _patched(hook: _Hook, obj: Json | None, patch: str | None, attributes: Attributes) -> Json | None:
+def _patched(hook: Hook, obj: Json | None, patch: str | None) -> Json | None:
     """Apply a webhook's patch.
 
     One that is not JSON is a failed call; one that does not apply rejects whatever `failurePolicy` says, as in
@@ -370,14 +249,3 @@ def _operations(patch: str) -> list[Json]:
             "received undecodable patch in webhook response: json: cannot unmarshal into jsonpatch.Patch"
         )
     return operations
-
-
-def _equal(first: Any, second: Any) -> bool:
-    """Compare as apimachinery's Semantic.DeepEqual does: what is empty equals what is absent."""
-    if isinstance(first, dict) and isinstance(second, dict):
-        return all(_equal(first.get(key), second.get(key)) for key in first.keys() | second.keys())
-    if isinstance(first, list) and isinstance(second, list):
-        return len(first) == len(second) and all(map(_equal, first, second))
-    if first in (None, [], {}) and second in (None, [], {}):
-        return True
-    return type(first) is type(second) and bool(first == second)

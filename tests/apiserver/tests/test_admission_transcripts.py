@@ -14,7 +14,7 @@ import pytest
 from tests.apiserver.admission import AdmissionChain, warning_headers
 from tests.apiserver.admission.fake_cluster import FakeCluster, create, resource
 from tests.apiserver.admission.fake_webhook import Authority, Behaviour, FakeWebhook, Reply, decide, failure, patch
-from tests.apiserver.admission.webhooks import MUTATING, VALIDATING
+from tests.apiserver.admission.selection import MUTATING, VALIDATING
 from tests.apiserver.errors import ApiError
 from tests.apiserver.interfaces import Json
 
