@@ -1,30 +1,37 @@
 {{/*
-CEL: a field is there and not null. A Go object without containers has `containers: null` before it is validated, and an
-expression that errs rejects the object in the webhook's name, in place of the API server's own message.
+CEL: a field is there and of that kind. An expression that errs rejects the object in the webhook's name, so nothing is taken
+for granted: a Go object without containers has `containers: null` before it is validated, and custom resources may hold
+anything. Arguments: list of expression and `list`, `map` or `string`.
 */}}
-{{- define "gps.celPresent" -}}
-has({{ . }}) && {{ . }} != null
+{{- define "gps.celIs" -}}
+has({{ index . 0 }}) && type({{ index . 0 }}) == {{ index . 1 }}
+{{- end -}}
+
+{{/* CEL: the list at an expression, empty if there is none. */}}
+{{- define "gps.celListOf" -}}
+({{ include "gps.celIs" (list . "list") }} ? {{ . }} : [])
 {{- end -}}
 
 {{/*
 CEL: the object names a selected image. Arguments: dict of root and template (JSON pointer of what has the pod spec as its
 `spec`, "" for a Pod).
-Containers without an image, and images an owner's controller would set, are nobody's business here: every Pod is seen.
 */}}
 {{- define "gps.celHasSelectedImage" -}}
 {{- $root := .root -}}
 {{- $spec := "object" -}}
 {{- range splitList "/" (printf "%s/spec" .template | trimPrefix "/") -}}
 {{- $spec = printf "%s.%s" $spec . -}}
-{{ include "gps.celPresent" $spec }} &&
+{{ include "gps.celIs" (list $spec "map") }} &&
 {{ end -}}
 (
-{{- range $index, $list := list "containers" "initContainers" "ephemeralContainers" }}
-  {{ ternary "   " "|| " (eq $index 0) }}({{ include "gps.celPresent" (printf "%s.%s" $spec $list) }} && {{ $spec }}.{{ $list }}.exists(c,
-        c != null && {{ include "gps.celPresent" "c.image" }} && {{ include "gps.imageSelected" (list $root "c.image") }}))
+{{- range $index, $name := list "containers" "initContainers" "ephemeralContainers" }}
+  {{ if $index }}|| {{ end }}{{ include "gps.celListOf" (printf "%s.%s" $spec $name) }}.exists(c,
+    type(c) == map && {{ include "gps.celIs" (list "c.image" "string") }} &&
+    {{ include "gps.imageSelected" (list $root "c.image") }})
 {{- end }}
-  || ({{ include "gps.celPresent" (printf "%s.volumes" $spec) }} && {{ $spec }}.volumes.exists(v,
-        v != null && {{ include "gps.celPresent" "v.image" }} && {{ include "gps.celPresent" "v.image.reference" }} && {{ include "gps.imageSelected" (list $root "v.image.reference") }}))
+  || {{ include "gps.celListOf" (printf "%s.volumes" $spec) }}.exists(v,
+    type(v) == map && {{ include "gps.celIs" (list "v.image" "map") }} && {{ include "gps.celIs" (list "v.image.reference" "string") }} &&
+    {{ include "gps.imageSelected" (list $root "v.image.reference") }})
 )
 {{- end -}}
 

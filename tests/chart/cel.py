@@ -1,0 +1,46 @@
+"""CEL expressions, run by two libraries that share no code; a test that runs both trusts neither alone."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import cel
+import cel.stdlib
+import celpy
+import celpy.adapter
+
+Condition = Callable[[Mapping[str, Any]], bool]
+
+
+def _with_cel_rust(expression: str) -> Condition:
+    program = cel.compile(expression)
+
+    def holds(obj: Mapping[str, Any]) -> bool:
+        context = cel.Context(variables={"object": dict(obj)})
+        cel.stdlib.add_stdlib_to_context(context)
+        return _boolean(program.execute(context))
+
+    return holds
+
+
+def _with_cel_python(expression: str) -> Condition:
+    environment = celpy.Environment()
+    program = environment.program(environment.compile(expression))
+
+    def holds(obj: Mapping[str, Any]) -> bool:
+        return _boolean(program.evaluate({"object": celpy.adapter.json_to_cel(dict(obj))}))
+
+    return holds
+
+
+def _boolean(result: Any) -> bool:
+    if isinstance(result, bool):
+        return result
+    if type(result).__name__ == "BoolType":
+        return bool(result)
+    raise TypeError(f"the expression gave a {type(result).__name__}, not a boolean")
+
+
+ENGINES: Final[Mapping[str, Callable[[str], Condition]]] = {
+    "common-expression-language": _with_cel_rust,
+    "cel-python": _with_cel_python,
+}

@@ -1,0 +1,271 @@
+"""matchConditions catch exactly what the core selects: an object nobody would look at never leaves the API server."""
+
+import contextlib
+import functools
+import math
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import helm
+from tests.chart.cel import ENGINES, Condition
+from webhook.core import workloads
+from webhook.core.images import ImagePatterns, pattern_to_regex
+
+INCLUDE = ("ghcr.io/*", "registry.example.com:5000/team-*/app", "*.pkg.dev/*")
+EXCLUDE = ("ghcr.io/public/*", "ghcr.io/*-mirror")
+PATTERNS = {
+    "defaults": ImagePatterns(include=("ghcr.io/*",)),
+    "own": ImagePatterns(include=INCLUDE, exclude=EXCLUDE),
+}
+SHAPES = {
+    "pods.ghcr-pull-secrets.io": workloads.POD,
+    "templates.ghcr-pull-secrets.io": workloads.BUILT_IN_KINDS[1],
+    "cronjobs.ghcr-pull-secrets.io": workloads.BUILT_IN_KINDS[7],
+    "rollouts.v1alpha1.argoproj.io.ghcr-pull-secrets.io": workloads.WorkloadKind(
+        group="argoproj.io", version="v1alpha1", resource="rollouts", template=("spec", "template")
+    ),
+}
+
+
+@functools.cache
+def condition(half: str, shape: str, patterns: str, engine: str) -> Condition:
+    chosen = PATTERNS[patterns]
+    manifests = helm.render(
+        {
+            "images": {"include": list(chosen.include), "exclude": list(chosen.exclude)},
+            "centralSecret": {"existing": True},
+        }
+    )
+    for webhook in helm.select(manifests, f"{half}WebhookConfiguration")["webhooks"]:
+        if webhook["name"] == shape:
+            (only,) = webhook["matchConditions"]
+            return ENGINES[engine](only["expression"])
+    raise LookupError(f"no webhook {shape}")
+
+
+def core_selects(obj: dict[str, Any], kind: workloads.WorkloadKind, patterns: ImagePatterns) -> bool:
+    # What the core calls malformed, no API server stores; it may pass by.
+    with contextlib.suppress(workloads.MalformedObject):
+        return any(patterns.selects(image.image) for image in workloads.read(kind, obj).images)
+    return False
+
+
+def wrap(spec: Any, kind: workloads.WorkloadKind) -> dict[str, Any]:
+    """Put a pod spec where this kind has it."""
+    body: Any = {"spec": spec}
+    for token in reversed(kind.template):
+        body = {token: body}
+    return {"metadata": {"name": "it"}, **body}
+
+
+def container(image: str | None) -> dict[str, Any]:
+    return {"name": "c", **({} if image is None else {"image": image})}
+
+
+def image_volume(reference: str | None) -> dict[str, Any]:
+    return {"name": "v", "image": {} if reference is None else {"reference": reference}}
+
+
+IMAGES = {
+    "ghcr.io/a/b": True,
+    "ghcr.io/a/b:1": True,
+    "ghcr.io/a/b@sha256:" + "0" * 64: True,
+    "ghcr.io:443/a/b": True,
+    "GHCR.IO/a/b": True,
+    "Ghcr.Io:443/a/b:latest": True,
+    "ghcr.io/A/b": True,
+    "ghcr.io/": True,
+    "ghcr.io:444/a/b": False,
+    "ghcr.io.example.com/a/b": False,
+    "xghcr.io/a/b": False,
+    "ghcrxio/a/b": False,
+    "docker.io/ghcr.io/a": False,
+    "ghcr.io": False,
+    "ghcr.io:443": False,
+    "nginx": False,
+    "": False,
+    " ghcr.io/a/b": False,
+    "ghcr.io/a/b\n": True,
+    "\nghcr.io/a/b": False,
+    "ghcr.io/a\nb": True,
+    "ghcr.ıo/a/b": False,
+    "GHCR.İO/a/b": False,
+}
+SPECS: dict[str, tuple[Any, bool]] = {
+    "a container": ({"containers": [container("ghcr.io/a/b")]}, True),
+    "the last of many containers": ({"containers": [container("x")] * 5 + [container("GHCR.IO/a/b")]}, True),
+    "an init container": ({"initContainers": [container("ghcr.io/a/b")], "containers": [container("nginx")]}, True),
+    "an ephemeral container": ({"ephemeralContainers": [container("ghcr.io/a/b")]}, True),
+    "an image volume": (
+        {"containers": [], "volumes": [{"name": "t", "emptyDir": {}}, image_volume("ghcr.io/a/b")]},
+        True,
+    ),
+    "an image volume without a reference": ({"volumes": [image_volume(None)]}, False),
+    "volumes of other kinds": ({"volumes": [{"name": "t", "emptyDir": {}}]}, False),
+    "a container without an image": ({"containers": [container(None)]}, False),
+    "a container without an image, then one with": ({"containers": [container(None), container("ghcr.io/a/b")]}, True),
+    "images from elsewhere": ({"containers": [container("nginx"), container("quay.io/ghcr.io/a")]}, False),
+    "no containers": ({}, False),
+    # Go writes a nil slice without omitempty as null, and validation comes after admission.
+    "containers null": ({"containers": None}, False),
+    "containers null beside an init container": (
+        {"containers": None, "initContainers": [container("ghcr.io/a")]},
+        True,
+    ),
+    "everything null": (dict.fromkeys(("containers", "initContainers", "ephemeralContainers", "volumes")), False),
+    "null entries": ({"containers": [None], "volumes": [None, {"name": "v", "image": None}]}, False),
+    "a null image": ({"containers": [{"name": "c", "image": None}]}, False),
+    "a null reference": ({"volumes": [{"name": "v", "image": {"reference": None}}]}, False),
+    "a spec that is null": (None, False),
+    "fields of other kinds": (
+        {"containers": "ghcr.io/a", "initContainers": {"image": "ghcr.io/a"}, "volumes": 1},
+        False,
+    ),
+    "entries of other kinds": (
+        {"containers": ["ghcr.io/a", 1, {"image": ["ghcr.io/a"]}], "volumes": [{"image": "ghcr.io/a"}]},
+        False,
+    ),
+}
+
+
+every_engine = pytest.mark.parametrize("engine", ENGINES)
+every_shape = pytest.mark.parametrize("shape", SHAPES)
+
+
+@every_engine
+@pytest.mark.parametrize("number", range(len(IMAGES)))
+def test_each_image_is_caught_as_the_core_selects_it(number: int, engine: str) -> None:
+    image, expected = list(IMAGES.items())[number]
+    obj = wrap({"containers": [container(image)]}, workloads.POD)
+
+    assert core_selects(obj, workloads.POD, PATTERNS["defaults"]) is expected
+    assert condition("Mutating", "pods.ghcr-pull-secrets.io", "defaults", engine)(obj) is expected
+
+
+@every_engine
+@every_shape
+@pytest.mark.parametrize("half", ["Mutating", "Validating"])
+@pytest.mark.parametrize("case", SPECS)
+def test_each_pod_spec_is_caught_as_the_core_selects_it(case: str, half: str, shape: str, engine: str) -> None:
+    spec, expected = SPECS[case]
+    obj = wrap(spec, SHAPES[shape])
+
+    assert core_selects(obj, SHAPES[shape], PATTERNS["defaults"]) is expected
+    assert condition(half, shape, "defaults", engine)(obj) is expected
+
+
+@every_engine
+@every_shape
+def test_an_object_cut_off_above_its_pod_spec_is_passed_over_without_an_error(shape: str, engine: str) -> None:
+    path = (*SHAPES[shape].template, "spec")
+    for depth in range(len(path)):
+        for end in ({}, {path[depth]: None}):
+            obj: dict[str, Any] = end
+            for token in reversed(path[:depth]):
+                obj = {token: obj}
+            assert condition("Validating", shape, "defaults", engine)(obj) is False
+
+
+hosts = st.sampled_from(
+    [
+        "ghcr.io",
+        "GHCR.io",
+        "ghcr.io:443",
+        "ghcr.io:80",
+        "registry.example.com:5000",
+        "registry.example.com",
+        "eu.pkg.dev",
+        "a.b.pkg.dev",
+        ".pkg.dev",
+        "EU.PKG.DEV:443",
+        "pkg.dev",
+        "docker.io",
+    ]
+)
+paths = st.sampled_from(["public", "team-a", "team-", "app", "apps", "a-mirror", "Public", "a", ""])
+references = st.builds(
+    lambda host, path, tail: "/".join([host, *path]) + tail,
+    hosts,
+    st.lists(paths, max_size=3),
+    st.sampled_from(["", ":1", ":a-mirror", "@sha256:00", ":1@sha256:00", "\n", "\n/app", ":1\n", "\r", "\u2028"]),
+)
+images = st.one_of(st.none(), references, references, st.text(alphabet="ghcrio.:/@*[]\n\\KİIı", max_size=14))
+pod_specs = st.fixed_dictionaries(
+    {},
+    optional={
+        **{
+            name: st.none() | st.lists(st.none() | st.builds(container, images), max_size=3)
+            for name in ("containers", "initContainers", "ephemeralContainers")
+        },
+        "volumes": st.none()
+        | st.lists(st.none() | st.just({"name": "t"}) | st.builds(image_volume, images), max_size=3),
+    },
+)
+
+
+@every_engine
+@pytest.mark.parametrize("patterns", PATTERNS)
+@given(spec=pod_specs, shape=st.sampled_from(list(SHAPES)), half=st.sampled_from(["Mutating", "Validating"]))
+def test_any_object_is_caught_if_and_only_if_the_core_selects_an_image_of_it(
+    spec: dict[str, Any], shape: str, half: str, patterns: str, engine: str
+) -> None:
+    obj = wrap(spec, SHAPES[shape])
+
+    assert condition(half, shape, patterns, engine)(obj) is core_selects(obj, SHAPES[shape], PATTERNS[patterns])
+
+
+def chart_regex(include: list[str], exclude: list[str]) -> tuple[str, ...]:
+    manifests = helm.render({"images": {"include": include, "exclude": exclude}, "centralSecret": {"existing": True}})
+    webhook = helm.select(manifests, "MutatingWebhookConfiguration")["webhooks"][0]
+    found = re.findall(r"c\.image\.matches\(r'(.*?)'\)", webhook["matchConditions"][0]["expression"])
+    return tuple(dict.fromkeys(found))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "ghcr.io/*",
+        "GHCR.io/my-org/*",
+        "ghcr.io:443/a",
+        "ghcr.io:80/a_b.c/d--e*",
+        "ghcr.io:4430/x",
+        "*.pkg.dev/*",
+        "reg-*.example.com:5000/*/*/app",
+        "localhost/x",
+        "localhost:5000/x",
+        "registry:5000/*",
+        "[2001:DB8::1]/x",
+        "[::1]:5000/x",
+        "[::1]:443/x",
+        "*.*/*",
+        "ghcr.io//x",
+    ],
+)
+def test_the_chart_and_the_core_make_the_same_regular_expression_of_a_pattern(pattern: str) -> None:
+    assert chart_regex([pattern], ["ghcr.io/excluded"]) == (
+        pattern_to_regex(pattern),
+        pattern_to_regex("ghcr.io/excluded"),
+    )
+    assert chart_regex(["ghcr.io/included"], [pattern])[1] == pattern_to_regex(pattern)
+
+
+def test_many_patterns_make_one_regular_expression() -> None:
+    include = [f"ghcr.io/org-{number}/*" for number in range(100)]
+
+    assert chart_regex(include, []) == ("|".join(map(pattern_to_regex, include)),)
+
+
+def cost_of_matches(image: int, regex: int) -> float:
+    """Say what the API server charges for `matches`, given the lengths: cel-go's interpreter/runtimecost.go."""
+    return math.ceil((1 + image) * 0.1) * math.ceil(regex * 0.25)
+
+
+def test_fifty_patterns_on_fifty_long_images_cost_less_than_a_webhook_may() -> None:
+    per_call_limit = 1_000_000  # k8s.io/apiserver/pkg/apis/cel/config.go: PerCallLimit
+    (regex,) = chart_regex([f"ghcr.io/organisation-{number}/*" for number in range(50)], [])
+
+    assert 50 * cost_of_matches(image=100, regex=len(regex)) < per_call_limit

@@ -1,0 +1,170 @@
+"""The webhook configurations: who is asked about what, and how."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from tests import helm
+from webhook.core.images import ImagePatterns
+from webhook.core.scope import Enforcement, Namespace, NamespaceMode, Rules
+
+BASE = {"centralSecret": {"existing": True}}
+INJECT, ENFORCE = "ghcr-pull-secrets.io/inject", "ghcr-pull-secrets.io/enforce"
+
+
+def webhooks(half: str, values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = helm.select(helm.render({**BASE, **(values or {})}), f"{half}WebhookConfiguration")[
+        "webhooks"
+    ]
+    return found
+
+
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Apply a label selector as the API server does: `NotIn` holds for a label that is not there."""
+    outcome = {
+        "In": lambda term: labels.get(term["key"]) in term["values"],
+        "NotIn": lambda term: labels.get(term["key"]) not in term["values"],
+    }
+    return all(outcome[term["operator"]](term) for term in selector["matchExpressions"])
+
+
+NAMES = ("auth", "default", "excluded", "kube-system", "kube-public", "kube-node-lease", "ghcr-pull-secrets")
+VALUES = (None, "", "true", "false", "deny", "warn", "off", "other")
+
+
+@pytest.mark.parametrize("mode", NamespaceMode)
+@pytest.mark.parametrize("enforcement", Enforcement)
+def test_a_namespace_is_selected_if_and_only_if_the_core_has_something_to_do_in_it(
+    mode: NamespaceMode, enforcement: Enforcement
+) -> None:
+    values = {"namespaces": {"mode": str(mode), "excluded": ["excluded"]}, "enforcement": str(enforcement)}
+    mutating, validating = webhooks("Mutating", values), webhooks("Validating", values)
+    rules = Rules(
+        patterns=ImagePatterns(include=("ghcr.io/*",)),
+        release_namespace="ghcr-pull-secrets",
+        excluded=frozenset({"excluded"}),
+        mode=mode,
+        enforcement=enforcement,
+    )
+    for name, inject, enforce in itertools.product(NAMES, VALUES, VALUES):
+        labels = {"kubernetes.io/metadata.name": name}
+        labels |= {key: value for key, value in ((INJECT, inject), (ENFORCE, enforce)) if value is not None}
+        namespace = Namespace(name=name, inject=inject or "", enforce=enforce or "")
+        for resource in ("pods", "deployments", "cronjobs", "rollouts"):
+            asked = [
+                sum(
+                    selects(webhook["namespaceSelector"], labels)
+                    for webhook in half
+                    if any(resource in rule["resources"] for rule in webhook["rules"])
+                )
+                for half in (mutating, validating)
+            ]
+            # One webhook each, and never two for the same object.
+            assert asked == [
+                rules.injects_into(namespace),
+                rules.enforcement_in(namespace) is not Enforcement.OFF,
+            ], labels
+
+
+def test_no_template_sets_the_ca_bundle_which_the_controller_writes() -> None:
+    for webhook in webhooks("Mutating") + webhooks("Validating"):
+        assert set(webhook["clientConfig"]) == {"service"}
+
+
+def test_both_halves_are_safe_to_dry_run_and_see_every_version_of_a_kind() -> None:
+    for webhook in webhooks("Mutating") + webhooks("Validating"):
+        assert (webhook["sideEffects"], webhook["matchPolicy"]) == ("NoneOnDryRun", "Equivalent")
+        assert webhook["admissionReviewVersions"] == ["v1"]
+        assert all(rule["scope"] == "Namespaced" for rule in webhook["rules"])
+    assert {webhook["reinvocationPolicy"] for webhook in webhooks("Mutating")} == {"IfNeeded"}
+
+
+def test_failure_policy_and_timeout_are_set_for_each_half_on_its_own() -> None:
+    values = {
+        "webhooks": {
+            "mutating": {"failurePolicy": "Ignore", "timeoutSeconds": 2},
+            "validating": {"timeoutSeconds": 30},
+        }
+    }
+
+    assert {(each["failurePolicy"], each["timeoutSeconds"]) for each in webhooks("Mutating", values)} == {("Ignore", 2)}
+    assert {(each["failurePolicy"], each["timeoutSeconds"]) for each in webhooks("Validating", values)} == {
+        ("Fail", 30)
+    }
+    assert {(each["failurePolicy"], each["timeoutSeconds"]) for each in webhooks("Mutating")} == {("Fail", 5)}
+
+
+def operations(half: str) -> dict[tuple[str, str], set[str]]:
+    return {
+        (group, resource): set(rule["operations"])
+        for webhook in webhooks(half)
+        for rule in webhook["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+def test_the_mutating_half_does_not_see_updates_of_what_cannot_be_changed_any_more() -> None:
+    both = {"CREATE", "UPDATE"}
+
+    assert operations("Mutating") == {
+        ("", "pods"): {"CREATE"},
+        ("batch", "jobs"): {"CREATE"},
+        ("batch", "cronjobs"): both,
+        ("", "replicationcontrollers"): both,
+        **{("apps", resource): both for resource in ("deployments", "statefulsets", "daemonsets", "replicasets")},
+        ("argoproj.io", "rollouts"): both,
+    }
+
+
+def test_the_validating_half_sees_updates_and_ephemeral_containers_too() -> None:
+    both = {"CREATE", "UPDATE"}
+
+    assert operations("Validating") == {
+        **dict.fromkeys(operations("Mutating"), both),
+        ("", "pods/ephemeralcontainers"): {"UPDATE"},
+    }
+
+
+def test_webhook_names_are_unique_and_qualified() -> None:
+    values = {
+        "namespaces": {"mode": "opt-in"},
+        "extraWorkloadKinds": [
+            {"group": "", "version": "v1", "resource": "podtemplates", "podTemplate": "/template"},
+            {"group": "argoproj.io", "version": "v1alpha1", "resource": "rollouts", "podTemplate": "/spec/template"},
+        ],
+    }
+    names = [webhook["name"] for webhook in webhooks("Validating", values)]
+
+    assert len(names) == len(set(names)) == 2 * 5
+    assert all(name.endswith("ghcr-pull-secrets.io") and name.count(".") >= 2 for name in names)
+
+
+def test_an_extra_kind_is_looked_for_where_it_has_its_pod_template() -> None:
+    kind = {"group": "", "version": "v1", "resource": "podtemplates", "podTemplate": "/template"}
+    (webhook,) = (
+        each for each in webhooks("Mutating", {"extraWorkloadKinds": [kind]}) if "podtemplates" in each["name"]
+    )
+
+    assert webhook["name"] == "podtemplates.v1.ghcr-pull-secrets.io"
+    assert "object.template.spec.containers" in webhook["matchConditions"][0]["expression"]
+
+
+def test_without_extra_kinds_there_is_no_rule_for_any() -> None:
+    assert ("argoproj.io", "rollouts") in operations("Mutating")
+    assert len(webhooks("Mutating", {"extraWorkloadKinds": []})) == 3
+
+
+def test_the_webhooks_call_the_service_of_the_release() -> None:
+    manifests = helm.render({**BASE, "service": {"port": 8443}, "namespaceOverride": "elsewhere"}, name="mine")
+
+    for half, path in (("Mutating", "/mutate"), ("Validating", "/validate")):
+        for webhook in helm.select(manifests, f"{half}WebhookConfiguration")["webhooks"]:
+            assert webhook["clientConfig"]["service"] == {
+                "name": "mine-ghcr-pull-secrets",
+                "namespace": "elsewhere",
+                "path": path,
+                "port": 8443,
+            }
+            assert "elsewhere" in webhook["namespaceSelector"]["matchExpressions"][0]["values"]
