@@ -1,0 +1,82 @@
+"""Settings: declared once, parsed once from flags and environment, every fault reported at once.
+
+A `Setting` (`declared`) is the one place where a flag's name, default, meaning and parser stand; the command line's
+options and their `--help` are made from it (`webhook.cli.options`). An environment variable is a flag's name in capitals
+after `GHCR_PULL_SECRETS_`; a flag goes before it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from webhook.config.declared import (
+    CLUSTER_SETTINGS,
+    LOG_SETTINGS,
+    POLICY_SETTINGS,
+    SERVE_SETTINGS,
+    SERVER_SETTINGS,
+)
+from webhook.config.resolving import ENVIRONMENT_PREFIX, ConfigError, Fault, Raw, Setting, resolve
+from webhook.config.values import Address
+from webhook.core.images import ImagePatterns
+from webhook.core.scope import Enforcement, NamespaceMode, Rules
+from webhook.core.workloads import BUILT_IN_KINDS, WorkloadKind
+
+__all__ = [
+    "CLUSTER_SETTINGS",
+    "ENVIRONMENT_PREFIX",
+    "LOG_SETTINGS",
+    "POLICY_SETTINGS",
+    "SERVER_SETTINGS",
+    "SERVE_SETTINGS",
+    "Address",
+    "ConfigError",
+    "Fault",
+    "Raw",
+    "ServeSettings",
+    "Setting",
+    "resolve",
+    "rules_of",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """What `ghcr-pull-secrets serve` runs with; times in seconds, sizes in bytes."""
+
+    bind: Address
+    ops_bind: Address
+    tls_dir: Path
+    threads: int
+    max_body_bytes: int
+    shutdown_delay: float
+    kubeconfig: Path | None
+    read_all_secrets: bool
+    rules: Rules
+    kinds: tuple[WorkloadKind, ...]
+    log_level: str
+    log_format: str
+
+    @classmethod
+    def parse(cls, flags: Raw, environ: Mapping[str, str]) -> "ServeSettings":
+        """Parse everything `serve` needs; `ConfigError` with every fault."""
+        values = resolve(SERVE_SETTINGS, flags, environ)
+        names = {setting.name for setting in (*SERVER_SETTINGS, *LOG_SETTINGS)} | {"kubeconfig", "read_all_secrets"}
+        return cls(
+            **{name: values[name] for name in names},
+            rules=rules_of(values),
+            kinds=(*BUILT_IN_KINDS, *values["workload_kind"]),
+        )
+
+
+def rules_of(values: Mapping[str, Any]) -> Rules:
+    """Make the rules from the resolved `POLICY_SETTINGS` and `namespace`."""
+    return Rules(
+        patterns=ImagePatterns(include=values["images_include"], exclude=values["images_exclude"]),
+        release_namespace=values["namespace"],
+        excluded=frozenset(values["namespaces_excluded"]),
+        mode=NamespaceMode(values["namespaces_mode"]),
+        enforcement=Enforcement(values["enforcement"]),
+        allow_unverifiable=values["unverifiable"] == "allow",
+    )

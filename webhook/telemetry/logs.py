@@ -1,0 +1,108 @@
+"""Log lines: one JSON object a line, an event's name and its fields, on standard output.
+
+Whatever libraries log through `logging`, warnings, and exceptions that nobody caught come out in the same form.
+"""
+
+import json
+import logging
+import sys
+import threading
+import traceback
+from types import TracebackType
+from typing import Any, BinaryIO, Final
+
+import orjson
+import structlog
+
+from webhook.telemetry.redaction import redact_keys, redact_line
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+FORMATS: Final = ("json", "text")
+
+
+def configure(*, level: str = "info", form: str = "json", stream: BinaryIO | None = None) -> None:
+    """Set up logging for this process.
+
+    Args:
+        level: The least level that is written, one of `LEVELS`. Libraries are heard from `warning` on, or at
+            `debug` in full.
+        form: `json`, or `text` for people at a terminal.
+        stream: Where to; standard output by default.
+    """
+    out = stream or sys.stdout.buffer
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _render_exception,
+            redact_keys,
+            _Text() if form == "text" else _to_json,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.BytesLoggerFactory(file=out),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_Bridge()]
+    root.setLevel(threshold if level == "debug" else max(threshold, logging.WARNING))
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _on_uncaught
+    threading.excepthook = _on_uncaught_in_thread
+
+
+def _render_exception(_logger: object, _method: str, event: Any) -> Any:
+    """Write an exception as Python prints it: frames and source lines, never the values of local variables."""
+    raised = event.pop("exc_info", None)
+    if raised is True:
+        raised = sys.exc_info()[1]
+    elif isinstance(raised, tuple):
+        raised = raised[1]
+    if isinstance(raised, BaseException):
+        event["exception"] = "".join(traceback.format_exception(raised)).rstrip()
+    return event
+
+
+def _to_json(_logger: object, _method: str, event: Any) -> bytes:
+    try:
+        line = orjson.dumps(event, default=str)
+    except TypeError:
+        # orjson refuses lone surrogates (file names, malformed headers) and integers beyond 64 bits. A line must never
+        # be the reason why a review fails.
+        line = json.dumps(event, default=str, skipkeys=True).encode("ascii")
+    return redact_line(line)
+
+
+class _Text:
+    """Renders a line for people."""
+
+    def __init__(self) -> None:
+        self._render = structlog.dev.ConsoleRenderer(colors=False)
+
+    def __call__(self, logger: object, method: str, event: Any) -> bytes:
+        return redact_line(self._render(logger, method, event).encode("utf-8", "backslashreplace"))
+
+
+class _Bridge(logging.Handler):
+    """Hands records of `logging` to structlog."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            structlog.get_logger().log(
+                record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info or None
+            )
+        except Exception:  # noqa: BLE001 (the contract of logging.Handler: a record that cannot be written is no error)
+            self.handleError(record)
+
+
+def _on_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    structlog.get_logger().critical("uncaught_exception", exc_info=error)
+
+
+def _on_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+        name = args.thread.name if args.thread else ""
+        structlog.get_logger().critical("uncaught_exception", thread=name, exc_info=args.exc_value)

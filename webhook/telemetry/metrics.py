@@ -1,0 +1,234 @@
+"""Every metric, declared once. Labels are bounded, and each series that can come to be exists at zero from the start.
+
+A series that appears with its first increment is worse than none: `rate()` cannot see the first error.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import product
+from typing import Final, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from webhook.core.reasons import Reason
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+HALVES: Final = ("mutate", "validate")
+ERROR_KINDS: Final = (
+    "bad_content_type",
+    "body_too_large",
+    "bad_request",
+    "malformed_object",
+    "client_gone",
+    "cluster",
+    "internal",
+)
+
+_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""Seconds: from a warm cache (well under 1 ms) to the API server's longest usual patience (10 s)."""
+
+_FAULTS: Final = (
+    Reason.SECRET_MISSING,
+    Reason.WRONG_TYPE,
+    Reason.MALFORMED,
+    Reason.NO_ENTRY_FOR_IMAGE,
+    Reason.EMPTY_CREDENTIAL,
+    Reason.NOT_LISTED,
+    Reason.CENTRAL_MISSING,
+    Reason.CENTRAL_UNUSABLE,
+    Reason.PROVISIONING_FAILED,
+    Reason.UNVERIFIABLE,
+)
+_EXEMPT: Final = (
+    Reason.NOT_APPLICABLE,
+    Reason.NO_SELECTED_IMAGE,
+    Reason.OPTED_OUT,
+    Reason.CONTROLLER_OWNED,
+    Reason.UNCHANGED,
+)
+# Which (outcome, reason) a half can come to: the two decision tables, and the two ends of a review that is no decision.
+_NO_ANSWER: Final = (("error", Reason.BAD_REQUEST), ("error", Reason.ERROR))
+REACHABLE: Final[Mapping[str, tuple[tuple[str, Reason], ...]]] = {
+    "mutate": (
+        *(("allowed", reason) for reason in (*_EXEMPT, Reason.NOT_MUTABLE, Reason.ALREADY_LISTED, Reason.LEFT_TO_POD)),
+        ("patched", Reason.INJECTED),
+        *_NO_ANSWER,
+    ),
+    "validate": (
+        *(("allowed", reason) for reason in (*_EXEMPT, Reason.COVERED, *_FAULTS)),
+        *product(("warned", "denied"), _FAULTS),
+        *_NO_ANSWER,
+    ),
+}
+
+_API_CALLS: Final = (
+    *product(("get", "list", "watch", "create", "update", "patch", "delete"), ("secrets",)),
+    *product(("get", "list", "watch"), ("namespaces", "serviceaccounts")),
+)
+_CODE_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx", "none")
+
+
+class WatchFigures(Protocol):
+    """What the metrics want of a watch's health."""
+
+    @property
+    def resource(self) -> str:
+        """What is watched; one of a fixed few."""
+        ...
+
+    @property
+    def synced(self) -> bool:
+        """The cache has been filled once."""
+        ...
+
+    @property
+    def last_event_age_s(self) -> float:
+        """Seconds since the watch was last heard of, bookmarks included."""
+        ...
+
+    @property
+    def restarts(self) -> Mapping[str, int]:
+        """Times it had to be started anew, by cause."""
+        ...
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own.
+
+    Args:
+        version: For `build_info`.
+        watches: Gives the health of each watch at the moment of a scrape.
+        certificate_expiry: Gives the end of the served certificate's life as a POSIX timestamp, `None` while there is
+            no certificate.
+        provisioning_results: Every result provisioning can end with.
+    """
+
+    def __init__(
+        self,
+        *,
+        version: str,
+        watches: Callable[[], Iterable[WatchFigures]] = tuple,
+        certificate_expiry: Callable[[], float | None] = lambda: None,
+        provisioning_results: Iterable[str] = (),
+    ) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self.registry)
+        self.registry.register(_Snapshots(watches, certificate_expiry))
+        registry = self.registry
+        Gauge(
+            "ghcr_pull_secrets_build_info", "Always 1; the label says what runs.", ("version",), registry=registry
+        ).labels(version).set(1)
+        self._reviews = Counter(
+            "ghcr_pull_secrets_reviews", "Reviews answered.", ("half", "outcome", "reason"), registry=registry
+        )
+        duration = Histogram(
+            "ghcr_pull_secrets_review_duration_seconds",
+            "Time from a request's headers to its answer.",
+            ("half",),
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        in_flight = Gauge(
+            "ghcr_pull_secrets_reviews_in_flight", "Reviews being worked on.", ("half",), registry=registry
+        )
+        self._errors = Counter(
+            "ghcr_pull_secrets_review_errors",
+            "Reviews that ended in an HTTP error.",
+            ("half", "kind"),
+            registry=registry,
+        )
+        self._provisioning = Counter(
+            "ghcr_pull_secrets_provisioning",
+            "Times a copy was to be in place, by end.",
+            ("result",),
+            registry=registry,
+        )
+        self._api_requests = Counter(
+            "ghcr_pull_secrets_api_requests",
+            "Requests to the API server, by class of its answer.",
+            ("verb", "resource", "code"),
+            registry=registry,
+        )
+        # Looked up once: `labels()` takes a lock and builds a key, on the way of every review.
+        self.duration = {half: duration.labels(half).observe for half in HALVES}
+        self.in_flight = {half: in_flight.labels(half) for half in HALVES}
+        self._review_counters = {
+            (half, outcome, reason): self._reviews.labels(half, outcome, reason)
+            for half in HALVES
+            for outcome, reason in REACHABLE[half]
+        }
+        for half, kind in product(HALVES, ERROR_KINDS):
+            self._errors.labels(half, kind)
+        for result in provisioning_results:
+            self._provisioning.labels(result)
+        for (verb, resource), code in product(_API_CALLS, _CODE_CLASSES):
+            self._api_requests.labels(verb, resource, code)
+
+    def reviewed(self, half: str, outcome: str, reason: Reason) -> None:
+        """Count a review that was answered."""
+        counter = self._review_counters.get((half, outcome, reason))
+        (counter or self._reviews.labels(half, outcome, reason)).inc()
+
+    def failed(self, half: str, kind: str, reason: Reason) -> None:
+        """Count a review that ended in an HTTP error; `kind` is one of `ERROR_KINDS`."""
+        self._errors.labels(half, kind).inc()
+        self.reviewed(half, "error", reason)
+
+    def provisioned(self, result: str) -> None:
+        """Count one end of provisioning."""
+        self._provisioning.labels(result).inc()
+
+    def api_requested(self, verb: str, resource: str, code: int) -> None:
+        """Count a request to the API server; `code` is 0 if there was no answer."""
+        self._api_requests.labels(verb, resource, f"{code // 100}xx" if code else "none").inc()
+
+    def render(self) -> bytes:
+        """Write all metrics in the text format of Prometheus (`CONTENT_TYPE`)."""
+        return generate_latest(self.registry)
+
+
+class _Snapshots(Collector):
+    """Figures that are not counted but read at the moment of a scrape."""
+
+    def __init__(
+        self, watches: Callable[[], Iterable[WatchFigures]], certificate_expiry: Callable[[], float | None]
+    ) -> None:
+        self._watches = watches
+        self._certificate_expiry = certificate_expiry
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing ahead: a scrape at registration would come before there is anything to read."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the figures."""
+        age = GaugeMetricFamily(
+            "ghcr_pull_secrets_watch_last_event_age_seconds",
+            "Time since a watch was last heard of, bookmarks included.",
+            labels=("resource",),
+        )
+        synced = GaugeMetricFamily(
+            "ghcr_pull_secrets_watch_synced", "1 once the cache behind a watch has been filled.", labels=("resource",)
+        )
+        restarts = CounterMetricFamily(
+            "ghcr_pull_secrets_watch_restarts",
+            "Times a watch had to be started anew, by cause.",
+            labels=("resource", "cause"),
+        )
+        for watch in self._watches():
+            age.add_metric((watch.resource,), watch.last_event_age_s)
+            synced.add_metric((watch.resource,), float(watch.synced))
+            for cause, count in watch.restarts.items():
+                restarts.add_metric((watch.resource, cause), count)
+        yield from (age, synced, restarts)
+        expiry = GaugeMetricFamily(
+            "ghcr_pull_secrets_certificate_expiry_timestamp_seconds",
+            "When the served certificate ends, as a POSIX timestamp; absent while none is served.",
+        )
+        ends = self._certificate_expiry()
+        if ends is not None:
+            expiry.add_metric((), ends)
+        yield expiry

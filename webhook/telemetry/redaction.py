@@ -1,0 +1,108 @@
+"""The last line of defence against a credential in a log line.
+
+No event is meant to carry one: errors name a value's kind, `repr` leaves payloads out. This is for the mistake nobody
+has made yet, and for libraries that log what they like.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+REDACTED: Final = "[redacted]"
+
+_SENSITIVE_KEYS: Final = frozenset(
+    {
+        ".dockercfg",
+        ".dockerconfigjson",
+        "api_key",
+        "auth",
+        "authorization",
+        "auths",
+        "bearer",
+        "credential",
+        "credentials",
+        "data",
+        "identitytoken",
+        "key_pem",
+        "passwd",
+        "password",
+        "payload",
+        "private_key",
+        "registrytoken",
+        "stringdata",
+        "tls.key",
+        "token",
+    }
+)
+
+# Every alternative begins with a literal, and what follows is bounded or cannot be matched in two ways: a log line may
+# hold text a stranger chose.
+_CREDENTIAL: Final = re.compile(
+    rb"""
+      (?<=bearer\ )[a-z0-9._~+/=-]{8,}
+    | (?<=basic\ )[a-z0-9+/=]{8,}
+    | gh[opsur]_[a-z0-9]{16,}                                         # tokens of GitHub
+    | github_pat_[a-z0-9_]{16,}
+    | eyj[a-z0-9_-]{8,}\.[a-z0-9_-]{8,}\.[a-z0-9_-]{8,}               # a JSON Web Token: a ServiceAccount's is one
+    | -----begin\ [a-z ]{0,20}private\ key-----.*?(?:-----end\ [a-z ]{0,20}private\ key-----|$)
+    | (?<=://)[^\s/:@"]{1,128}:[^\s/@"]{1,256}(?=@)                   # user:password in a URL
+    | (?P<key>(?:"|\\")(?:auth|password|identitytoken|registrytoken)(?:"|\\"):\ ?(?:"|\\"))[^"\\]+
+    """,
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+
+# One of these is in whatever `_CREDENTIAL` matches, in lower case. Looking for them first takes a line without any,
+# which is nearly every line, from 30 µs to 2 µs.
+_MARKS: Final = (
+    b"bearer ",
+    b"basic ",
+    b"gho_",
+    b"ghp_",
+    b"ghs_",
+    b"ghu_",
+    b"ghr_",
+    b"github_pat_",
+    b"eyj",
+    b"private key",
+    b"://",
+    b'auth":',
+    b'auth\\":',
+    b"password",
+    b"identitytoken",
+    b"registrytoken",
+)
+
+
+def redact_keys(_logger: object, _method: str, event: Any) -> Any:
+    """Put a mark in place of every value whose key says that it is secret, at any depth. A structlog processor."""
+    for key, value in event.items():
+        if key.lower() in _SENSITIVE_KEYS:
+            event[key] = REDACTED
+        elif not isinstance(value, (str, int, float)):
+            event[key] = _clean(value)
+    return event
+
+
+def redact_line(line: bytes) -> bytes:
+    """Put a mark in place of everything in a finished line that looks like a credential."""
+    lowered = line.lower()
+    for mark in _MARKS:
+        if mark in lowered:
+            return _CREDENTIAL.sub(lambda found: (found["key"] or b"") + REDACTED.encode(), line)
+    return line
+
+
+def _clean(value: Any) -> Any:
+    match value:
+        case bytes() | bytearray():
+            # Nothing we log is bytes; what comes as bytes is a body or a payload.
+            return f"{len(value)} bytes"
+        case Mapping():
+            return {
+                key: REDACTED if isinstance(key, str) and key.lower() in _SENSITIVE_KEYS else _clean(entry)
+                for key, entry in value.items()
+            }
+        case list() | tuple() | set() | frozenset():
+            return [_clean(entry) for entry in value]
+        case _:
+            return value
