@@ -1,0 +1,275 @@
+"""What is watched, as small as can be: core values only, and what is equal is held once."""
+
+import functools
+import sys
+import threading
+import types
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
+
+from webhook.cluster.client import Client
+from webhook.cluster.reflector import DEFAULT_PACING, EventType, Pacing, Reflector, WatchHealth
+from webhook.cluster.secrets import decode as decode_secret
+from webhook.core.copies import Secret
+from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, SECRET_NAME
+from webhook.core.scope import Namespace
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+ServiceAccountKey = tuple[str, str]
+"""Namespace and name."""
+
+DISTINCT_PAYLOADS: Final = 64
+"""So many different values are held once each; copies have one value, two while they follow a rotation, and the rest is
+room for foreign secrets."""
+
+
+def later(version: str, than: str) -> bool:
+    """Tell whether a resourceVersion is certainly later than another.
+
+    They are opaque strings by the API's old words, and decimal numbers to be compared as such by those since
+    Kubernetes 1.35; etcd's revisions always were. What is no such number is not *certainly* later.
+    """
+    return version.isdecimal() and than.isdecimal() and int(version) > int(than)
+
+
+class Cache(Generic[K, V]):
+    """A map that follows a watch. Reads need no lock and see whole values.
+
+    Listeners are called with key, old and new value (`None` for absent) after a change is visible, by whichever thread
+    brought it: they must be quick, and take a call as a hint to look, since two threads' calls can overtake each other.
+    """
+
+    def __init__(self) -> None:
+        self._items: dict[K, V] = {}
+        self._lock = threading.Lock()
+        self._listeners: list[Callable[[K, V | None, V | None], None]] = []
+
+    def on_change(self, listener: Callable[[K, V | None, V | None], None]) -> None:
+        """Call that on every change from now on."""
+        self._listeners.append(listener)
+
+    def get(self, key: K) -> V | None:
+        """Read one value."""
+        return self._items.get(key)
+
+    def snapshot(self) -> dict[K, V]:
+        """Copy the whole map."""
+        with self._lock:
+            return dict(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def replace(self, items: Sequence[tuple[K, V]], version: str) -> None:
+        """Take these as all there is (see `reflector.Sink`)."""
+        with self._lock:
+            old, new = self._items, dict(items)
+            self._keep_ahead(new, version)
+            self._items = new
+        self._tell((key, old.get(key), new.get(key)) for key in (old.keys() | new.keys()))
+
+    def apply(self, event: EventType, item: tuple[K, V], version: str) -> None:
+        """Take one change (see `reflector.Sink`)."""
+        key, value = item
+        with self._lock:
+            if self._is_ahead(key, version):
+                return
+            old = self._items.get(key)
+            new: V | None
+            if event is EventType.DELETED:
+                new = None
+                self._items.pop(key, None)
+            else:
+                new = self._items[key] = value
+        self._tell([(key, old, new)])
+
+    def _keep_ahead(self, new: dict[K, V], version: str) -> None:
+        """Hook: put into a fresh list what is known to be later than it."""
+
+    def _is_ahead(self, key: K, version: str) -> bool:  # noqa: ARG002 (hook)
+        """Hook: tell whether what is held is known to be later than an event."""
+        return False
+
+    def _tell(self, changes: Iterable[tuple[K, V | None, V | None]]) -> None:
+        for key, old, new in changes:
+            if old != new:
+                for listener in self._listeners:
+                    try:
+                        listener(key, old, new)
+                    except Exception:  # noqa: BLE001 (one listener's fault must not keep a change from the others)
+                        structlog.get_logger().exception("listener_failed")
+
+
+class SecretCache(Cache[str, Secret]):
+    """Every `ghcr-secret`, by namespace: the central secret, copies and foreign secrets.
+
+    `observe` takes a Secret straight from an answer of the API server, ahead of the watch. It is held against older
+    events until the watch has caught up with it. One that the watch is past already is not taken: what the watch told
+    since, a deletion perhaps, is later.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._progress = ""
+        self._observed: dict[str, str] = {}
+        self._one_payload = functools.lru_cache(maxsize=DISTINCT_PAYLOADS)(_same_bytes)
+        self._one_marks = functools.lru_cache(maxsize=DISTINCT_PAYLOADS)(_read_only)
+
+    def decode(self, obj: Mapping[str, Any]) -> tuple[str, Secret]:
+        """Read a Secret and share what is equal to that of others."""
+        secret = self._shared(decode_secret(obj))
+        return secret.namespace, secret
+
+    def observe(self, secret: Secret) -> None:
+        """Take a Secret just read or written."""
+        if secret.name != SECRET_NAME or not secret.resource_version:
+            return
+        key, version = secret.namespace, secret.resource_version
+        with self._lock:
+            if self._progress and not later(version, self._progress):
+                return
+            if key in self._observed and not later(version, self._observed[key]):
+                return
+            old = self._items.get(key)
+            new = self._items[key] = self._shared(secret)
+            self._observed[key] = version
+        self._tell([(key, old, new)])
+
+    def _keep_ahead(self, new: dict[str, Secret], version: str) -> None:
+        self._progress = version
+        self._observed = {key: seen for key, seen in self._observed.items() if later(seen, version)}
+        new.update((key, self._items[key]) for key in self._observed)
+
+    def _is_ahead(self, key: str, version: str) -> bool:
+        self._progress = version
+        if key in self._observed and later(self._observed[key], version):
+            return True
+        self._observed.pop(key, None)
+        return False
+
+    def _shared(self, secret: Secret) -> Secret:
+        return replace(
+            secret,
+            namespace=sys.intern(secret.namespace),
+            name=SECRET_NAME,
+            type=sys.intern(secret.type),
+            payload=None if secret.payload is None else self._one_payload(secret.payload),
+            marks=self._one_marks(tuple(sorted(secret.marks.items()))),
+        )
+
+
+class NamespaceCache(Cache[str, Namespace]):
+    """Every Namespace, by name."""
+
+    @staticmethod
+    def decode(obj: Mapping[str, Any]) -> tuple[str, Namespace]:
+        """Read a `v1` Namespace."""
+        namespace = decode_namespace(obj)
+        return namespace.name, namespace
+
+
+class ServiceAccountCache(Cache[ServiceAccountKey, tuple[str, ...]]):
+    """The names of every ServiceAccount's pull secrets."""
+
+    @staticmethod
+    def decode(obj: Mapping[str, Any]) -> tuple[ServiceAccountKey, tuple[str, ...]]:
+        """Read a `v1` ServiceAccount."""
+        metadata = obj["metadata"]
+        return (sys.intern(metadata["namespace"]), sys.intern(metadata["name"])), decode_pull_secrets(obj)
+
+
+def decode_namespace(obj: Mapping[str, Any]) -> Namespace:
+    """Read a `v1` Namespace.
+
+    Raises:
+        KeyError, TypeError, AttributeError: It has not the shape of one.
+    """
+    metadata = obj["metadata"]
+    labels = metadata.get("labels") or {}
+    phase = (obj.get("status") or {}).get("phase")
+    return Namespace(
+        name=sys.intern(metadata["name"]),
+        inject=sys.intern(labels.get(INJECT_KEY, "")),
+        enforce=sys.intern(labels.get(ENFORCE_LABEL, "")),
+        terminating=phase == "Terminating" or "deletionTimestamp" in metadata,
+    )
+
+
+def decode_pull_secrets(obj: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read the names in a `v1` ServiceAccount's `imagePullSecrets`; entries without a name are passed over."""
+    entries = obj.get("imagePullSecrets") or ()
+    return tuple(sys.intern(entry["name"]) for entry in entries if entry.get("name"))
+
+
+class Caches:
+    """The three caches and the watches that feed them."""
+
+    def __init__(self, client: Client, *, pacing: Pacing = DEFAULT_PACING) -> None:
+        self.secrets = SecretCache()
+        self.namespaces = NamespaceCache()
+        self.service_accounts = ServiceAccountCache()
+        self._secrets = Reflector(
+            client,
+            "secrets",
+            self.secrets.decode,
+            self.secrets,
+            # By this selector a ClusterRole limited to this resourceName allows list and watch in all namespaces.
+            field_selector=f"metadata.name={SECRET_NAME}",
+            pacing=pacing,
+        )
+        self._namespaces = Reflector(client, "namespaces", NamespaceCache.decode, self.namespaces, pacing=pacing)
+        self._service_accounts = Reflector(
+            client, "serviceaccounts", ServiceAccountCache.decode, self.service_accounts, pacing=pacing
+        )
+
+    def start(self) -> None:
+        """Begin to watch."""
+        for reflector in self._all:
+            reflector.start()
+
+    def stop(self) -> None:
+        """End every watch."""
+        for reflector in self._all:
+            reflector.cut()
+        for reflector in self._all:
+            reflector.stop()
+
+    def synced(self) -> bool:
+        """Every cache has been filled once."""
+        return self.secrets_synced and self.namespaces_synced and self.service_accounts_synced
+
+    @property
+    def secrets_synced(self) -> bool:
+        """The Secrets have been listed once."""
+        return self._secrets.synced
+
+    @property
+    def namespaces_synced(self) -> bool:
+        """The Namespaces have been listed once."""
+        return self._namespaces.synced
+
+    @property
+    def service_accounts_synced(self) -> bool:
+        """The ServiceAccounts have been listed once."""
+        return self._service_accounts.synced
+
+    def health(self) -> tuple[WatchHealth, ...]:
+        """Say how each watch is."""
+        return tuple(reflector.health() for reflector in self._all)
+
+    @property
+    def _all(self) -> tuple[Reflector[Any], ...]:
+        return self._secrets, self._namespaces, self._service_accounts
+
+
+def _same_bytes(value: bytes) -> bytes:
+    return value
+
+
+def _read_only(items: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    return types.MappingProxyType(dict(items))

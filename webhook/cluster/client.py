@@ -1,0 +1,283 @@
+"""HTTP to the API server, by the official client's configuration and connection pool.
+
+Bodies stay plain JSON: building the client's model objects would cost more than everything else here together. Bodies
+are read to their end so that connections are used again.
+"""
+
+import importlib.metadata
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import orjson
+import structlog
+import urllib3
+from kubernetes.client.configuration import Configuration
+from kubernetes.client.rest import RESTClientObject
+from kubernetes.config import load_kube_config
+from kubernetes.config.config_exception import ConfigException
+from kubernetes.config.incluster_config import SERVICE_CERT_FILENAME, SERVICE_TOKEN_FILENAME, InClusterConfigLoader
+from yaml import YAMLError
+
+from webhook.cluster.errors import from_answer, from_failure
+from webhook.cluster.requests import PatchType, Target
+from webhook.ports import Deadline, DeadlineExceeded, Unauthorized, Unavailable
+
+CONNECT_TIMEOUT: Final = 5.0
+"""Seconds for TCP and TLS; a node that is gone answers nothing, and another try may reach another one."""
+
+DEFAULT_POOL_SIZE: Final = 48
+"""Idle connections kept: 16 review threads, 16 writers of the controller, the watches, and room to spare."""
+
+_CHUNK: Final = 1 << 16
+
+Loader = Callable[[Configuration], None]
+"""Fills a configuration; called again when the API server no longer accepts the token."""
+
+# The official client has no types here.
+_in_cluster_loader: Final[Callable[..., Any]] = InClusterConfigLoader
+_load_kube_config: Final[Callable[..., None]] = load_kube_config
+
+_UNREADABLE: Final = (ConfigException, OSError, YAMLError, ValueError, TypeError, KeyError)
+"""What the official loader lets through for files that are missing or malformed."""
+
+
+class ConfigError(Exception):
+    """There is no usable way to reach an API server: no kubeconfig, or not in a cluster.
+
+    Attributes:
+        source: The kubeconfig's path, or `in-cluster`.
+    """
+
+    def __init__(self, source: str, why: str) -> None:
+        super().__init__(f"cannot reach an API server by {source}: {why}")
+        self.source = source
+
+
+def in_cluster(token_file: str = SERVICE_TOKEN_FILENAME, ca_file: str = SERVICE_CERT_FILENAME) -> Loader:
+    """Take the ServiceAccount that is mounted into our Pod."""
+
+    def load(configuration: Configuration) -> None:
+        _in_cluster_loader(token_filename=token_file, cert_filename=ca_file).load_and_set(configuration)
+
+    return load
+
+
+def from_kubeconfig(path: str) -> Loader:
+    """Take the current context of a kubeconfig."""
+
+    def load(configuration: Configuration) -> None:
+        _load_kube_config(config_file=path, client_configuration=configuration, persist_config=False)
+
+    return load
+
+
+class Client:
+    """Asks an API server. Safe to share between threads.
+
+    Every call ends by its deadline, is tried once, and raises `webhook.ports.ClusterError`. Only a 401 is tried again,
+    at once and once, if the token was replaced meanwhile.
+    """
+
+    def __init__(self, load: Loader, *, source: str = "in-cluster", pool_size: int = DEFAULT_POOL_SIZE) -> None:
+        """Load the configuration; nothing is asked yet.
+
+        Raises:
+            ConfigError: It cannot be loaded.
+        """
+        configuration = Configuration()
+        try:
+            load(configuration)
+        except ConfigException as error:
+            raise ConfigError(source, str(error)) from None
+        except _UNREADABLE as error:
+            raise ConfigError(source, type(error).__name__) from None
+        configuration.connection_pool_maxsize = pool_size
+        configuration.retries = False
+        self._load = load
+        self._configuration = configuration
+        self._host = configuration.host
+        self._pool = RESTClientObject(configuration).pool_manager
+        self._agent = f"ghcr-pull-secrets/{importlib.metadata.version('ghcr-pull-secrets')}"
+        self._reload = threading.Lock()
+        self._log = structlog.get_logger()
+
+    def request(
+        self,
+        target: Target,
+        deadline: Deadline,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        patch_type: PatchType = PatchType.STRATEGIC,
+    ) -> Any:
+        """Ask once and return the decoded body.
+
+        Raises:
+            ClusterError: Any of them, see `webhook.cluster.errors`.
+        """
+        response = self._open(target, deadline, query=query, body=body, patch_type=patch_type)
+        content = _read(response, target, deadline)
+        try:
+            return orjson.loads(content)
+        except orjson.JSONDecodeError:
+            # Not the API server then, but something between.
+            raise target.error(Unavailable, code=response.status) from None
+
+    def stream(
+        self, target: Target, *, query: Mapping[str, str], header_timeout: float, deadline: Deadline
+    ) -> "LineStream":
+        """Ask for a body that goes on for long, such as a watch.
+
+        Args:
+            target: What.
+            query: Query parameters.
+            header_timeout: Seconds until the headers are there.
+            deadline: When the body must have ended, whatever comes meanwhile.
+        """
+        response = self._open(target, Deadline.after(header_timeout), query=query)
+        return LineStream(response, target, deadline)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._pool.clear()
+
+    def _open(
+        self,
+        target: Target,
+        deadline: Deadline,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        patch_type: PatchType = PatchType.STRATEGIC,
+    ) -> urllib3.BaseHTTPResponse:
+        authorization = self._authorization(target)
+        response = self._send(target, deadline, authorization, query, body, patch_type)
+        if response.status == 401 and self._token_was_replaced(target, authorization):
+            _read(response, target, deadline)
+            response = self._send(target, deadline, self._authorization(target), query, body, patch_type)
+        if not 200 <= response.status < 300:
+            content = _read(response, target, deadline)
+            raise from_answer(target, response.status, content, response.headers.get("Retry-After"))
+        return response
+
+    def _send(
+        self,
+        target: Target,
+        deadline: Deadline,
+        authorization: str | None,
+        query: Mapping[str, str] | None,
+        body: object,
+        patch_type: PatchType,
+    ) -> urllib3.BaseHTTPResponse:
+        remaining = deadline.remaining()
+        if remaining <= 0:
+            raise target.error(DeadlineExceeded)
+        headers = {"Accept": "application/json", "User-Agent": self._agent}
+        if authorization:
+            headers["Authorization"] = authorization
+        if body is not None:
+            headers["Content-Type"] = patch_type if target.verb.method == "PATCH" else "application/json"
+        try:
+            return self._pool.request(
+                target.verb.method,
+                self._host + target.path + (f"?{urlencode(query)}" if query else ""),
+                body=None if body is None else orjson.dumps(body),
+                headers=headers,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                timeout=urllib3.Timeout(connect=min(remaining, CONNECT_TIMEOUT), total=remaining),
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as failure:
+            raise from_failure(target, failure, timed_out=deadline.remaining() <= 0) from None
+
+    def _authorization(self, target: Target) -> str | None:
+        """Read the current token; the official client re-reads the mounted file once a minute by itself."""
+        try:
+            value: str | None = self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        except _UNREADABLE:
+            raise target.error(Unauthorized) from None
+        if value is None:
+            return None
+        value = value.strip()
+        if not (value.isascii() and value.isprintable()):
+            # `http.client` would put the value into the text of its error.
+            raise target.error(Unauthorized)
+        return value
+
+    def _token_was_replaced(self, target: Target, refused: str | None) -> bool:
+        with self._reload:
+            if self._authorization(target) != refused:
+                return True  # another thread was here first
+            try:
+                self._load(self._configuration)
+            except _UNREADABLE:
+                self._log.warning("token_unreadable")
+                return False
+            replaced = self._authorization(target) != refused
+        self._log.info("token_reloaded", replaced=replaced)
+        return replaced
+
+
+class LineStream:
+    """A body read line by line by one thread; any thread may close it."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, target: Target, deadline: Deadline) -> None:
+        self._response = response
+        self._target = target
+        self._deadline = deadline
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield lines as they come, without their newlines, until the server ends the body.
+
+        Raises:
+            DeadlineExceeded: The body has not ended by the deadline: a connection that is half open.
+            Unavailable: The connection broke.
+        """
+        pending = bytearray()
+        for chunk in _chunks(self._response, self._target, self._deadline):
+            pending += chunk
+            if b"\n" in chunk:
+                *lines, rest = bytes(pending).split(b"\n")
+                pending = bytearray(rest)
+                yield from filter(None, lines)
+        if pending:
+            yield bytes(pending)
+
+    def close(self) -> None:
+        """End the body at once, also under the hands of the thread that reads it."""
+        try:
+            self._response.shutdown()
+        except (ValueError, RuntimeError, OSError):
+            return  # it has ended already
+
+
+def _chunks(response: urllib3.BaseHTTPResponse, target: Target, deadline: Deadline) -> Iterator[bytes]:
+    """Yield what has come, each time as soon as anything has; the socket waits no longer than the deadline."""
+    finished = False
+    try:
+        while True:
+            remaining = deadline.remaining()
+            if remaining <= 0:
+                raise target.error(DeadlineExceeded)
+            sock = getattr(response.connection, "sock", None)
+            if sock is not None:
+                sock.settimeout(remaining)
+            chunk = response.read1(_CHUNK)
+            if not chunk:
+                finished = True
+                return
+            yield chunk
+    except (urllib3.exceptions.HTTPError, OSError) as failure:
+        raise from_failure(target, failure, timed_out=deadline.remaining() <= 0) from None
+    finally:
+        if finished:
+            response.release_conn()
+        else:
+            response.close()
+
+
+def _read(response: urllib3.BaseHTTPResponse, target: Target, deadline: Deadline) -> bytes:
+    return b"".join(_chunks(response, target, deadline))

@@ -1,0 +1,88 @@
+"""`webhook.ports.Facts`: the caches first, the API server for what they do not know."""
+
+from typing import Any
+
+from webhook.cluster.caches import Caches, decode_namespace, decode_pull_secrets
+from webhook.cluster.client import Client
+from webhook.cluster.requests import Target, Verb
+from webhook.cluster.secrets import decode
+from webhook.core.copies import Secret
+from webhook.core.names import SECRET_NAME
+from webhook.core.policy import SecretFact, Unreadable
+from webhook.core.scope import Namespace
+from webhook.ports import Deadline, Forbidden, NotFound, Unavailable
+
+
+class ClusterFacts:
+    """What is known of the cluster; see the Protocol for when a cache's word counts.
+
+    RBAC: `get`, `list`, `watch` on namespaces, serviceaccounts, and secrets with `resourceNames: [ghcr-secret]`. With
+    `read_all_secrets` also `get` on secrets; where that is missing all the same, a Secret is `Unreadable`.
+    """
+
+    def __init__(self, client: Client, caches: Caches, *, read_all_secrets: bool = False) -> None:
+        self._client = client
+        self._caches = caches
+        self._read_all_secrets = read_all_secrets
+
+    def namespace(self, name: str, deadline: Deadline, *, fresh: bool = False) -> Namespace:
+        """Read a Namespace; one that does not exist is a Namespace without labels."""
+        caches = self._caches
+        if not fresh and caches.namespaces_synced and (known := caches.namespaces.get(name)) is not None:
+            return known
+        obj = self._get("namespaces", "", name, deadline)
+        return Namespace(name=name) if obj is None else decode_namespace(obj)
+
+    def service_account_secrets(
+        self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False
+    ) -> tuple[str, ...]:
+        """Read the names of a ServiceAccount's pull secrets; none if it does not exist."""
+        caches = self._caches
+        if not fresh and caches.service_accounts_synced:
+            known = caches.service_accounts.get((namespace, name))
+            if known is not None:
+                return known
+        obj = self._get("serviceaccounts", namespace, name, deadline)
+        return () if obj is None else decode_pull_secrets(obj)
+
+    def secret(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> SecretFact:
+        """Read a Secret, or say that it may not be read or is not there."""
+        if name == SECRET_NAME:
+            caches = self._caches
+            if not fresh and caches.secrets_synced and (known := caches.secrets.get(namespace)) is not None:
+                return known
+            return self._read_secret(namespace, name, deadline)
+        if not self._read_all_secrets:
+            return Unreadable()
+        try:
+            return self._read_secret(namespace, name, deadline)
+        except Forbidden:
+            return Unreadable()
+
+    def copy(self, namespace: str, deadline: Deadline, *, fresh: bool = False) -> Secret | None:
+        """Read the `ghcr-secret` of a namespace; a synced cache is believed also when it has none."""
+        if not fresh and self._caches.secrets_synced:
+            return self._caches.secrets.get(namespace)
+        return self._read_secret(namespace, SECRET_NAME, deadline)
+
+    def observe(self, secret: Secret) -> None:
+        """Take note of a Secret just written, before the watch tells of it."""
+        self._caches.secrets.observe(secret)
+
+    def _read_secret(self, namespace: str, name: str, deadline: Deadline) -> Secret | None:
+        obj = self._get("secrets", namespace, name, deadline)
+        if obj is None:
+            return None
+        secret = decode(obj)
+        self.observe(secret)
+        return secret
+
+    def _get(self, resource: str, namespace: str, name: str, deadline: Deadline) -> dict[str, Any] | None:
+        target = Target(verb=Verb.GET, resource=resource, namespace=namespace, name=name)
+        try:
+            obj = self._client.request(target, deadline)
+        except NotFound:
+            return None
+        if not isinstance(obj, dict) or not isinstance(obj.get("metadata"), dict):
+            raise target.error(Unavailable, code=200)
+        return obj
