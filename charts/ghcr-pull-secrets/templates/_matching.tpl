@@ -149,3 +149,10 @@ sees them on CREATE only. Arguments: dict of root and mutating (bool).
 {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* With cert-manager, its CA injector writes the `caBundle`. */}}
+{{- define "gps.injectAnnotations" -}}
+{{- if .Values.certManager.enabled -}}
+cert-manager.io/inject-ca-from: {{ include "gps.namespace" . }}/{{ include "gps.tlsSecretName" . }}
+{{- end -}}
+{{- end -}}

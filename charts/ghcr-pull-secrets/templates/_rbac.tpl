@@ -5,7 +5,7 @@
   resourceNames: [{{ include "gps.secretName" . }}]
   # list and watch of all namespaces are covered too, for requests with fieldSelector metadata.name. `delete` is for a
   # copy whose type is wrong: a type cannot be changed.
-  verbs: [get, list, watch, update, patch, delete]
+  verbs: [get, list, watch, patch, delete]
 - apiGroups: [""]
   resources: [secrets]
   verbs: [create]

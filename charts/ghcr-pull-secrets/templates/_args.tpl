@@ -1,0 +1,48 @@
+{{/* What is decided, in flags both components take (webhook/config). */}}
+{{- define "gps.policyArgs" -}}
+- --namespace={{ include "gps.namespace" . }}
+{{- range .Values.images.include }}
+- --images-include={{ . }}
+{{- end }}
+{{- range .Values.images.exclude }}
+- --images-exclude={{ . }}
+{{- end }}
+- --namespaces-mode={{ .Values.namespaces.mode }}
+{{- range .Values.namespaces.excluded }}
+- --namespaces-excluded={{ . }}
+{{- end }}
+- --log-level={{ .Values.logLevel }}
+{{- end -}}
+
+{{- define "gps.serverArgs" -}}
+- serve
+- --bind=0.0.0.0:{{ .Values.server.ports.webhook }}
+- --ops-bind=0.0.0.0:{{ .Values.server.ports.ops }}
+- --tls-dir=/tls
+- --threads={{ .Values.server.threads }}
+- --shutdown-delay={{ .Values.server.shutdownDelaySeconds }}s
+{{ include "gps.policyArgs" . }}
+- --enforcement={{ .Values.enforcement }}
+- --unverifiable={{ .Values.unverifiable }}
+{{- if .Values.rbac.readAllSecrets }}
+- --read-all-secrets
+{{- end }}
+{{- range .Values.extraWorkloadKinds }}
+- --workload-kind={{ .group }}/{{ .version }}/{{ .resource }}={{ .podTemplate }}
+{{- end }}
+{{- end -}}
+
+{{- define "gps.controllerArgs" -}}
+- controller
+- --ops-bind=0.0.0.0:{{ .Values.controller.ports.ops }}
+- --name={{ include "gps.fullname" . }}
+- --workers={{ .Values.controller.workers }}
+- --qps={{ .Values.controller.qps }}
+- --sweep-interval={{ .Values.controller.sweepIntervalSeconds }}s
+- {{ ternary "--no-manage-certificates" "--manage-certificates" .Values.certManager.enabled }}
+- {{ ternary "--check-credential" "--no-check-credential" .Values.credentialCheck.enabled }}
+{{- if .Values.credentialCheck.enabled }}
+- --check-credential-interval={{ .Values.credentialCheck.intervalSeconds }}s
+{{- end }}
+{{ include "gps.policyArgs" . }}
+{{- end -}}

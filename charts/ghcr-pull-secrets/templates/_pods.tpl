@@ -1,0 +1,111 @@
+{{/* The image of everything here: by digest if one is given. */}}
+{{- define "gps.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* securityContext of a Pod: "restricted" in the words of the Pod Security Standards, and no more than a numeric uid needs. */}}
+{{- define "gps.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "gps.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{/* Probes of a component that serves /healthz and /readyz on its port `ops`. */}}
+{{- define "gps.probes" -}}
+startupProbe:
+  httpGet: {path: /healthz, port: ops}
+  periodSeconds: 1
+  failureThreshold: 60
+livenessProbe:
+  httpGet: {path: /healthz, port: ops}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 3
+readinessProbe:
+  httpGet: {path: /readyz, port: ops}
+  periodSeconds: 5
+  timeoutSeconds: 3
+  failureThreshold: 2
+{{- end -}}
+
+{{/* Fields of a container that do not depend on what it runs. */}}
+{{- define "gps.containerBase" -}}
+image: {{ include "gps.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  {{- include "gps.containerSecurityContext" . | nindent 2 }}
+{{- end -}}
+
+{{/* Fields of a Pod that do not depend on what it runs. */}}
+{{- define "gps.podBase" -}}
+automountServiceAccountToken: true
+# Nothing here looks for Services in the environment.
+enableServiceLinks: false
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- include "gps.podSecurityContext" . | nindent 2 }}
+{{- end -}}
+
+{{/* Where a component's Pods go. Arguments: list of root and component. */}}
+{{- define "gps.scheduling" -}}
+{{- $component := index (index . 0).Values (index . 1) -}}
+{{- with $component.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $component.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $component.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+affinity:
+  {{- if $component.affinity }}
+  {{- toYaml $component.affinity | nindent 2 }}
+  {{- else }}
+  podAntiAffinity:
+    preferredDuringSchedulingIgnoredDuringExecution:
+      - weight: 100
+        podAffinityTerm:
+          topologyKey: kubernetes.io/hostname
+          labelSelector:
+            matchLabels:
+              {{- include "gps.selectorLabels" . | nindent 14 }}
+  {{- end }}
+{{- end -}}
+
+{{/* metadata of a component's Pods. Arguments as above. */}}
+{{- define "gps.podMetadata" -}}
+{{- $root := index . 0 -}}
+{{- $component := index $root.Values (index . 1) -}}
+labels:
+  {{- include "gps.labels" . | nindent 2 }}
+  {{- with $component.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (deepCopy $component.podAnnotations) $root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
