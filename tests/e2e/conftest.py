@@ -1,0 +1,54 @@
+"""One control plane and one installation a test process; each test has namespaces of its own."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from tests.e2e.installation import Installation
+from tests.e2e.kube import Kube
+from tests.e2e.planes import ControlPlane, control_plane
+from tests.objects import payload
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[ControlPlane]:
+    plane = control_plane()
+    try:
+        plane.start()
+        yield plane
+    finally:
+        plane.close()
+
+
+@pytest.fixture(scope="session")
+def installation(plane: ControlPlane) -> Iterator[Installation]:
+    installation = Installation(plane)
+    try:
+        yield installation.install(servers=2)
+    finally:
+        installation.uninstall()
+
+
+@pytest.fixture
+def kube(installation: Installation) -> Kube:
+    return installation.kube
+
+
+_numbers = count()
+
+
+@pytest.fixture
+def namespace(installation: Installation) -> Iterator[str]:
+    """A namespace nobody else uses."""
+    name = installation.namespace(f"ns-{next(_numbers)}")
+    yield name
+    installation.kube("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def central(installation: Installation) -> Iterator[Installation]:
+    """For a test that spoils the central secret: it is made good again afterwards."""
+    yield installation
+    installation.kube("delete", "secret", "ghcr-secret", "-n", "ghcr-pull-secrets", "--ignore-not-found")
+    installation.set_central(payload())

@@ -1,0 +1,247 @@
+"""The add-on on a control plane: what the chart renders, applied with kubectl, and its processes beside it."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests import helm
+from tests.e2e.kube import Kube
+from tests.e2e.planes import ControlPlane, write_kubeconfig
+from tests.e2e.processes import Process, container_command, free_port, with_flags
+from tests.e2e.waiting import until
+from tests.objects import CANARY, RELEASE_NAMESPACE, payload
+from webhook.core.names import SECRET_NAME, SECRET_TYPE
+
+BASE_VALUES: Mapping[str, Any] = {"centralSecret": {"existing": True}, "server": {"shutdownDelaySeconds": 0}}
+_WEBHOOK_KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+
+
+def secret_manifest(
+    namespace: str, content: bytes | None = None, *, name: str = SECRET_NAME, **changes: Any
+) -> dict[str, Any]:
+    """A pull secret as a person would make it."""
+    data = base64.b64encode(payload() if content is None else content).decode()
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "type": SECRET_TYPE,
+        "data": {".dockerconfigjson": data},
+    }
+    return {**manifest, **changes}
+
+
+class Installation:
+    """One release of the add-on."""
+
+    def __init__(
+        self, plane: ControlPlane, values: Mapping[str, Any] | None = None, *, central: bytes | None = payload()
+    ) -> None:
+        self.plane = plane
+        self.kube: Kube = plane.kube
+        self.values = _merged(BASE_VALUES, values or {})
+        self.servers: list[Process] = []
+        self.controllers: list[Process] = []
+        self._central = central
+        self._folder = tempfile.TemporaryDirectory(prefix="installation-", ignore_cleanup_errors=True)
+        self.path = Path(self._folder.name)
+        self.manifests = helm.render(self.values, namespace=RELEASE_NAMESPACE)
+
+    # --- installing
+
+    def install(self, *, servers: int = 1) -> Installation:
+        """Apply everything, with this many servers ready before the webhooks are registered."""
+        self.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RELEASE_NAMESPACE}})
+        if self._central is not None:
+            self.set_central(self._central)
+        self.kube.apply(
+            *[each for each in self.manifests if each["kind"] not in _WEBHOOK_KINDS and not _is_crd_object(each)]
+        )
+        self.issue_certificates()
+        for _ in range(servers):
+            self.start_server()
+        self.register()
+        return self
+
+    def issue_certificates(self) -> None:
+        """Make a CA and a leaf with `python -m certs issue`; `localhost` is where a real API server reaches us."""
+        service = helm.select(self.manifests, "Service")["metadata"]["name"]
+        names = [f"{service}.{RELEASE_NAMESPACE}.svc", f"{service}.{RELEASE_NAMESPACE}.svc.cluster.local", "localhost"]
+        subprocess.run(
+            [sys.executable, "-m", "certs", "issue", "--out", str(self.path / "tls")]
+            + [part for name in names for part in ("--dns-name", name)],
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+
+    @property
+    def ca_pem(self) -> bytes:
+        """The CA the API server must trust."""
+        return (self.path / "tls" / "ca.crt").read_bytes()
+
+    def register(self) -> None:
+        """Apply the webhook configurations, with the CA, and with `clientConfig` on loopback; nothing else is changed."""
+        for kind in _WEBHOOK_KINDS:
+            manifest = copy.deepcopy(helm.select(self.manifests, kind))
+            for webhook in manifest["webhooks"]:
+                service = webhook["clientConfig"].pop("service")
+                webhook["clientConfig"] = {
+                    "url": f"https://localhost:{self.bind_port}{service['path']}",
+                    "caBundle": base64.b64encode(self.ca_pem).decode(),
+                }
+            self.kube.apply(manifest, args=["--server-side", "--field-manager=helm"])
+        self._wait_registered()
+
+    def _wait_registered(self) -> None:
+        # An API server learns of a webhook by its own watch, a moment after the write.
+        probe = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "probe", "namespace": "default"},
+            "spec": {"containers": [{"name": "c", "image": "ghcr.io/sesacthon/probe:1"}]},
+        }
+
+        def called() -> bool:
+            self.kube.apply(probe, args=["--dry-run=server"], ok=None)
+            return any(line.count('"review_answered"') for server in self.servers for line in server.lines)
+
+        until(called, "the API server calls the webhook", timeout_s=30, every_s=0.2)
+
+    # --- processes
+
+    @property
+    def bind_port(self) -> int:
+        """Where the API server reaches the (first) server."""
+        if not hasattr(self, "_bind_port"):
+            self._bind_port = free_port()
+        return self._bind_port
+
+    def start_server(self, *, port: int | None = None, wait: bool = True, **flags: str) -> Process:
+        """Start one more server, with the chart's arguments and as its ServiceAccount."""
+        port = port or (self.bind_port if not self.servers else free_port())
+        process = self._start(
+            "serve", {"--bind": f"127.0.0.1:{port}", "--tls-dir": str(self.path / "tls"), **_as_flags(flags)}
+        )
+
+        self.servers.append(process)
+        if wait:
+            process.wait_ready()
+        return process
+
+    def start_controller(self, *, wait: bool = True, **flags: str) -> Process:
+        """Start one more controller, with the chart's arguments and as its ServiceAccount."""
+        process = self._start("controller", _as_flags(flags))
+        self.controllers.append(process)
+        if wait:
+            process.wait_ready()
+        return process
+
+    def _start(self, command: str, flags: Mapping[str, str]) -> Process:
+        deployment = self._deployment(command)
+        pod_spec = deployment["spec"]["template"]["spec"]
+        arguments, environment = container_command(pod_spec["containers"][0], namespace=RELEASE_NAMESPACE)
+        ops_port = free_port()
+        arguments = with_flags(
+            arguments,
+            {
+                "--ops-bind": f"127.0.0.1:{ops_port}",
+                "--kubeconfig": str(self.kubeconfig_of(pod_spec["serviceAccountName"])),
+                **flags,
+            },
+        )
+        return Process(arguments, environment, ops_port=ops_port, folder=self.path)
+
+    def _deployment(self, command: str) -> dict[str, Any]:
+        for manifest in self.manifests:
+            if manifest["kind"] == "Deployment":
+                container = manifest["spec"]["template"]["spec"]["containers"][0]
+                if container["args"][0] == command:
+                    return manifest
+        raise LookupError(f"the chart has no Deployment that runs {command}")
+
+    def kubeconfig_of(self, service_account: str) -> Path:
+        """A kubeconfig with a token of a ServiceAccount of the release."""
+        path = self.path / f"{service_account}.kubeconfig"
+        if not path.exists():
+            token = self.kube("create", "token", service_account, "-n", RELEASE_NAMESPACE, "--duration=1h").out.strip()
+            admin = yaml.safe_load(self.kube.kubeconfig.read_text())
+            cluster = admin["clusters"][0]["cluster"]
+            ca = cluster.get("certificate-authority-data")
+            write_kubeconfig(path, server=cluster["server"], token=token, ca_pem=base64.b64decode(ca) if ca else None)
+        return path
+
+    # --- the cluster as people use it
+
+    def set_central(self, content: bytes, **changes: Any) -> None:
+        """Make or change the central secret."""
+        manifest = secret_manifest(RELEASE_NAMESPACE, content, **changes)
+        self.kube.apply(manifest, args=["--server-side", "--force-conflicts"])
+
+    def namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
+        """Make a namespace, and wait for its ServiceAccount."""
+        self.kube.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels or {})}}
+        )
+        until(lambda: self.kube.exists("serviceaccount", "default", name), f"{name} has its ServiceAccount")
+        return name
+
+    def secret_of(self, namespace: str) -> dict[str, Any]:
+        """The `ghcr-secret` of a namespace."""
+        return self.kube.get("secret", SECRET_NAME, namespace)
+
+    def payload_of(self, namespace: str) -> bytes:
+        """The credentials in the `ghcr-secret` of a namespace."""
+        return base64.b64decode(self.secret_of(namespace)["data"][".dockerconfigjson"])
+
+    # --- the end
+
+    def everything_printed(self) -> str:
+        """All output of all processes, and their metrics."""
+        parts = []
+        for process in (*self.servers, *self.controllers):
+            parts.append(process.output)
+            try:
+                parts.append(process.ops("/metrics")[1])
+            except OSError:
+                continue
+        return "\n".join(parts)
+
+    def uninstall(self) -> None:
+        """Take everything away, webhook configurations first, and stop the processes."""
+        for kind in _WEBHOOK_KINDS:
+            self.kube(
+                "delete", kind.lower(), helm.select(self.manifests, kind)["metadata"]["name"], "--ignore-not-found"
+            )
+        printed = self.everything_printed()
+        for process in (*self.controllers, *self.servers):
+            process.stop()
+        events = self.kube("get", "events", "-A", "-o", "json").out
+        assert CANARY not in printed + events, "a credential was printed"
+        self._folder.cleanup()
+
+
+def _is_crd_object(manifest: Mapping[str, Any]) -> bool:
+    group = manifest["apiVersion"].partition("/")[0]
+    return group in ("monitoring.coreos.com", "cert-manager.io", "external-secrets.io")
+
+
+def _as_flags(flags: Mapping[str, str]) -> dict[str, str]:
+    return {f"--{name.replace('_', '-')}": value for name, value in flags.items()}
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = json.loads(json.dumps(base))
+    for key, value in over.items():
+        merged[key] = _merged(merged[key], value) if isinstance(value, Mapping) and key in merged else value
+    return dict(merged)

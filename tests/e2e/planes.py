@@ -1,0 +1,222 @@
+"""The two control planes the same tests run on: the stand-in, or a real one from `KUBEBUILDER_ASSETS`."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import socket
+import ssl
+import subprocess
+import tempfile
+import urllib.request
+from pathlib import Path
+from typing import Protocol
+
+import yaml
+
+from tests.e2e.kube import Kube
+from tests.e2e.waiting import until
+
+
+class ControlPlane(Protocol):
+    """An API server with controllers, on loopback."""
+
+    name: str
+
+    @property
+    def kube(self) -> Kube:
+        """kubectl as cluster admin."""
+        ...
+
+    def start(self) -> None:
+        """Start, or start again with what was stored."""
+        ...
+
+    def stop(self) -> None:
+        """Stop the API server; what is stored stays."""
+        ...
+
+    def close(self) -> None:
+        """Stop everything and remove what was written."""
+        ...
+
+
+def control_plane() -> ControlPlane:
+    """Make the control plane the environment asks for; not started yet."""
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    return RealControlPlane(Path(assets)) if assets else StandIn()
+
+
+class StandIn:
+    """`tests.apiserver`, in this process."""
+
+    name = "stand-in"
+
+    def __init__(self) -> None:
+        from tests.apiserver import ApiServer  # noqa: PLC0415 - not needed on a real control plane
+
+        self._folder = tempfile.TemporaryDirectory(prefix="stand-in-")
+        self.api = ApiServer()
+
+    @property
+    def kube(self) -> Kube:
+        path = Path(self._folder.name) / "admin.kubeconfig"
+        if not path.exists():
+            path.write_text(self.api.kubeconfig())
+        return Kube(path)
+
+    def start(self) -> None:
+        self.api.start()
+
+    def stop(self) -> None:
+        self.api.stop()
+
+    def close(self) -> None:
+        self.api.stop()
+        self._folder.cleanup()
+
+
+class RealControlPlane:
+    """etcd, kube-apiserver and kube-controller-manager, as envtest lays them out; no kubelet, no kube-proxy."""
+
+    name = "real"
+
+    def __init__(self, assets: Path) -> None:
+        for binary in ("etcd", "kube-apiserver", "kube-controller-manager"):
+            if not (assets / binary).is_file():
+                raise FileNotFoundError(f"KUBEBUILDER_ASSETS has no {binary}")
+        self._assets = assets
+        self._folder = tempfile.TemporaryDirectory(prefix="control-plane-", ignore_cleanup_errors=True)
+        self._path = Path(self._folder.name)
+        self._ports = _free_ports(4)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._tokens = {"admin": secrets.token_hex(16), "controllers": secrets.token_hex(16)}
+        self._write_credentials()
+
+    @property
+    def kube(self) -> Kube:
+        return Kube(self._path / "admin.kubeconfig")
+
+    def start(self) -> None:
+        api, etcd, peer, controllers = self._ports
+        etcd_url, peer_url = f"http://127.0.0.1:{etcd}", f"http://127.0.0.1:{peer}"
+        if "etcd" not in self._processes:
+            self._spawn(
+                "etcd", "--data-dir=etcd-data", f"--listen-client-urls={etcd_url}", f"--advertise-client-urls={etcd_url}",
+                f"--listen-peer-urls={peer_url}", f"--initial-advertise-peer-urls={peer_url}",
+                f"--initial-cluster=default={peer_url}", "--unsafe-no-fsync", "--log-level=error",
+            )  # fmt: skip
+        self._spawn(
+            "kube-apiserver", f"--etcd-servers={etcd_url}", f"--secure-port={api}", "--bind-address=127.0.0.1",
+            "--cert-dir=api-certs", "--service-cluster-ip-range=10.0.0.0/24", "--authorization-mode=RBAC",
+            "--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file=sa.pub",
+            "--service-account-signing-key-file=sa.key", "--token-auth-file=tokens.csv", "--allow-privileged=true",
+                    )  # fmt: skip
+        until(self._ready, "the API server is ready", timeout_s=90, every_s=0.2)
+        if "kube-controller-manager" not in self._processes:
+            self._spawn(
+                "kube-controller-manager", "--kubeconfig=controllers.kubeconfig", "--leader-elect=false",
+                "--service-account-private-key-file=sa.key", "--root-ca-file=api-certs/apiserver.crt",
+                "--use-service-account-credentials=true", f"--secure-port={controllers}", "--bind-address=127.0.0.1",
+                "--controllers=*,-nodeipam,-nodelifecycle,-node-route-controller,-service-lb-controller,"
+                "-cloud-node-lifecycle-controller",
+            )  # fmt: skip
+        until(
+            lambda: self.kube.exists("serviceaccount", "default", "default"),
+            "controllers work",
+            timeout_s=90,
+            every_s=0.2,
+        )
+
+    def stop(self) -> None:
+        self._end("kube-apiserver")
+
+    def close(self) -> None:
+        for name in ("kube-controller-manager", "kube-apiserver", "etcd"):
+            self._end(name)
+        self._folder.cleanup()
+
+    def _spawn(self, name: str, *args: str) -> None:
+        log = (self._path / f"{name}.log").open("ab")
+        with log:
+            self._processes[name] = subprocess.Popen(
+                [self._assets / name, *args], cwd=self._path, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def _end(self, name: str) -> None:
+        process = self._processes.pop(name, None)
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _ready(self) -> bool:
+        process = self._processes["kube-apiserver"]
+        if process.poll() is not None:
+            tail = (self._path / "kube-apiserver.log").read_text()[-2000:]
+            raise RuntimeError(f"kube-apiserver ended with {process.returncode}:\n{tail}")
+        context = ssl._create_unverified_context()
+        request = urllib.request.Request(
+            f"https://127.0.0.1:{self._ports[0]}/readyz", headers={"Authorization": f"Bearer {self._tokens['admin']}"}
+        )
+        with urllib.request.urlopen(request, context=context, timeout=5) as answer:
+            return bool(answer.status == 200)
+
+    def _write_credentials(self) -> None:
+        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - only here
+        from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
+
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        (self._path / "sa.key").write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.TraditionalOpenSSL,
+                serialization.NoEncryption(),
+            )
+        )
+        (self._path / "sa.pub").write_bytes(
+            key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        )
+        users = {"admin": ("admin", "system:masters"), "controllers": ("system:kube-controller-manager", "")}
+        lines = [f'{self._tokens[who]},{user},{user},"{group}"' for who, (user, group) in users.items()]
+        (self._path / "tokens.csv").write_text("\n".join(lines) + "\n")
+        for who, token in self._tokens.items():
+            write_kubeconfig(
+                self._path / f"{who}.kubeconfig", server=f"https://127.0.0.1:{self._ports[0]}", token=token, ca_pem=None
+            )
+
+
+def write_kubeconfig(path: Path, *, server: str, token: str, ca_pem: bytes | None) -> Path:
+    """Write a kubeconfig for a bearer token."""
+    cluster: dict[str, object] = {"server": server}
+    if ca_pem is None:
+        cluster["insecure-skip-tls-verify"] = True
+    else:
+        cluster["certificate-authority-data"] = base64.b64encode(ca_pem).decode()
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": {"token": token}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    path.write_text(yaml.safe_dump(document))
+    path.chmod(0o600)
+    return path
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
