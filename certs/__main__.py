@@ -13,11 +13,10 @@ from certs.authority import (
     LEAF_VALIDITY,
     InvalidDnsNameError,
     UnusableAuthorityError,
-    inspect,
     issue_leaf,
     new_ca,
 )
-from certs.facts import CertificateFacts, KeyPair
+from certs.facts import KeyPair
 from certs.files import write_file
 
 CA_COMMON_NAME = "ghcr-pull-secrets webhook CA"
@@ -87,11 +86,7 @@ def issue(dns_names: tuple[str, ...], out: Path, days: int, ca_dir: Path | None,
         raise click.ClickException(f"{ca_dir}: {error}") from error
     except OSError as error:
         raise click.ClickException(f"{error.filename or out}: {error.strerror}") from error
-    facts = inspect(leaf.certificate_pem)
-    if isinstance(facts, CertificateFacts):
-        click.echo(
-            f"{out / _CERTIFICATE}: {', '.join(facts.dns_names)}; valid until {facts.not_after:%Y-%m-%d %H:%M} UTC"
-        )
+    click.echo(f"{out / _CERTIFICATE}: for {', '.join(dns_names)}; valid for {days} days, or as long as its CA")
     made = "a new CA" if ca_is_new else "the CA"
     click.echo(f"{out / _CA_CERTIFICATE}: {made}" + (f" of {ca_dir}" if ca_dir else ", whose key was thrown away"))
 

@@ -144,7 +144,7 @@ def _remove_generations(directory: Path, *, keep: set[str]) -> None:
             continue
         if entry.is_symlink():
             entry.unlink()
-        elif entry.is_dir():
+        else:
             # A file of it that cannot go is no reason not to serve the new certificate; the next call tries again.
             shutil.rmtree(entry, ignore_errors=True)
 
