@@ -1,0 +1,34 @@
+"""The command line. Each command is a module of this package, imported when it is called: `--help` stays fast."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Final
+
+import click
+
+# Name of the command and of its module, and what it is for: the module is not imported to say so.
+_COMMANDS: Final[Mapping[str, str]] = {
+    "serve": "Answer the API server's admission reviews.",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
+        if cmd_name not in _COMMANDS:
+            return None
+        command = importlib.import_module(f"webhook.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101 (for the type checker; each module has one)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's)
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="ghcr-pull-secrets")
+def main() -> None:
+    """Give every workload that pulls from ghcr.io its pull secret, and keep out those that would pull without one."""

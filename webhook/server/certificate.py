@@ -1,0 +1,140 @@
+"""The certificate that is served: read again when its files are replaced, kept when its successor is bad."""
+
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from certs.authority import inspect
+from certs.bundle import split_bundle
+from certs.facts import Unreadable
+
+CERTIFICATE_FILE: Final = "tls.crt"
+KEY_FILE: Final = "tls.key"
+
+# A mounted Secret is replaced by turning this link to a new directory, so that both files change in one step.
+_LINK: Final = "..data"
+
+_Version = tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A certificate in use.
+
+    Attributes:
+        fingerprint: SHA-256 of the leaf, lower-case hex.
+        not_after: End of the leaf's life, timezone-aware.
+    """
+
+    context: ssl.SSLContext = field(repr=False)
+    fingerprint: str
+    not_after: datetime
+    dns_names: tuple[str, ...]
+
+
+class CertificateUnusable(Exception):
+    """Files that are no certificate to serve.
+
+    Attributes:
+        problem: What is wrong with them; nothing of their content.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+class CertificateFiles:
+    """Gives the TLS context to serve with; looks at the files each time and reads them only if they have changed.
+
+    Looking is two `stat` calls, a few microseconds against the handshake's millisecond. Files that are missing or do
+    not fit each other, as in the middle of a replacement, leave the last good pair in use; each such state is logged
+    once.
+
+    Args:
+        directory: Holds `tls.crt` (leaf first, then intermediates) and `tls.key`.
+        prepare: Puts the last touches to a new context.
+    """
+
+    def __init__(self, directory: Path, prepare: Callable[[ssl.SSLContext], None] = lambda _: None) -> None:
+        self._directory = directory
+        self._prepare = prepare
+        self._lock = threading.Lock()
+        self._seen: _Version | None = None
+        self._served: Served | None = None
+        self._problem = "not read yet"
+        self._log = structlog.get_logger()
+
+    def current(self) -> Served | None:
+        """Give what is to be served now, `None` if there has been no good pair yet."""
+        version = self._version()
+        if version != self._seen:
+            with self._lock:
+                if version != self._seen:
+                    self._read()
+        return self._served
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the files as they are now; empty if nothing is."""
+        return self._problem
+
+    def expiry(self) -> float | None:
+        """Give the end of the served certificate's life as a POSIX timestamp."""
+        served = self.current()
+        return served.not_after.timestamp() if served else None
+
+    def _version(self) -> _Version:
+        stamps = []
+        for name in (CERTIFICATE_FILE, KEY_FILE):
+            try:
+                status = (self._directory / name).stat()
+                stamps.append((status.st_ino, status.st_mtime_ns, status.st_size))
+            except OSError:
+                stamps.append((0, 0, 0))
+        return tuple(stamps)
+
+    def _read(self) -> None:
+        # Taken before reading: a change meanwhile makes the next caller read again.
+        version = self._version()
+        try:
+            served = self._load()
+        except CertificateUnusable as fault:
+            self._problem = fault.problem
+            self._log.warning("certificate_rejected", problem=fault.problem, still_served=self._served is not None)
+        else:
+            self._served, self._problem = served, ""
+            self._log.info(
+                "certificate_loaded",
+                fingerprint=served.fingerprint,
+                not_after=served.not_after.isoformat(),
+                dns_names=served.dns_names,
+            )
+        self._seen = version
+
+    def _load(self) -> Served:
+        link = self._directory / _LINK
+        try:
+            directory = link.resolve(strict=True) if link.is_symlink() else self._directory
+            chain, key = (directory / CERTIFICATE_FILE).read_bytes(), (directory / KEY_FILE).read_bytes()
+        except OSError as error:
+            raise CertificateUnusable(f"tls.crt and tls.key cannot be read ({type(error).__name__})") from None
+        facts = inspect((split_bundle(chain) or (chain,))[0], key)
+        if isinstance(facts, Unreadable):
+            raise CertificateUnusable(f"tls.crt is {facts.reason}")
+        if not facts.key_matches:
+            raise CertificateUnusable("tls.key is damaged or another certificate's")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._prepare(context)
+        try:
+            context.load_cert_chain(directory / CERTIFICATE_FILE, directory / KEY_FILE)
+        except (OSError, ValueError) as error:
+            raise CertificateUnusable(f"OpenSSL does not take the pair ({type(error).__name__})") from None
+        return Served(context, facts.fingerprint, facts.not_after, facts.dns_names)

@@ -1,0 +1,119 @@
+"""The second listener, plain HTTP, for the kubelet and Prometheus: `/healthz`, `/readyz`, `/metrics`."""
+
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+import structlog
+
+from webhook.config import Address
+from webhook.telemetry.metrics import CONTENT_TYPE
+
+_TEXT: Final = "text/plain; charset=utf-8"
+_IDLE_SECONDS: Final = 10.0
+"""For a request, and between two on one connection."""
+
+_BACKLOG: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing `/readyz` looks at.
+
+    Attributes:
+        detail: Said beside it; why it fails, if it does.
+        required: We are ready only if it is ok. The others are shown and change nothing.
+    """
+
+    name: str
+    ok: bool
+    detail: str = ""
+    required: bool = True
+
+
+def listen(address: Address) -> socket.socket:
+    """Open the listening socket; `OSError` if that address cannot be had."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    return socket.create_server(tuple(address), family=family, backlog=_BACKLOG)
+
+
+def serve(listener: socket.socket, checks: Callable[[], Sequence[Check]], metrics: Callable[[], bytes]) -> None:
+    """Answer on a listening socket, in threads of its own, until the process ends.
+
+    Args:
+        listener: From `listen`.
+        checks: Looks, at the moment of a probe.
+        metrics: Renders, at the moment of a scrape.
+    """
+
+    class Handler(_Handler):
+        look = staticmethod(checks)
+        render = staticmethod(metrics)
+
+    server = _Server(listener.getsockname(), Handler, bind_and_activate=False)
+    server.socket.close()
+    server.socket = listener
+    threading.Thread(target=server.serve_forever, name="ops", daemon=True).start()
+    host, port = listener.getsockname()[:2]
+    structlog.get_logger().info("ops_listening", bind=f"{host}:{port}")
+
+
+def report(checks: Sequence[Check], *, verbose: bool) -> tuple[int, str]:
+    """Say whether all is well, in the words of the API server's own `/readyz`."""
+    ready = all(check.ok for check in checks if check.required)
+    if ready and not verbose:
+        return 200, "ok"
+    lines = [
+        f"[{'+' if check.ok else '-'}]{check.name} {'ok' if check.ok else 'failed'}"
+        + (f": {check.detail}" if check.detail else "")
+        + ("" if check.ok or check.required else " (does not make it unready)")
+        for check in checks
+    ]
+    return (200 if ready else 503), "\n".join([*lines, f"readyz check {'passed' if ready else 'failed'}", ""])
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, _request: object, _client_address: object) -> None:
+        structlog.get_logger().warning("ops_request_failed", exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "ghcr-pull-secrets"
+    sys_version = ""
+    timeout = _IDLE_SECONDS
+    look: Callable[[], Sequence[Check]]
+    render: Callable[[], bytes]
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        match url.path:
+            case "/healthz":
+                self._answer(200, "ok")
+            case "/readyz":
+                verbose = "verbose" in parse_qs(url.query, keep_blank_values=True)
+                self._answer(*report(type(self).look(), verbose=verbose))
+            case "/metrics":
+                self._answer(200, type(self).render(), CONTENT_TYPE)
+            case _:
+                self._answer(404, "there are /healthz, /readyz and /metrics")
+
+    do_HEAD = do_GET  # noqa: N815 (the name http.server calls)
+
+    def _answer(self, code: int, body: str | bytes, content_type: str = _TEXT) -> None:
+        content = body if isinstance(body, bytes) else body.encode()
+        self.send_response(code)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def log_message(self, *_args: object) -> None:
+        """Write nothing: probes and scrapes come every few seconds."""

@@ -1,0 +1,110 @@
+"""`ghcr-pull-secrets serve`: everything put together."""
+
+import importlib.metadata
+import socket
+import threading
+from collections.abc import Sequence
+
+import structlog
+from flask import Flask
+
+from webhook.admission import Admission
+from webhook.cluster import Cluster, connect
+from webhook.cluster import ConfigError as Unreachable
+from webhook.config import ConfigError, Fault, ServeSettings
+from webhook.provisioning import Provisioner, Result
+from webhook.server import ops
+from webhook.server.app import create_app
+from webhook.server.certificate import CertificateFiles
+from webhook.server.ops import Check
+from webhook.server.process import Application
+from webhook.server.worker import prepare_context
+from webhook.telemetry import logs
+from webhook.telemetry.metrics import Metrics
+
+_POOL_MARGIN = 8
+"""Connections to the API server besides one for each review: the watches, and a few that are being replaced."""
+
+
+def run(settings: ServeSettings) -> None:
+    """Serve until SIGTERM; ends the process.
+
+    Raises:
+        ConfigError: There is no usable way to reach an API server, or an address cannot be had.
+    """
+    logs.configure(level=settings.log_level, form=settings.log_format)
+    certificate = CertificateFiles(settings.tls_dir, prepare_context)
+    # What can fail for a wrong setting does so here, before the fork, and in words. A worker that has to be replaced
+    # goes on with the same socket.
+    cluster = _connect(settings)
+    try:
+        listener = ops.listen(settings.ops_bind)
+    except OSError as error:
+        raise ConfigError([Fault("--ops-bind", f"cannot listen there: {error.strerror}")]) from None
+
+    def load(stopping: threading.Event) -> Flask:
+        return compose(settings, cluster, certificate, listener, stopping)
+
+    Application(settings, certificate, load).run()
+
+
+def _connect(settings: ServeSettings) -> Cluster:
+    try:
+        return connect(
+            str(settings.kubeconfig) if settings.kubeconfig else None,
+            read_all_secrets=settings.read_all_secrets,
+            pool_size=settings.threads + _POOL_MARGIN,
+        )
+    except Unreachable as error:
+        raise ConfigError([Fault("--kubeconfig", str(error))]) from None
+
+
+def compose(
+    settings: ServeSettings,
+    cluster: Cluster,
+    certificate: CertificateFiles,
+    listener: socket.socket,
+    stopping: threading.Event,
+) -> Flask:
+    """Start the watches and the second listener, and make the app. Begins threads, so only after the fork."""
+    version = importlib.metadata.version("ghcr-pull-secrets")
+    metrics = Metrics(
+        version=version,
+        watches=cluster.caches.health,
+        certificate_expiry=certificate.expiry,
+        provisioning_results=Result,
+    )
+    provisioner = Provisioner(
+        cluster.facts,
+        cluster.writer,
+        release_namespace=settings.rules.release_namespace,
+        count=metrics.provisioned,
+    )
+    admission = Admission(rules=settings.rules, kinds=settings.kinds, facts=cluster.facts, provisioner=provisioner)
+    cluster.caches.start()
+    ops.serve(listener, lambda: checks(cluster, certificate, stopping), metrics.render)
+    structlog.get_logger().info("started", version=version, namespace=settings.rules.release_namespace)
+    return create_app(admission, metrics, max_body_bytes=settings.max_body_bytes)
+
+
+def checks(cluster: Cluster, certificate: CertificateFiles, stopping: threading.Event) -> Sequence[Check]:
+    """Look at what readiness rests on.
+
+    A broken watch is shown and changes nothing: it breaks in all replicas at once, and what a cache does not know is
+    read from the API server.
+    """
+    loaded = certificate.current() is not None
+    return (
+        Check(name="certificate", ok=loaded, detail=certificate.problem),
+        Check(name="caches", ok=cluster.caches.synced(), detail="" if cluster.caches.synced() else "not filled yet"),
+        Check(name="shutdown", ok=not stopping.is_set(), detail="stopping" if stopping.is_set() else ""),
+        *(
+            Check(
+                name=f"watch-{watch.resource}",
+                ok=not watch.error,
+                detail=", ".join(filter(None, (watch.error, f"last heard of {watch.last_event_age_s:.0f} s ago"))),
+                required=False,
+            )
+            for watch in cluster.caches.health()
+        ),
+    )
