@@ -22,15 +22,13 @@ _MACRO_VARIABLE = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*
 _STRING = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
 
 
-@dataclass(frozen=True, slots=True)
 class CompileError(Exception):
     """An expression the API server refuses to store; `text` is what follows ``compilation failed: ``."""
 
-    expression: str
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
+    def __init__(self, expression: str, text: str) -> None:
+        super().__init__(text)
+        self.expression = expression
+        self.text = text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

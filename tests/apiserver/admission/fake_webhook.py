@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime as dt
 import ipaddress
 import json
+import socket
 import ssl
 import tempfile
 import threading
@@ -35,6 +37,7 @@ class Reply:
     drop: bool = False
     drip_seconds: float = 0.0
     close: bool = False
+    encoding: str = ""
 
 
 Behaviour = Callable[[Json], Reply]
@@ -70,6 +73,7 @@ class Authority:
             _builder(self._name, self._name, now, dt.timedelta(days=1))
             .public_key(self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
 
@@ -88,6 +92,9 @@ class Authority:
             start,
             dt.timedelta(days=1),
         ).public_key(key.public_key())
+        # Tells two CAs of one name apart, in a bundle of the old and the new one.
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(identifier, critical=False)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), False)
         certificate = builder.sign(self._key, hashes.SHA256())
@@ -156,12 +163,9 @@ class FakeWebhook:
         with self._lock:
             connections, self._server.open = self._server.open, []
         for connection in connections:
-            try:
-                connection.unwrap()
-            except (OSError, ValueError):
-                pass
-            finally:
-                connection.close()
+            # The handler's thread, which waits in a read, does the closing.
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def arrived(self, path: str, review: Json, headers: dict[str, str]) -> None:
         with self._lock:
@@ -224,6 +228,8 @@ def _handler(webhook: FakeWebhook) -> type[BaseHTTPRequestHandler]:
             if reply.content_type:
                 self.send_header("Content-Type", reply.content_type)
             self.send_header("Content-Length", str(len(reply.body)))
+            if reply.encoding:
+                self.send_header("Content-Encoding", reply.encoding)
             if reply.close:
                 self.send_header("Connection", "close")
             self.end_headers()

@@ -8,18 +8,15 @@ kept here. Differences to the RFC are those of the patch library that kube-apise
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
 class PatchError(Exception):
     """A patch that does not apply; `text` is the API server's own wording."""
 
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
 
 
 def apply(document: dict[str, Any], operations: list[dict[str, Any]]) -> Any:

@@ -29,14 +29,12 @@ _SENTENCES = {
 _BODY_IS_SENTENCE = frozenset({403, 406, 415})
 
 
-@dataclass(frozen=True, slots=True)
 class CallError(Exception):
     """A webhook that gave no usable decision: `failurePolicy` says what follows."""
 
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

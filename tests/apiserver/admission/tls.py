@@ -10,26 +10,24 @@ import datetime as dt
 import ipaddress
 import socket
 import ssl
-from dataclasses import dataclass
 
 from cryptography import x509
 
 
-@dataclass(frozen=True, slots=True)
 class VerificationError(Exception):
     """The server's certificate is not to be trusted; `text` begins with ``x509: ``."""
 
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
 
 
 def client_context(ca_bundle: bytes) -> ssl.SSLContext:
     """Build the context for servers that `ca_bundle` (PEM, empty for the system's roots) vouches for.
 
     Any certificate in the bundle is an anchor, as in Go, be it self-signed or not. Names are checked by
-    `verify_name`, which knows the texts.
+    `verify_name`, which knows the texts. Stricter than Go: of two CAs with one subject only the one that the leaf's
+    authorityKeyIdentifier names is tried.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

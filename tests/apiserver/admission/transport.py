@@ -53,14 +53,12 @@ class Answer:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
 class TransportError(Exception):
     """No answer came; `text` is Go's wording, the URL included."""
 
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
 
 
 class Transport:
