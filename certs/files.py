@@ -104,13 +104,12 @@ def write_pair(directory: Path, files: Mapping[str, bytes]) -> bool:
 def current_generation(directory: Path) -> Path | None:
     """Resolve `..data` once: a directory whose files fit each other; None before the first `write_pair`.
 
-    It stays readable until the second `write_pair` from now.
+    It stays readable until the second `write_pair` from now; a reader that finds a file of it gone resolves again.
     """
     try:
-        target = directory / (directory / DATA).readlink()
+        return directory / (directory / DATA).readlink()
     except FileNotFoundError:
         return None
-    return target if target.is_dir() else None
 
 
 @contextmanager
