@@ -96,16 +96,15 @@ class Script:
                 except OSError:
                     self.close_connection = True
 
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = serve
-
             def log_message(self, *args: object) -> None:
                 pass
 
             def finish(self) -> None:
-                try:
+                with suppress(OSError, ValueError):  # the test closed it
                     super().finish()
-                except (OSError, ValueError):
-                    pass  # the test closed it
+
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            setattr(Handler, f"do_{method}", Handler.serve)
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
@@ -115,10 +114,8 @@ class Script:
                 super().process_request(request, client_address)
 
             def shutdown_request(self, request: Any) -> None:
-                try:
+                with suppress(OSError):
                     super().shutdown_request(request)
-                except OSError:
-                    pass
 
             def handle_error(self, *args: object) -> None:
                 pass
@@ -152,6 +149,16 @@ class Script:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         self._thread.join(5)
+
+
+def steps(*actions: Callable[[Request], object]) -> Callable[[Request], None]:
+    """Make one answer of several actions."""
+
+    def answer(request: Request) -> None:
+        for action in actions:
+            action(request)
+
+    return answer
 
 
 @contextmanager

@@ -12,9 +12,9 @@ import yaml
 from kubernetes.client.configuration import Configuration
 from structlog.testing import capture_logs
 
-from tests.edges.cluster_script import Request, Script, scripted, status
+from tests.edges.cluster_script import Request, Script, scripted, status, steps
 from webhook.cluster import connect
-from webhook.cluster.client import Client, ConfigError, from_kubeconfig
+from webhook.cluster.client import Client, ConfigError, from_kubeconfig, in_cluster
 from webhook.cluster.requests import PatchType, Target, Verb
 from webhook.ports import (
     ClusterError,
@@ -120,7 +120,7 @@ def test_an_answer_that_is_no_json_is_unavailable(script: Script, body: bytes) -
 
 
 def test_a_connection_cut_in_the_middle_is_unavailable(script: Script) -> None:
-    script.answer = lambda request: (request.begin(), request.chunk(b"{"), request.reset())  # type: ignore[func-returns-value]
+    script.answer = steps(Request.begin, lambda request: request.chunk(b"{"), Request.reset)
     with pytest.raises(Unavailable):
         script.client().request(GET, soon())
 
@@ -262,8 +262,6 @@ def test_outside_of_a_cluster_and_without_kubeconfig_there_is_nothing_to_connect
 
 
 def test_in_a_cluster_the_mounted_token_and_ca_are_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from webhook.cluster.client import in_cluster
-
     (tmp_path / "token").write_text("mounted")
     (tmp_path / "ca.crt").write_text("not looked at before the first connection")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "::1")

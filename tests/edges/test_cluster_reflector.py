@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.edges.cluster_script import Request, Script, eventually, obj, page, scripted, status
+from tests.edges.cluster_script import Request, Script, eventually, obj, page, scripted, status, steps
 from webhook.cluster.reflector import DEFAULT_PACING, EventType, Pacing, Reflector, RestartCause
 
 QUICK = Pacing(
@@ -370,9 +370,9 @@ REFUSE = {
     "watch unauthorized": ("watch", lambda request: request.json(status(401), 401)),
     "list refused": ("list", lambda request: request.json(status(500), 500)),
     "history always gone": ("watch", lambda request: request.json(status(410), 410)),
-    "stream ends at once": ("watch", lambda request: (request.begin(), request.end())),
-    "stream reset at once": ("watch", lambda request: (request.begin(), request.reset())),
-    "garbage": ("watch", lambda request: (request.begin(), request.chunk(b"{\n"), request.reset())),
+    "stream ends at once": ("watch", steps(Request.begin, Request.end)),
+    "stream reset at once": ("watch", steps(Request.begin, Request.reset)),
+    "garbage": ("watch", steps(Request.begin, lambda request: request.chunk(b"{\n"), Request.reset)),
 }
 
 
@@ -426,13 +426,17 @@ def test_retry_after_is_heeded_within_reason(server: tuple[Server, Script], head
 
 
 def test_a_stream_that_lasted_ends_the_row_of_pauses(server: tuple[Server, Script]) -> None:
-    behaviour, script = server
+    behaviour = server[0]
     ends: list[Callable[[Request], None]] = [
         lambda request: request.json(status(500), 500),
         lambda request: request.json(status(500), 500),
-        lambda request: (request.begin(), time.sleep(0.3), request.end()),  # lasts: no pause at all
+        steps(Request.begin, lambda request: time.sleep(0.3), Request.end),  # lasts: no pause at all
     ] * 10
-    behaviour.watch = lambda request: ends.pop(0)(request)
+
+    def watch(request: Request) -> None:
+        ends.pop(0)(request)
+
+    behaviour.watch = watch
     reflector, pauses = paced(server, replace(DEFAULT_PACING, healthy=0.25), uniform=lambda low, high: high)
     reflector.run()
     assert pauses == [0.2, 0.4] * 6
@@ -440,7 +444,7 @@ def test_a_stream_that_lasted_ends_the_row_of_pauses(server: tuple[Server, Scrip
 
 def test_streams_are_asked_to_last_a_random_time_between_30_and_40_s(server: tuple[Server, Script]) -> None:
     behaviour, script = server
-    behaviour.watch = lambda request: (request.begin(), request.end())
+    behaviour.watch = steps(Request.begin, Request.end)
     reflector, _ = paced(server, DEFAULT_PACING, uniform=random.Random(1).uniform)
     reflector.run()
     asked = [int(request.query["timeoutSeconds"]) for request in script.watches()]
