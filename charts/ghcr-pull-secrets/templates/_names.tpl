@@ -44,22 +44,22 @@ app.kubernetes.io/instance: {{ $root.Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
-{{/* Labels of every object. Arguments as above; the component may be "" for what belongs to none. */}}
+{{/*
+Labels of every object, ours before the user's: a common label must not take an object out of a selector. Arguments: list of
+root, component ("" for what belongs to none), further labels (dict, may be left out).
+*/}}
 {{- define "gps.labels" -}}
 {{- $root := index . 0 -}}
-{{- $component := index . 1 -}}
-helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/name: {{ include "gps.name" $root }}
-app.kubernetes.io/instance: {{ $root.Release.Name }}
-{{- with $component }}
-app.kubernetes.io/component: {{ . }}
-{{- end }}
-app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-app.kubernetes.io/part-of: ghcr-pull-secrets
-{{- with $root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $labels := dict
+  "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/name" (include "gps.name" $root)
+  "app.kubernetes.io/instance" $root.Release.Name
+  "app.kubernetes.io/version" $root.Chart.AppVersion
+  "app.kubernetes.io/managed-by" $root.Release.Service
+  "app.kubernetes.io/part-of" "ghcr-pull-secrets" -}}
+{{- with index . 1 }}{{ $labels = set $labels "app.kubernetes.io/component" . }}{{ end -}}
+{{- if gt (len .) 2 }}{{ $labels = merge $labels (index . 2 | default dict) }}{{ end -}}
+{{- merge $labels $root.Values.commonLabels | toYaml -}}
 {{- end -}}
 
 {{/*
@@ -72,10 +72,7 @@ name: {{ .name }}
 namespace: {{ include "gps.namespace" .root }}
 {{- end }}
 labels:
-  {{- include "gps.labels" (list .root (.component | default "")) | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "gps.labels" (list .root (.component | default "") .labels) | nindent 2 }}
 {{- with merge (deepCopy (.annotations | default dict)) .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}

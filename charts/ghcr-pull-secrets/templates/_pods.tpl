@@ -95,15 +95,15 @@ affinity:
   {{- end }}
 {{- end -}}
 
-{{/* metadata of a component's Pods. Arguments as above. */}}
+{{/*
+metadata of a component's Pods, without the chart's version: a new chart with the same Pods must not restart them. Arguments
+as above.
+*/}}
 {{- define "gps.podMetadata" -}}
 {{- $root := index . 0 -}}
 {{- $component := index $root.Values (index . 1) -}}
 labels:
-  {{- include "gps.labels" . | nindent 2 }}
-  {{- with $component.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- merge (include "gps.selectorLabels" . | fromYaml) $component.podLabels $root.Values.commonLabels | toYaml | nindent 2 }}
 {{- with merge (deepCopy $component.podAnnotations) $root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
