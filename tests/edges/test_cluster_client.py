@@ -271,3 +271,17 @@ def test_in_a_cluster_the_mounted_token_and_ca_are_used(monkeypatch: pytest.Monk
     assert configuration.host == "https://[::1]:443"
     assert configuration.ssl_ca_cert == str(tmp_path / "ca.crt")
     assert configuration.get_api_key_with_prefix("BearerToken") == "bearer mounted"
+
+
+def test_every_request_is_told_of_with_its_code_or_none(script: Script) -> None:
+    told: list[tuple[str, str, int]] = []
+    client = script.client()
+    client.on_request(lambda verb, resource, code: told.append((verb, resource, code)))
+    client.request(GET, soon())
+    script.answer = lambda request: request.json(status(503), 503)
+    with pytest.raises(Unavailable):
+        client.request(PATCH, soon(), body={})
+    script.answer = Request.reset
+    with pytest.raises(Unavailable):
+        client.request(GET, soon())
+    assert told == [("get", "secrets", 200), ("patch", "secrets", 503), ("get", "secrets", 0)]

@@ -27,6 +27,9 @@ DISTINCT_PAYLOADS: Final = 64
 """So many different values are held once each; copies have one value, two while they follow a rotation, and the rest is
 room for foreign secrets."""
 
+SHARED_BYTES: Final = 16 * 1024
+"""A pull secret has some hundred bytes. Larger ones are not kept beyond their Secret's own life."""
+
 
 def later(version: str, than: str) -> bool:
     """Tell whether a resourceVersion is certainly later than another.
@@ -153,12 +156,13 @@ class SecretCache(Cache[str, Secret]):
         return False
 
     def _shared(self, secret: Secret) -> Secret:
+        payload = secret.payload
         return replace(
             secret,
             namespace=sys.intern(secret.namespace),
             name=SECRET_NAME,
             type=sys.intern(secret.type),
-            payload=None if secret.payload is None else self._one_payload(secret.payload),
+            payload=self._one_payload(payload) if payload is not None and len(payload) <= SHARED_BYTES else payload,
             marks=self._one_marks(tuple(sorted(secret.marks.items()))),
         )
 

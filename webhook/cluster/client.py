@@ -101,7 +101,12 @@ class Client:
         self._pool = RESTClientObject(configuration).pool_manager
         self._agent = f"ghcr-pull-secrets/{importlib.metadata.version('ghcr-pull-secrets')}"
         self._reload = threading.Lock()
+        self._listeners: list[Callable[[str, str, int], None]] = []
         self._log = structlog.get_logger()
+
+    def on_request(self, listener: Callable[[str, str, int], None]) -> None:
+        """Tell of every request from now on: verb, resource, and HTTP status or 0 if there was no answer."""
+        self._listeners.append(listener)
 
     def request(
         self,
@@ -179,10 +184,12 @@ class Client:
             headers["Authorization"] = authorization
         if body is not None:
             headers["Content-Type"] = patch_type if target.verb.method == "PATCH" else "application/json"
+        url = self._host + target.path + (f"?{urlencode(query)}" if query else "")
+        code = 0
         try:
-            return self._pool.request(
+            response = self._pool.request(
                 target.verb.method,
-                self._host + target.path + (f"?{urlencode(query)}" if query else ""),
+                url,
                 body=None if body is None else orjson.dumps(body),
                 headers=headers,
                 retries=False,
@@ -190,8 +197,13 @@ class Client:
                 preload_content=False,
                 timeout=urllib3.Timeout(connect=min(remaining, CONNECT_TIMEOUT), total=remaining),
             )
+            code = response.status
         except (urllib3.exceptions.HTTPError, OSError) as failure:
             raise from_failure(target, failure, timed_out=deadline.remaining() <= 0) from None
+        finally:
+            for listener in self._listeners:
+                listener(target.verb, target.resource, code)
+        return response
 
     def _authorization(self, target: Target) -> str | None:
         """Read the current token; the official client re-reads the mounted file once a minute by itself."""

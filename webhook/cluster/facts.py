@@ -1,4 +1,4 @@
-"""`webhook.ports.Facts`: the caches first, the API server for what they do not know."""
+"""`webhook.ports.Facts` and `Copies`: the caches first, the API server for what they do not know."""
 
 from typing import Any
 
@@ -68,6 +68,10 @@ class ClusterFacts:
     def observe(self, secret: Secret) -> None:
         """Take note of a Secret just written, before the watch tells of it."""
         self._caches.secrets.observe(secret)
+
+    def namespaces_with_secret(self) -> tuple[str, ...]:
+        """List the namespaces that have a `ghcr-secret`, from the cache."""
+        return tuple(self._caches.secrets.snapshot())
 
     def _read_secret(self, namespace: str, name: str, deadline: Deadline) -> Secret | None:
         obj = self._get("secrets", namespace, name, deadline)
