@@ -124,6 +124,12 @@ class DeadlineExceeded(ClusterError):
     cause = "the API server did not answer in time"
 
 
+class NotLeading(ClusterError):
+    """A write was asked for by a controller that does not hold the Lease; the API server was not asked."""
+
+    cause = "this controller does not lead"
+
+
 class Facts(Protocol):
     """What is known of the cluster.
 

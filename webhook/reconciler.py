@@ -23,6 +23,7 @@ from webhook.ports import (
     Events,
     NamespaceTerminating,
     NotFound,
+    NotLeading,
     ObjectRef,
     Pods,
     SecretWriter,
@@ -60,8 +61,9 @@ class CentralState:
 class Reconciler:
     """Brings copies to the central secret, one namespace at a call.
 
-    It remembers one thing: where a copy of ours was taken away, since nothing left in the cluster tells of it. What a
-    process that stopped had remembered is found again by `sweep`.
+    It remembers two things that nothing left in the cluster tells of: where a copy of ours was taken away, and where
+    one became foreign and nobody was told yet. What a process that stopped had remembered of the first is found again
+    by `sweep`.
     """
 
     def __init__(
@@ -82,28 +84,32 @@ class Reconciler:
         self._count = count
         self._lock = threading.Lock()
         self._bereft: set[str] = set()
+        self._turned: dict[str, tuple[ObjectRef, str]] = {}
         self._central: CentralState | None = None
 
     # --- what happened
 
     def secret_changed(self, old: Secret | None, new: Secret | None) -> None:
-        """Take note of a change of a namespace's `ghcr-secret`."""
-        if old is not None and old.ours:
-            if new is None:
-                with self._lock:
-                    self._bereft.add(old.namespace)
-            elif not new.ours:
-                text = (
-                    "has an owner now and is left to it"
-                    if new.owned
-                    else "lost the label that makes it ours and is left as it is"
-                )
-                self._events.emit(EventReason.COPY_FOREIGN, _about(new), f"{SECRET_NAME} {text}", warning=True)
+        """Take note of a change of a namespace's `ghcr-secret`. Whoever leads acts on it, in `reconcile`."""
+        if old is None or not old.ours or self._rules.untouchable(old.namespace):
+            return
+        if new is None:
+            with self._lock:
+                self._bereft.add(old.namespace)
+        elif not new.ours:
+            text = (
+                "has an owner now and is left to it"
+                if new.owned
+                else "lost the label that makes it ours and is left as it is"
+            )
+            with self._lock:
+                self._turned[new.namespace] = (_about(new), f"{SECRET_NAME} {text}")
 
-    def namespace_gone(self, namespace: str) -> None:
-        """Forget a namespace: one of the same name starts clean."""
+    def forget(self, namespace: str) -> None:
+        """Forget a namespace that went or came to be: one of the same name starts clean."""
         with self._lock:
             self._bereft.discard(namespace)
+            self._turned.pop(namespace, None)
 
     # --- what is to be done
 
@@ -119,8 +125,11 @@ class Reconciler:
         return state
 
     def namespaces(self) -> tuple[str, ...]:
-        """List the namespaces that have a `ghcr-secret` to look after."""
-        return tuple(name for name in self._facts.namespaces_with_secret() if not self._rules.untouchable(name))
+        """List the namespaces that have a `ghcr-secret` to look after, or lack one that was taken away."""
+        with self._lock:
+            names = set(self._bereft)
+        names.update(self._facts.namespaces_with_secret())
+        return tuple(sorted(name for name in names if not self._rules.untouchable(name)))
 
     def sweep(self, deadline: Deadline, *, pending: bool) -> Iterator[str]:
         """Yield each namespace without a `ghcr-secret` in which a Pod lists it and pulls a selected image.
@@ -146,8 +155,9 @@ class Reconciler:
         try:
             work = self._reconcile(namespace, deadline)
         except ClusterError as error:
-            self._count(Work.FAILED)
-            self._refuse(namespace, error)
+            if not isinstance(error, NotLeading):
+                self._count(Work.FAILED)
+                self._refuse(namespace, error)
             raise
         self._count(work)
         return work
@@ -157,31 +167,44 @@ class Reconciler:
             return Work.LEFT
         replaced = False
         for attempt in range(_ATTEMPTS):
-            existing = self._facts.copy(namespace, deadline, fresh=attempt > 0)
-            central = self._facts.copy(self._rules.release_namespace, deadline)
-            step = copies.plan(self._place(namespace, existing, deadline), central, existing)
+            step = self._plan(namespace, deadline, fresh=attempt > 0)
             try:
                 if (work := self._apply(namespace, step, deadline)) is not None:
                     return Work.UPDATED if replaced and work is Work.CREATED else work
                 replaced = True
             except NamespaceTerminating:
-                self.namespace_gone(namespace)
+                self.forget(namespace)
                 return Work.LEFT
             except (AlreadyExists, Conflict):
                 continue
             except NotFound:
                 if isinstance(step, Create):
                     # Only its namespace can be what was not found.
-                    self.namespace_gone(namespace)
+                    self.forget(namespace)
                     return Work.LEFT
         raise Conflict("update", "secrets", namespace, SECRET_NAME)
+
+    def _plan(self, namespace: str, deadline: Deadline, *, fresh: bool) -> Step:
+        """Read and plan. A watch that is behind must not bring an old token back over a new one.
+
+        An update from the cache cannot: copy and central secret come by the same watch in the order of their writes,
+        and the API server refuses a copy's resourceVersion that is no longer its own. Nothing guards a create that way,
+        nor a copy that was read afresh; there the central secret is read afresh too.
+        """
+        existing = self._facts.copy(namespace, deadline, fresh=fresh)
+        central = self._facts.copy(self._rules.release_namespace, deadline, fresh=fresh)
+        place = self._place(namespace, existing, deadline)
+        step = copies.plan(place, central, existing)
+        if isinstance(step, Create) and not fresh:
+            central = self._facts.copy(self._rules.release_namespace, deadline, fresh=True)
+            step = copies.plan(place, central, existing)
+        return step
 
     def _apply(self, namespace: str, step: Step, deadline: Deadline) -> Work | None:
         """Take one step; `None` if another has to follow."""
         match step:
             case Leave():
-                if step.because in _NOTHING_MISSED:
-                    self.namespace_gone(namespace)
+                self._left(namespace, step)
                 return Work.CURRENT if step.because is Because.CURRENT else Work.LEFT
             case Create():
                 made = self._writer.create(step.copy, deadline)
@@ -195,7 +218,7 @@ class Reconciler:
                 self._writer.delete(step.copy, deadline)
                 if step.because is Because.OPTED_OUT:
                     self._events.emit(EventReason.COPY_DELETED, _namespace(namespace), "the namespace opted out")
-                    self.namespace_gone(namespace)
+                    self.forget(namespace)
                     return Work.DELETED
                 # Made anew in the next round. Should that not come, it is known to be missing.
                 with self._lock:
@@ -203,6 +226,16 @@ class Reconciler:
                 return None
             case _:
                 assert_never(step)
+
+    def _left(self, namespace: str, step: Leave) -> None:
+        if step.because is Because.FOREIGN:
+            with self._lock:
+                turned = self._turned.pop(namespace, None)
+            if turned is not None:
+                about, text = turned
+                self._events.emit(EventReason.COPY_FOREIGN, about, text, warning=True)
+        if step.because in _NOTHING_MISSED:
+            self.forget(namespace)
 
     def _place(self, namespace: str, existing: Secret | None, deadline: Deadline) -> Place:
         facts = self._facts.namespace(namespace, deadline)

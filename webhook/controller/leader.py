@@ -7,13 +7,14 @@ clock when it saw the Lease change, and may take it over only after a whole leas
 import datetime as dt
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
-from webhook.ports import AlreadyExists, ClusterError, Conflict, Deadline, Lease, Leases
+from webhook.ports import AlreadyExists, ClusterError, Conflict, Deadline, Lease, Leases, NotFound, NotLeading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,8 @@ class Timing:
 
     A standby may see a renewal up to `retry_s` late, then waits out `lease_s`, and looks again within `retry_s`: after
     a killed leader another takes over within 12 + 2 × 2 = 16 s, below the 20 s that are asked for. The leader stops
-    writing `renew_s` after its last good renewal; a write that was under way then has `lease_s - renew_s` to end in.
+    writing `renew_s` after its last good renewal; a write that was under way then has half of `lease_s - renew_s` to
+    end in, and the other half is for clocks that do not run equally fast.
     """
 
     lease_s: int = 12
@@ -36,16 +38,12 @@ class Timing:
 
 
 DEFAULT_TIMING: Final = Timing()
-
-
-class NotLeading(ClusterError):
-    """A write was asked for by a controller that does not hold the Lease."""
-
-    cause = "this controller does not lead"
+_FIRST_RETRY_S: Final = 0.5
+"""Pause while the Lease has never been read: the API server could not be reached yet."""
 
 
 class Elector:
-    """Holds, or waits for, the Lease."""
+    """Holds, or waits for, the Lease. One thread campaigns (`run`); any may write meanwhile (`writing`)."""
 
     def __init__(
         self,
@@ -55,34 +53,43 @@ class Elector:
         timing: Timing = DEFAULT_TIMING,
         clock: Callable[[], float] = time.monotonic,
         utc: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
-        log: structlog.typing.FilteringBoundLogger | None = None,
     ) -> None:
         self._leases = leases
         self._identity = identity
         self._timing = timing
         self._clock = clock
         self._utc = utc
-        self._log = log or structlog.get_logger()
+        self._log = structlog.get_logger()
         self._seen: Lease | None = None
         self._seen_at = 0.0
         self._valid_until = float("-inf")
         self._leads = False
+        self._writes = threading.Condition()
+        self._writing = 0
 
     @property
     def leading(self) -> bool:
         """Tell whether writing is allowed right now."""
         return self._clock() < self._valid_until
 
-    def write_deadline(self, deadline: Deadline) -> Deadline:
-        """Bound a write so that it has ended, well or not, before another may begin to lead.
+    @contextmanager
+    def writing(self, deadline: Deadline) -> Iterator[Deadline]:
+        """Write within this, by the deadline it gives: ended, well or not, before another may begin to lead.
 
         Raises:
             NotLeading: Writing is not allowed.
         """
-        until = self._valid_until
-        if self._clock() >= until:
-            raise NotLeading("write", "secrets")
-        return Deadline(min(deadline.at, until + self._timing.last_write_s))
+        with self._writes:
+            left = self._valid_until - self._clock()
+            if left <= 0:
+                raise NotLeading("write", "leases")
+            self._writing += 1
+        try:
+            yield Deadline(min(deadline.at, time.monotonic() + left + self._timing.last_write_s))
+        finally:
+            with self._writes:
+                self._writing -= 1
+                self._writes.notify_all()
 
     def run(self, stop: threading.Event, on_change: Callable[[bool], None]) -> None:
         """Campaign until stopped, then release the Lease.
@@ -94,31 +101,63 @@ class Elector:
         while not stop.is_set():
             self.step()
             self._tell(on_change)
-            stop.wait(self._timing.retry_s if self._leads or self._seen else min(0.5, self._timing.retry_s))
-        self._valid_until = float("-inf")
+            stop.wait(self._timing.retry_s if self._seen else min(_FIRST_RETRY_S, self._timing.retry_s))
+        self.resign()
         self._tell(on_change)
-        self._release()
 
     def step(self) -> None:
         """Try once to take or to renew the Lease."""
         begun = self._clock()
-        deadline = Deadline(time.monotonic() + self._timing.retry_s)
+        deadline = Deadline.after(self._timing.retry_s)
         try:
-            held = self._take(deadline)
+            held = self._renew(deadline) or self._take(deadline)
         except ClusterError as error:
             # Not renewed, but not lost either: the last renewal is good for `renew_s`.
             self._log.warning("lease_not_renewed", error=type(error).__name__, code=error.code)
             return
-        if held:
-            # Counted from before the request was sent: others may count from when it arrived.
-            self._valid_until = begun + self._timing.renew_s
-        else:
-            self._valid_until = float("-inf")
+        # Counted from before the request was sent: others may count from when it arrived.
+        self._end_at(begun + self._timing.renew_s if held else float("-inf"))
+
+    def resign(self) -> None:
+        """Allow no more writes, let those under way end, and release the Lease."""
+        last = self._valid_until + self._timing.last_write_s
+        self._end_at(float("-inf"))
+        with self._writes:
+            idle = self._writes.wait_for(lambda: not self._writing, max(0.0, last - self._clock()))
+        lease = self._seen
+        if lease is None or lease.holder != self._identity:
+            return
+        if not idle:
+            # Others must wait until the Lease runs out, as after a kill.
+            self._log.warning("lease_not_released", error="writes_under_way", code=0)
+            return
+        try:
+            # Empty holder: whoever waits need not wait out the duration. As client-go does on a clean stop.
+            released = replace(lease, holder="", duration_s=1)
+            self._seen = self._leases.update(released, Deadline.after(self._timing.retry_s))
+        except ClusterError as error:
+            self._log.warning("lease_not_released", error=type(error).__name__, code=error.code)
+
+    def _end_at(self, moment: float) -> None:
+        with self._writes:
+            self._valid_until = moment
+
+    def _renew(self, deadline: Deadline) -> bool:
+        """Renew what we hold, without reading it first; half the requests of a leader that idles."""
+        seen = self._seen
+        if seen is None or seen.holder != self._identity or not self.leading:
+            return False
+        try:
+            now = self._clock()
+            self._note(self._leases.update(replace(seen, renewed_at=self._stamp()), deadline), now)
+        except (Conflict, NotFound):
+            return False
+        return True
 
     def _take(self, deadline: Deadline) -> bool:
         lease = self._leases.get(deadline)
         now = self._clock()
-        stamp = self._utc().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        stamp = self._stamp()
         mine = Lease(holder=self._identity, duration_s=self._timing.lease_s, acquired_at=stamp, renewed_at=stamp)
         try:
             if lease is None:
@@ -133,7 +172,7 @@ class Elector:
             else:
                 mine = replace(mine, transitions=lease.transitions + 1)
             self._note(self._leases.update(replace(mine, resource_version=lease.resource_version), deadline), now)
-        except (AlreadyExists, Conflict):
+        except (AlreadyExists, Conflict, NotFound):
             # Somebody else wrote it first. If it was ours, the next step finds out whose it is now.
             return False
         return True
@@ -142,18 +181,11 @@ class Elector:
         self._seen = lease
         self._seen_at = now
 
+    def _stamp(self) -> str:
+        return self._utc().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
     def _tell(self, on_change: Callable[[bool], None]) -> None:
         if self.leading != self._leads:
             self._leads = not self._leads
             self._log.info("leading" if self._leads else "not_leading", identity=self._identity)
             on_change(self._leads)
-
-    def _release(self) -> None:
-        lease = self._seen
-        if lease is None or lease.holder != self._identity:
-            return
-        try:
-            # Empty holder: whoever waits need not wait out the duration. As client-go does on a clean stop.
-            self._leases.update(replace(lease, holder="", duration_s=1), Deadline.after(self._timing.retry_s))
-        except ClusterError as error:
-            self._log.warning("lease_not_released", error=type(error).__name__, code=error.code)

@@ -3,6 +3,10 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
+
+MAX_PAUSE_S: Final = 30.0
+"""Longest `Retry-After` that is heeded; half of the 60 s within which a mended fault must have been noticed."""
 
 
 class Limiter:
@@ -11,6 +15,7 @@ class Limiter:
     Args:
         qps: Writes a second; 0 for no limit.
         burst: Writes that may go at once after a quiet time.
+        sleep: Waits; may end early (the process is to stop), and then the write goes early too.
     """
 
     def __init__(
@@ -19,7 +24,7 @@ class Limiter:
         burst: int = 1,
         *,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._qps = qps
         self._burst = max(1, burst)
@@ -43,6 +48,6 @@ class Limiter:
             self._sleep(at - now)
 
     def pause(self, seconds: float) -> None:
-        """Hold all writes for some seconds (`Retry-After`)."""
+        """Hold all writes for some seconds (`Retry-After`), `MAX_PAUSE_S` at most."""
         with self._lock:
-            self._paused_until = max(self._paused_until, self._clock() + seconds)
+            self._paused_until = max(self._paused_until, self._clock() + min(seconds, MAX_PAUSE_S))

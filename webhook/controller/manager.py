@@ -9,11 +9,11 @@ from typing import Final, Protocol, assert_never
 
 import structlog
 
-from webhook.controller.leader import NotLeading
+from webhook.controller.limiter import MAX_PAUSE_S
 from webhook.controller.queue import Queue
 from webhook.core.copies import Secret
 from webhook.core.scope import Namespace, Rules
-from webhook.ports import ClusterError, Deadline
+from webhook.ports import ClusterError, Deadline, NotLeading
 from webhook.reconciler import CentralState, Reconciler
 
 _CALL_S: Final = 10.0
@@ -78,7 +78,8 @@ class Manager:
         self._queue: Queue[Key] = queue or Queue()
         self._clock = clock
         self._leading = threading.Event()
-        self._swept_all = False
+        self._central_usable = False
+        self._sweep_all = True
         self._threads: list[threading.Thread] = []
         self._log = structlog.get_logger()
 
@@ -99,9 +100,9 @@ class Manager:
 
     def namespace_changed(self, name: str, old: Namespace | None, new: Namespace | None) -> None:
         """React to a change of a Namespace's labels or phase."""
-        if new is None:
-            self._reconciler.namespace_gone(name)
-        elif old is not None and old != new:
+        if old is None or new is None:
+            self._reconciler.forget(name)
+        elif old != new:
             self._queue.add(Key(Kind.COPY, name))
 
     def certificates_changed(self) -> None:
@@ -113,7 +114,6 @@ class Manager:
         if not leads:
             self._leading.clear()
             return
-        self._swept_all = False
         for key in (CERTIFICATES, CENTRAL, SWEEP):
             self._queue.add(key)
         self._leading.set()
@@ -127,13 +127,14 @@ class Manager:
             thread.start()
             self._threads.append(thread)
 
-    def stop(self, timeout_s: float = 5.0) -> None:
-        """End the workers; the work they have begun is finished, if it is within the time."""
+    def stop(self, timeout_s: float = 5.0) -> bool:
+        """End the workers; the work they have begun is finished, if it is within the time. Tells whether it was."""
         self._queue.stop()
         self._leading.set()
         give_up = self._clock() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, give_up - self._clock()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
         while True:
@@ -148,7 +149,7 @@ class Manager:
                 # Kept for whoever leads next, should that be us.
                 self._queue.add_after(key, 1.0)
             except ClusterError as error:
-                delay = self._queue.retry(key, at_least_s=error.retry_after)
+                delay = self._queue.retry(key, at_least_s=min(error.retry_after, MAX_PAUSE_S))
                 self._log.warning(
                     "work_failed",
                     key=key.kind,
@@ -183,16 +184,33 @@ class Manager:
         state = self._reconciler.central(Deadline.after(_CALL_S))
         self._on_central(state)
         namespaces = self._reconciler.namespaces()
-        self._log.info("central_secret_read", usable=state.usable, fault=state.fault or "", copies=len(namespaces))
+        note = self._log.info if state.usable else self._log.warning
+        note(
+            "central_secret_read",
+            present=state.present,
+            usable=state.usable,
+            fault=state.fault or "",
+            namespaces=len(namespaces),
+        )
         for namespace in namespaces:
             self._queue.add(Key(Kind.COPY, namespace))
+        if state.usable and not self._central_usable:
+            # Until now no copy could be made; who waits for one is found as on the first day.
+            self._sweep_all = True
+            self._queue.add(SWEEP)
+        self._central_usable = state.usable
 
     def _sweep(self) -> None:
         begun = self._clock()
         found = 0
-        for namespace in self._reconciler.sweep(Deadline.after(_SWEEP_S), pending=self._swept_all):
-            self._queue.add(Key(Kind.COPY, namespace))
-            found += 1
-        self._swept_all = True
+        # Pending Pods wait for a copy. Running ones are looked at too when one may have gone while nobody watched.
+        pending, self._sweep_all = not self._sweep_all, False
+        try:
+            for namespace in self._reconciler.sweep(Deadline.after(_SWEEP_S), pending=pending):
+                self._queue.add(Key(Kind.COPY, namespace))
+                found += 1
+        except ClusterError:
+            self._sweep_all |= not pending
+            raise
         self._log.info("swept", namespaces_without_copy=found, duration_s=round(self._clock() - begun, 3))
         self._queue.add_after(SWEEP, self._sweep_interval_s)

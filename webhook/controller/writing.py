@@ -1,49 +1,61 @@
 """Writes of the controller: only while it leads, and no faster than it may."""
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from webhook.controller.leader import Elector
 from webhook.controller.limiter import Limiter
 from webhook.core.copies import Secret
 from webhook.ports import ClusterError, Deadline, SecretWriter
 
 
-class GuardedWriter:
-    """A `SecretWriter` that asks the elector and the limiter before each write."""
+class Guard:
+    """Lets a write through when the limiter and the elector do, in this order: leadership may end during the wait."""
 
-    def __init__(self, writer: SecretWriter, elector: Elector, limiter: Limiter) -> None:
-        self._writer = writer
+    def __init__(self, elector: Elector, limiter: Limiter, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._elector = elector
         self._limiter = limiter
+        self._clock = clock
+
+    @contextmanager
+    def write(self, deadline: Deadline) -> Iterator[Deadline]:
+        """Write within this, by the deadline it gives; a `Retry-After` holds up the writes after it.
+
+        Raises:
+            NotLeading: Writing is not allowed.
+        """
+        begun = self._clock()
+        self._limiter.acquire()
+        # The deadline is for the API server to answer in; our own rate limit must not use it up.
+        deadline = Deadline(deadline.at + (self._clock() - begun))
+        with self._elector.writing(deadline) as bounded:
+            try:
+                yield bounded
+            except ClusterError as error:
+                if error.retry_after > 0:
+                    self._limiter.pause(error.retry_after)
+                raise
+
+
+class GuardedWriter:
+    """A `SecretWriter` behind a guard."""
+
+    def __init__(self, writer: SecretWriter, guard: Guard) -> None:
+        self._writer = writer
+        self._guard = guard
 
     def create(self, secret: Secret, deadline: Deadline, *, dry_run: bool = False) -> Secret:
         """Create a Secret."""
-        deadline = self._admit(deadline)
-        try:
-            return self._writer.create(secret, deadline, dry_run=dry_run)
-        except ClusterError as error:
-            raise self._heeded(error) from None
+        with self._guard.write(deadline) as bounded:
+            return self._writer.create(secret, bounded, dry_run=dry_run)
 
     def update(self, secret: Secret, deadline: Deadline) -> Secret:
         """Update a Secret."""
-        deadline = self._admit(deadline)
-        try:
-            return self._writer.update(secret, deadline)
-        except ClusterError as error:
-            raise self._heeded(error) from None
+        with self._guard.write(deadline) as bounded:
+            return self._writer.update(secret, bounded)
 
     def delete(self, secret: Secret, deadline: Deadline) -> None:
         """Delete a Secret."""
-        deadline = self._admit(deadline)
-        try:
-            self._writer.delete(secret, deadline)
-        except ClusterError as error:
-            raise self._heeded(error) from None
-
-    def _admit(self, deadline: Deadline) -> Deadline:
-        self._limiter.acquire()
-        # After the wait, not before it: leadership may have ended meanwhile.
-        return self._elector.write_deadline(deadline)
-
-    def _heeded(self, error: ClusterError) -> ClusterError:
-        if error.retry_after > 0:
-            self._limiter.pause(error.retry_after)
-        return error
+        with self._guard.write(deadline) as bounded:
+            self._writer.delete(secret, bounded)
