@@ -84,13 +84,13 @@ def test_failure_policy_and_timeout_are_set_for_each_half_on_its_own() -> None:
     values = {
         "webhooks": {
             "mutating": {"failurePolicy": "Ignore", "timeoutSeconds": 2},
-            "validating": {"timeoutSeconds": 30},
+            "validating": {"timeoutSeconds": 15},
         }
     }
 
     assert {(each["failurePolicy"], each["timeoutSeconds"]) for each in webhooks("Mutating", values)} == {("Ignore", 2)}
     assert {(each["failurePolicy"], each["timeoutSeconds"]) for each in webhooks("Validating", values)} == {
-        ("Fail", 30)
+        ("Fail", 15)
     }
     assert {(each["failurePolicy"], each["timeoutSeconds"]) for each in webhooks("Mutating")} == {("Fail", 5)}
 

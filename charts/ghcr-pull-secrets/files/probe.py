@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 (a script the chart carries, no package)
 """`helm test`: a Pod with a selected image, made on dry run, comes back with its pull secret."""
 
 import os

@@ -1,0 +1,181 @@
+"""values.schema.json and the checks in templates: a misspelt or impossible value is an error with a sentence."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import helm_python
+import pytest
+import yaml
+
+from tests import helm
+
+BASE: dict[str, Any] = {"centralSecret": {"existing": True}}
+
+
+def refusal(values: Mapping[str, Any]) -> str:
+    with pytest.raises(helm_python.HelmError) as raised:
+        helm.render(values)
+    return str(raised.value)
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "a misspelt section": ({"image_": {}}, "at '': additional properties 'image_' not allowed"),
+    "a misspelt value": ({"images": {"includes": []}}, "at '/images': additional properties 'includes' not allowed"),
+    "a misspelt value deep down": (
+        {"server": {"ports": {"webhok": 1}}},
+        "at '/server/ports': additional properties 'webhok' not allowed",
+    ),
+    "no pattern": ({"images": {"include": []}}, "at '/images/include': minItems"),
+    "a pattern without a path": ({"images": {"include": ["ghcr.io"]}}, "at '/images/include/0'"),
+    "a pattern with a tag": ({"images": {"exclude": ["ghcr.io/a:1"]}}, "at '/images/exclude/0'"),
+    "a pattern that would end the string in CEL": ({"images": {"include": ["ghcr.io/a'b"]}}, "at '/images/include/0'"),
+    "a pattern for Docker Hub": ({"images": {"include": ["Docker.io/*"]}}, "images.include[0]: images of Docker Hub"),
+    "a pattern without a host": (
+        {"images": {"exclude": ["a.b/c", "org/*"]}},
+        'images.exclude[1]: "org/*" has no registry',
+    ),
+    "an unknown mode": (
+        {"namespaces": {"mode": "all"}},
+        "at '/namespaces/mode': value must be one of 'opt-out', 'opt-in'",
+    ),
+    "a namespace that is none": ({"namespaces": {"excluded": ["A_b"]}}, "at '/namespaces/excluded/0'"),
+    "an unknown enforcement": (
+        {"enforcement": "reject"},
+        "at '/enforcement': value must be one of 'deny', 'warn', 'off'",
+    ),
+    # YAML 1.1 reads an unquoted off as false.
+    "an unquoted off": ({"enforcement": False}, "at '/enforcement': value must be one of 'deny', 'warn', 'off'"),
+    "an unknown failure policy": (
+        {"webhooks": {"mutating": {"failurePolicy": "Open"}}},
+        "/webhooks/mutating/failurePolicy",
+    ),
+    "a timeout the API server refuses": (
+        {"webhooks": {"validating": {"timeoutSeconds": 31}}},
+        "at '/webhooks/validating/timeoutSeconds': maximum: got 31, want 30",
+    ),
+    "an extra kind without its path": (
+        {"extraWorkloadKinds": [{"group": "a.io", "version": "v1", "resource": "rs"}]},
+        "at '/extraWorkloadKinds/0': missing property 'podTemplate'",
+    ),
+    "an extra kind with a path that is no pointer": (
+        {"extraWorkloadKinds": [{"group": "a.io", "version": "v1", "resource": "rs", "podTemplate": "spec.template"}]},
+        "at '/extraWorkloadKinds/0/podTemplate'",
+    ),
+    "no credential chosen": (
+        {"centralSecret": {"existing": False}},
+        "centralSecret: choose where the credential comes from",
+    ),
+    "two credentials chosen": (
+        {"centralSecret": {"existing": True, "externalSecret": {"enabled": True}}},
+        "centralSecret: existing, create.enabled and externalSecret.enabled exclude each other",
+    ),
+    "a central secret made of nothing": (
+        {"centralSecret": {"existing": False, "create": {"enabled": True}}},
+        "at '/centralSecret/create/token': minLength",
+    ),
+    "a store of an unknown kind": (
+        {"centralSecret": {"externalSecret": {"secretStoreRef": {"kind": "Vault"}}}},
+        "/centralSecret/externalSecret/secretStoreRef/kind",
+    ),
+    "a digest without its algorithm": ({"image": {"digest": "0" * 64}}, "at '/image/digest'"),
+    "a privileged port": ({"server": {"ports": {"webhook": 443}}}, "at '/server/ports/webhook': minimum"),
+    "no server at all": ({"server": {"replicas": 0}}, "at '/server/replicas': minimum"),
+    "a disruption budget that blocks every drain": (
+        {"server": {"podDisruptionBudget": {"maxUnavailable": 0}}},
+        "at '/server/podDisruptionBudget/maxUnavailable': minimum",
+    ),
+    "a number as a label": ({"commonLabels": {"a": 1}}, "at '/commonLabels/a': got number, want string"),
+    "an unknown cleanup": ({"cleanup": {"onUninstall": "purge"}}, "at '/cleanup/onUninstall'"),
+    "too little time to stop in": (
+        {"server": {"terminationGracePeriodSeconds": 15}},
+        "server.terminationGracePeriodSeconds: 15 is not more than",
+    ),
+    "an autoscaler upside down": (
+        {"server": {"autoscaling": {"enabled": True, "minReplicas": 9}}},
+        "server.autoscaling: minReplicas is above maxReplicas",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_value_is_refused_with_its_place(case: str) -> None:
+    values, message = BAD[case]
+
+    assert message in refusal({**BASE, **values})
+
+
+def test_the_defaults_alone_are_refused_since_nothing_gives_a_credential() -> None:
+    assert "centralSecret: choose" in refusal({})
+
+
+def test_a_refusal_does_not_repeat_the_token() -> None:
+    token = "ghp_" + "canary" * 6
+    create = {"enabled": True, "username": "", "token": token}
+
+    assert token not in refusal({"centralSecret": {"create": create}})
+
+
+GOOD: dict[str, dict[str, Any]] = {
+    "globals of a parent chart": {"global": {"anything": 1}},
+    "patterns of every form": {"images": {"include": ["GHCR.io:443/a", "[::1]:5000/x", "localhost/x", "*.pkg.dev/*"]}},
+    "a percentage": {"server": {"podDisruptionBudget": {"maxUnavailable": "50%"}}},
+    "no limit of requests": {"controller": {"qps": 0}},
+    "a core kind": {
+        "extraWorkloadKinds": [{"group": "", "version": "v1", "resource": "podtemplates", "podTemplate": "/template"}]
+    },
+    "no extra kinds": {"extraWorkloadKinds": []},
+    "no pull secret of our own": {"imagePullSecrets": []},
+}
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_a_good_value_is_accepted(case: str) -> None:
+    assert helm.render({**BASE, **GOOD[case]})
+
+
+def test_the_chart_lints_without_a_word() -> None:
+    report = helm_python.lint(helm.CHART, BASE, strict=True)
+
+    assert report["errors"] == []
+    assert report["messages"] == []
+
+
+def test_a_cluster_older_than_matchconditions_is_refused() -> None:
+    metadata = yaml.safe_load((helm.CHART / "Chart.yaml").read_text(encoding="utf-8"))
+
+    assert metadata["kubeVersion"] == ">=1.30.0-0"
+
+
+def schema() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((helm.CHART / "values.schema.json").read_text(encoding="utf-8"))
+    return found
+
+
+def objects(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(node, dict):
+        if "properties" in node and node.get("type") == "object":
+            yield path, node
+        for key, value in node.items():
+            yield from objects(value, f"{path}/{key}")
+
+
+def test_every_level_of_ours_refuses_what_it_does_not_know() -> None:
+    found = dict(objects(schema()))
+
+    assert len(found) > 20
+    assert [path for path, node in found.items() if node.get("additionalProperties") is not False] == []
+
+
+def test_the_schema_and_the_values_name_the_same_things() -> None:
+    def compare(values: dict[str, Any], node: dict[str, Any], path: str) -> None:
+        if "$ref" in node:
+            node = schema()["$defs"][node["$ref"].rpartition("/")[2]]
+        if "properties" not in node:
+            return
+        assert set(values) == set(node["properties"]) - {"global"}, path
+        for key, value in values.items():
+            if isinstance(value, dict):
+                compare(value, node["properties"][key], f"{path}/{key}")
+
+    compare(yaml.safe_load((helm.CHART / "values.yaml").read_text(encoding="utf-8")), schema(), "")
