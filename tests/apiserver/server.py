@@ -1,0 +1,330 @@
+"""The stand-in API server: puts the parts together and listens."""
+
+import contextlib
+import socket
+import ssl
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.apiserver import namespaces
+from tests.apiserver.accounting import RequestLog
+from tests.apiserver.admission import AdmissionChain
+from tests.apiserver.auth import ADMIN, CertificateAuthority, Tokens
+from tests.apiserver.client import InProcessClient
+from tests.apiserver.connection import Connection
+from tests.apiserver.controllers import ControllerManager
+from tests.apiserver.errors import ApiError
+from tests.apiserver.faults import Faults
+from tests.apiserver.handler import Handler, Parts
+from tests.apiserver.interfaces import (
+    AdmissionFactory,
+    AuthorizerFactory,
+    Change,
+    ChangeType,
+    Controllers,
+    ControllersFactory,
+    Json,
+    ResourceInfo,
+    User,
+)
+from tests.apiserver.rbac import RbacAuthorizer
+from tests.apiserver.reading import Reader
+from tests.apiserver.registry import Registry
+from tests.apiserver.resources import CRD, ResourceTable
+from tests.apiserver.schema import Schemas
+from tests.apiserver.store import MemoryStore
+from tests.apiserver.subresources import Authorize, Reviews, Subresources
+
+_BACKLOG = 1024
+SYSTEM_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+
+
+class ApiServer:
+    """An API server in this process, on loopback, with its state in memory.
+
+    `with ApiServer() as api:` starts and stops it. `stop()` and `start()` again is a restart: same port, same state.
+
+    Args:
+        admission, authorizer, controllers: How to make these parts; None leaves one out.
+        history_limit: Events kept per resource for watches that start in the past.
+
+    Attributes:
+        store: Direct, unchecked reading of the state.
+        faults: Switches faults on and off.
+        requests: Log of all requests over HTTPS.
+        admin_token: Bearer token of a `system:masters` user.
+        ca_pem: The CA of the serving certificate.
+        admission: The admission chain, None if left out.
+    """
+
+    def __init__(
+        self,
+        *,
+        admission: AdmissionFactory | None = AdmissionChain,
+        authorizer: AuthorizerFactory | None = RbacAuthorizer,
+        controllers: ControllersFactory | None = ControllerManager,
+        history_limit: int = 100_000,
+    ) -> None:
+        self._authority = CertificateAuthority()
+        self._key_pair = self._authority.server()
+        self.ca_pem = self._authority.pem.decode()
+        self.store = MemoryStore(history_limit=history_limit)
+        self.faults = Faults()
+        self.requests = RequestLog()
+        self._tokens = Tokens(self.store)
+        self.admin_token = self._tokens.static(ADMIN)
+        self._table = ResourceTable()
+        self._schemas = Schemas()
+        self._registry = Registry(self.store, self._table, self._schemas)
+        self._reader = Reader(self.store, self._table, self.faults)
+        self._services: dict[tuple[str, str, int], tuple[str, int]] = {}
+        self._port = 0
+        self._listener: socket.socket | None = None
+        self._acceptor: threading.Thread | None = None
+        self._connections: dict[Connection, threading.Thread] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._files: tempfile.TemporaryDirectory[str] | None = None
+        self.store.subscribe(self._on_change)
+        self.authorizer = authorizer(self.store) if authorizer is not None else None
+        self._authorize = Authorize(self.authorizer)
+        self.load({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}} for name in SYSTEM_NAMESPACES)
+        self.admission = admission(self) if admission is not None else None
+        self._registry.admission = self.admission
+        self._controllers: Controllers | None = controllers(self) if controllers is not None else None
+        self._registry.after_create = self._furnish
+
+    # --- life cycle ---
+
+    def start(self) -> "ApiServer":
+        """Listen, on the same port as before if it ran already, and run the controllers."""
+        self._stopping.clear()
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self._port))
+        listener.listen(_BACKLOG)
+        self._port = listener.getsockname()[1]
+        self._listener = listener
+        handler = Handler(self._parts())
+        self._acceptor = threading.Thread(
+            target=self._accept, args=(listener, self._tls_context(), handler), name="apiserver-accept", daemon=True
+        )
+        self._acceptor.start()
+        if self._controllers is not None:
+            self._controllers.start()
+        return self
+
+    def stop(self) -> None:
+        """Close the port and cut all connections. The state stays."""
+        self._stopping.set()
+        if self._controllers is not None:
+            self._controllers.stop()
+        if self._listener is not None:
+            # Closing alone does not wake a thread in accept().
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
+        if self._acceptor is not None:
+            self._acceptor.join()
+            self._acceptor = None
+        with self._lock:
+            connections = dict(self._connections)
+        for connection in connections:
+            connection.abort()
+        for thread in connections.values():
+            thread.join(timeout=10)
+
+    def close(self) -> None:
+        """Stop for good and delete the files made."""
+        self.stop()
+        if self._files is not None:
+            self._files.cleanup()
+            self._files = None
+
+    def __enter__(self) -> "ApiServer":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def drop_connections(self) -> None:
+        """Cut every open connection now, watches included; new ones are served."""
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            connection.abort()
+
+    def _accept(self, listener: socket.socket, context: ssl.SSLContext, handler: Handler) -> None:
+        while not self._stopping.is_set():
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            connection = Connection(sock, context, handler, self._stopping.is_set)
+            thread = threading.Thread(target=self._serve, args=(connection,), name="apiserver-connection", daemon=True)
+            with self._lock:
+                self._connections[connection] = thread
+            thread.start()
+
+    def _serve(self, connection: Connection) -> None:
+        try:
+            connection.serve()
+        finally:
+            with self._lock:
+                self._connections.pop(connection, None)
+
+    def _tls_context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_verify_locations(cadata=self.ca_pem)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.set_alpn_protocols(["http/1.1"])
+        certificate = self._write("server.pem", self._key_pair.certificate + self._key_pair.key)
+        context.load_cert_chain(certificate)
+        return context
+
+    def _parts(self) -> Parts:
+        return Parts(
+            table=self._table,
+            registry=self._registry,
+            reader=self._reader,
+            subresources=Subresources(self._registry, self._tokens, self.store),
+            reviews=Reviews(self._registry, self._tokens, self._authorize),
+            tokens=self._tokens,
+            authorize=self._authorize,
+            faults=self.faults,
+            log=self.requests,
+            address=f"127.0.0.1:{self._port}",
+        )
+
+    # --- how clients reach it ---
+
+    @property
+    def url(self) -> str:
+        """The server's URL."""
+        return f"https://127.0.0.1:{self._port}"
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._port
+
+    def _write(self, name: str, content: bytes) -> Path:
+        if self._files is None:
+            self._files = tempfile.TemporaryDirectory(prefix="stand-in-")
+        path = Path(self._files.name) / name
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        return path
+
+    @property
+    def ca_file(self) -> str:
+        """Path of a file with the CA, deleted by `close`."""
+        return str(self._write("ca.pem", self.ca_pem.encode()))
+
+    def token_of(self, user: User) -> str:
+        """Return a new bearer token of any user; it does not expire."""
+        return self._tokens.static(user)
+
+    def token_for(self, namespace: str, service_account: str, *, life_s: float = 3600.0) -> str:
+        """Return a bearer token of a ServiceAccount, which is made if it is missing."""
+        if self.store.get("serviceaccounts", namespace, service_account) is None:
+            metadata = {"name": service_account, "namespace": namespace}
+            self.load([{"kind": "ServiceAccount", "apiVersion": "v1", "metadata": metadata}])
+        found = self.store.get("serviceaccounts", namespace, service_account) or {}
+        return self._tokens.issue(namespace, service_account, found["metadata"]["uid"], life_s=life_s)[0]
+
+    def revoke(self, token: str) -> None:
+        """Answer 401 to a token of `token_of` from now on."""
+        self._tokens.revoke(token)
+
+    def kubeconfig(self, token: str | None = None, *, namespace: str = "default", user: User | None = None) -> str:
+        """Return a kubeconfig file's path: for a token (the admin's by default), or by client certificate for `user`."""
+        credentials: dict[str, Any] = {"token": token or self.admin_token}
+        if user is not None:
+            pair = self._authority.client(user)
+            name = f"client-{abs(hash(user))}.pem"
+            path = str(self._write(name, pair.certificate + pair.key))
+            credentials = {"client-certificate": path, "client-key": path}
+        cluster = {"server": self.url, "certificate-authority": self.ca_file}
+        context = {"cluster": "stand-in", "user": "user", "namespace": namespace}
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "stand-in", "cluster": cluster}],
+            "users": [{"name": "user", "user": credentials}],
+            "contexts": [{"name": "stand-in", "context": context}],
+            "current-context": "stand-in",
+        }
+        content = yaml.safe_dump(document)
+        return str(self._write(f"kubeconfig-{abs(hash(content))}.yaml", content.encode()))
+
+    # --- the state, from within ---
+
+    def client_as(self, user: User) -> InProcessClient:
+        """Return the API in-process as a user, authorization skipped."""
+        return InProcessClient(self._registry, user)
+
+    @property
+    def admin(self) -> InProcessClient:
+        """The API in-process as the administrator."""
+        return self.client_as(ADMIN)
+
+    def resources(self) -> Sequence[ResourceInfo]:
+        """Return all stored resources."""
+        return self._table.stored()
+
+    def load(self, objects: Iterable[Json]) -> None:
+        """Store many objects at once: defaults, but no admission, validation or quota. Namespaces get no contents."""
+        self._registry.load(list(objects))
+
+    def expire_history(self) -> None:
+        """Answer 410 to every watch from a resourceVersion before now."""
+        self.store.expire_history()
+
+    def set_bookmark_period(self, seconds: float) -> None:
+        """Change how often a watch that asked for bookmarks gets one (60 s at first)."""
+        self._reader.bookmark_period_s = seconds
+
+    def bind_service(self, namespace: str, name: str, port: int, host: str, real_port: int) -> None:
+        """Say where a Service's port really listens."""
+        self._services[namespace, name, port] = (host, real_port)
+
+    def resolve_service(self, namespace: str, name: str, port: int) -> tuple[str, int]:
+        """Return where a Service's port really listens. Raises LookupError."""
+        return self._services[namespace, name, port]
+
+    @contextlib.contextmanager
+    def restarting(self) -> Iterator[None]:
+        """Be down inside a `with`."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+    def _on_change(self, change: Change) -> None:
+        if change.resource.key != CRD:
+            return
+        gone = change.type is ChangeType.DELETED
+        name = change.object["metadata"]["name"]
+        self._table.replace_crd(None if gone else change.object, name)
+        for info in self._table.custom(name):
+            version = self._table.version_of_crd(info)
+            if version is not None:
+                self._schemas.register(info, version)
+
+    def _furnish(self, resource: ResourceInfo, name: str) -> None:
+        """Do what controllers do at once for a new namespace; admission may refuse, as it may refuse them."""
+        if resource.key != "namespaces":
+            return
+        client = self.client_as(namespaces.CONTROLLER)
+        for key, obj in namespaces.contents(name, self.ca_pem):
+            with contextlib.suppress(ApiError):
+                client.create(key, name, obj)
