@@ -17,9 +17,10 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from tests.apiserver.admission import tls
 
@@ -68,9 +69,11 @@ class Transport:
         self._max_idle = max_idle
         self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
-        self._idle: dict[tuple[tuple[str, int], str, bytes], deque[_Connection]] = {}
+        self._idle: _Pools = {}
         self._contexts: dict[bytes, ssl.SSLContext] = {}
         self.handshakes = 0
+        # An admission chain has no end of its own that could close them.
+        weakref.finalize(self, _close_all, self._idle)
 
     def post(self, endpoint: Endpoint, body: bytes, *, timeout_seconds: float) -> Answer:
         """Send one POST of JSON, bounded as a whole by `timeout_seconds`.
@@ -102,9 +105,7 @@ class Transport:
     def close(self) -> None:
         """Close every pooled connection."""
         with self._lock:
-            pools, self._idle = list(self._idle.values()), {}
-        for connection in (connection for pool in pools for connection in pool):
-            connection.close()
+            _close_all(self._idle)
 
     def _exchange(self, endpoint: Endpoint, request: bytes, deadline: float) -> Answer:
         connection = self._take(endpoint) or self._dial(endpoint, deadline)
@@ -241,6 +242,16 @@ class _DeadlineSource(io.RawIOBase):
             return self._sock.recv_into(buffer)
         except ssl.SSLEOFError:
             return 0
+
+
+_Pools: TypeAlias = dict[tuple[tuple[str, int], str, bytes], deque[_Connection]]
+
+
+def _close_all(pools: _Pools) -> None:
+    for pool in pools.values():
+        for connection in pool:
+            connection.close()
+    pools.clear()
 
 
 def _left(deadline: float) -> float:

@@ -49,7 +49,9 @@ class Kubelet:
     def keys(self, change: Change) -> Iterable[Key]:
         metadata = change.object["metadata"]
         if change.resource.key == "pods" and change.type is not ChangeType.DELETED:
-            return [(metadata["namespace"], metadata["name"])]
+            # Its own report of a failed pull is no reason to pull again.
+            is_news = change.old_object is None or change.old_object["spec"] != change.object["spec"]
+            return [(metadata["namespace"], metadata["name"])] if is_news else []
         if change.resource.key == "secrets" and self._registry is not None:
             return [
                 (metadata["namespace"], pod["metadata"]["name"])
