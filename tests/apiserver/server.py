@@ -1,10 +1,14 @@
 """The stand-in API server: puts the parts together and listens."""
 
+import base64
 import contextlib
+import hashlib
+import shutil
 import socket
 import ssl
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +46,10 @@ from tests.apiserver.subresources import Authorize, Reviews, Subresources
 
 _BACKLOG = 1024
 SYSTEM_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 class ApiServer:
@@ -89,7 +97,7 @@ class ApiServer:
         self._connections: dict[Connection, threading.Thread] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._files: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
         self.store.subscribe(self._on_change)
         self.authorizer = authorizer(self.store) if authorizer is not None else None
         self._authorize = Authorize(self.authorizer)
@@ -141,11 +149,11 @@ class ApiServer:
             thread.join(timeout=10)
 
     def close(self) -> None:
-        """Stop for good and delete the files made."""
+        """Stop for good and close the connections to webhooks."""
         self.stop()
-        if self._files is not None:
-            self._files.cleanup()
-            self._files = None
+        close = getattr(self.admission, "close", None)
+        if close is not None:
+            close()
 
     def __enter__(self) -> "ApiServer":
         return self.start()
@@ -216,16 +224,18 @@ class ApiServer:
         return self._port
 
     def _write(self, name: str, content: bytes) -> Path:
-        if self._files is None:
-            self._files = tempfile.TemporaryDirectory(prefix="stand-in-")
-        path = Path(self._files.name) / name
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="stand-in-"))
+            # Gone with the server object, or at exit: kubeconfigs hold keys.
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        path = self._folder / name
         path.touch(mode=0o600)
         path.write_bytes(content)
         return path
 
     @property
     def ca_file(self) -> str:
-        """Path of a file with the CA, deleted by `close`."""
+        """Path of a file with the CA; it lives as long as this object."""
         return str(self._write("ca.pem", self.ca_pem.encode()))
 
     def token_of(self, user: User) -> str:
@@ -245,25 +255,28 @@ class ApiServer:
         self._tokens.revoke(token)
 
     def kubeconfig(self, token: str | None = None, *, namespace: str = "default", user: User | None = None) -> str:
-        """Return a kubeconfig file's path: for a token (the admin's by default), or by client certificate for `user`."""
+        """Return a kubeconfig: with a token (the admin's by default), or with a client certificate of `user`."""
         credentials: dict[str, Any] = {"token": token or self.admin_token}
         if user is not None:
             pair = self._authority.client(user)
-            name = f"client-{abs(hash(user))}.pem"
-            path = str(self._write(name, pair.certificate + pair.key))
-            credentials = {"client-certificate": path, "client-key": path}
-        cluster = {"server": self.url, "certificate-authority": self.ca_file}
+            credentials = {"client-certificate-data": _base64(pair.certificate), "client-key-data": _base64(pair.key)}
+        cluster = {"server": self.url, "certificate-authority-data": _base64(self.ca_pem.encode())}
         context = {"cluster": "stand-in", "user": "user", "namespace": namespace}
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "stand-in", "cluster": cluster}],
-            "users": [{"name": "user", "user": credentials}],
-            "contexts": [{"name": "stand-in", "context": context}],
-            "current-context": "stand-in",
-        }
-        content = yaml.safe_dump(document)
-        return str(self._write(f"kubeconfig-{abs(hash(content))}.yaml", content.encode()))
+        return yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": "stand-in", "cluster": cluster}],
+                "users": [{"name": "user", "user": credentials}],
+                "contexts": [{"name": "stand-in", "context": context}],
+                "current-context": "stand-in",
+            }
+        )
+
+    def kubeconfig_file(self, token: str | None = None, *, namespace: str = "default", user: User | None = None) -> str:
+        """Return the path of a file with `kubeconfig(...)`; it lives as long as this object."""
+        content = self.kubeconfig(token, namespace=namespace, user=user).encode()
+        return str(self._write(f"kubeconfig-{hashlib.sha256(content).hexdigest()[:12]}.yaml", content))
 
     # --- the state, from within ---
 
