@@ -5,6 +5,7 @@ import functools
 import json
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import kubernetes_validate
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from tests import helm
+from webhook.telemetry.metrics import Metrics
 
 Values = dict[str, Any]
 CUSTOM = ("cert-manager.io/", "external-secrets.io/", "monitoring.coreos.com/")
@@ -323,6 +325,30 @@ def test_alerts_and_dashboard_pass_through_helm_unharmed() -> None:
     assert "{{ $labels.name }}" in rule["groups"][0]["rules"][0]["annotations"]["summary"]
     assert helm.select(found, "ConfigMap")["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert {metric for panel in dashboard["panels"] for metric in metrics(panel)} >= {"ghcr_pull_secrets_reviews_total"}
+
+
+OF_THE_CONTROLLER = {
+    "ghcr_pull_secrets_leading",
+    "ghcr_pull_secrets_central_secret_usable",
+    "ghcr_pull_secrets_copies_stale",
+    "ghcr_pull_secrets_credential_accepted",
+    "ghcr_pull_secrets_credential_expiry_timestamp_seconds",
+}
+
+
+def test_alerts_and_dashboard_look_at_series_that_are_there() -> None:
+    watch = SimpleNamespace(resource="secrets", synced=True, last_event_age_s=0.0, restarts={"closed": 0})
+    exposed = Metrics(
+        version="0", watches=lambda: [watch], certificate_expiry=lambda: 0.0, provisioning_results=["created"]
+    ).render()
+    of_the_server = set(re.findall(r"^(ghcr_pull_secrets_\w+)", exposed.decode(), re.MULTILINE))
+    asked = {
+        name
+        for file in ("alerts.yaml", "dashboard.json")
+        for name in re.findall(r"ghcr_pull_secrets_\w+", (helm.CHART / "files" / file).read_text(encoding="utf-8"))
+    }
+
+    assert asked - of_the_server - OF_THE_CONTROLLER == set()
 
 
 def metrics(panel: dict[str, Any]) -> set[str]:

@@ -1,0 +1,214 @@
+"""What the chart starts is what the command line takes: flags, settings, and the scripts of its hooks."""
+
+import runpy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import kubernetes.client
+import pytest
+from kubernetes.client.exceptions import ApiException
+
+from tests import helm
+from webhook.cli import main
+from webhook.config import ServeSettings
+from webhook.core.scope import Enforcement, NamespaceMode
+from webhook.core.workloads import BUILT_IN_KINDS
+
+BASE: dict[str, Any] = {"centralSecret": {"existing": True}}
+
+
+def containers(values: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Arguments of each container of ours that runs the image's own entry point, by the command it names."""
+    found = {}
+    for manifest in [*helm.render({**BASE, **values}), *helm.hooks({**BASE, **values})]:
+        if manifest["kind"] in ("Deployment", "Job"):
+            for container in manifest["spec"]["template"]["spec"]["containers"]:
+                found[container["args"][0]] = container["args"][1:]
+    return found
+
+
+def flags(command: str, arguments: list[str]) -> dict[str, Any]:
+    """Parse arguments as click does, without running the command."""
+    group = click.Context(main)
+    found = main.get_command(group, command)
+    assert found is not None, f"there is no command {command}"
+    return dict(found.make_context(command, arguments, parent=group).params)
+
+
+def settings(values: Mapping[str, Any], tls_dir: str) -> ServeSettings:
+    arguments = [each.replace("/tls", tls_dir) for each in containers(values)["serve"]]
+    return ServeSettings.parse(flags("serve", arguments), {})
+
+
+def test_the_server_takes_the_charts_defaults_as_its_own(tmp_path: Any) -> None:
+    of_chart = settings({}, str(tmp_path))
+    of_code = ServeSettings.parse({"namespace": "ghcr-pull-secrets", "tls_dir": str(tmp_path)}, {})
+
+    assert (of_chart.rules, of_chart.kinds) == (of_code.rules, of_code.kinds)
+    assert (of_chart.bind, of_chart.ops_bind, of_chart.threads) == (of_code.bind, of_code.ops_bind, of_code.threads)
+    assert of_chart.read_all_secrets is False
+
+
+def test_every_value_about_decisions_reaches_the_server(tmp_path: Any) -> None:
+    found = settings(
+        {
+            "images": {"include": ["ghcr.io/a/*", "ghcr.io/b/*"], "exclude": ["ghcr.io/a/public", "ghcr.io/b/public"]},
+            "namespaces": {"mode": "opt-in", "excluded": ["one", "two"]},
+            "enforcement": "warn",
+            "unverifiable": "deny",
+            "rbac": {"readAllSecrets": True},
+            "namespaceOverride": "elsewhere",
+            "logLevel": "debug",
+            "extraWorkloadKinds": [
+                {"group": "", "version": "v1", "resource": "podtemplates", "podTemplate": "/template"},
+                {
+                    "group": "apps.kruise.io",
+                    "version": "v1alpha1",
+                    "resource": "clonesets",
+                    "podTemplate": "/spec/template",
+                },
+            ],
+            "server": {"threads": 4, "shutdownDelaySeconds": 7, "ports": {"webhook": 10250, "ops": 10251}},
+        },
+        str(tmp_path),
+    )
+
+    assert found.rules.patterns.include == ("ghcr.io/a/*", "ghcr.io/b/*")
+    assert found.rules.patterns.exclude == ("ghcr.io/a/public", "ghcr.io/b/public")
+    assert (found.rules.mode, found.rules.excluded) == (NamespaceMode.OPT_IN, frozenset({"one", "two"}))
+    assert (found.rules.enforcement, found.rules.allow_unverifiable) == (Enforcement.WARN, False)
+    assert (found.rules.release_namespace, found.read_all_secrets, found.log_level) == ("elsewhere", True, "debug")
+    assert [(kind.group, kind.resource, kind.template) for kind in found.kinds[len(BUILT_IN_KINDS) :]] == [
+        ("", "podtemplates", ("template",)),
+        ("apps.kruise.io", "clonesets", ("spec", "template")),
+    ]
+    assert (found.threads, found.shutdown_delay, found.bind.port, found.ops_bind.port) == (4, 7, 10250, 10251)
+
+
+# --- the scripts of the hooks, against the calls they make
+
+
+@dataclass
+class Recorder:
+    """Stands for the API clients of `kubernetes.client`: notes each call, and answers as told."""
+
+    answers: dict[str, Any] = field(default_factory=dict)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def __call__(self) -> "Recorder":
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            self.calls.append((name, *arguments, *named.values()))
+            answer = self.answers.get(name)
+            if isinstance(answer, Exception):
+                raise answer
+            return next(answer) if isinstance(answer, Iterator) else answer
+
+        return call
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    recorder = Recorder()
+    for name in ("AdmissionregistrationV1Api", "AppsV1Api", "CoreV1Api"):
+        monkeypatch.setattr(kubernetes.client, name, recorder)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    return recorder
+
+
+def script(name: str) -> Any:
+    return runpy.run_path(str(helm.CHART / "files" / name))["main"]
+
+
+def test_before_an_uninstall_the_webhooks_go_first_and_the_pods_are_waited_for(api: Recorder) -> None:
+    api.answers["list_namespaced_pod"] = iter([SimpleNamespace(items=["a pod"]), SimpleNamespace(items=[])])
+
+    script("stop.py")("gps", "ns", "sel")
+
+    assert [call[0] for call in api.calls] == [
+        "delete_validating_webhook_configuration",
+        "delete_mutating_webhook_configuration",
+        "patch_namespaced_deployment_scale",
+        "patch_namespaced_deployment_scale",
+        "list_namespaced_pod",
+        "list_namespaced_pod",
+    ]
+    assert api.calls[2][1:] == ("gps-server", "ns", {"spec": {"replicas": 0}})
+    assert api.calls[4][1:] == ("ns", "sel")
+
+
+def test_an_uninstall_that_is_tried_again_does_not_mind_what_is_gone(api: Recorder) -> None:
+    gone = ApiException(status=404)
+    api.answers = {
+        "delete_validating_webhook_configuration": gone,
+        "delete_mutating_webhook_configuration": gone,
+        "patch_namespaced_deployment_scale": gone,
+        "list_namespaced_pod": SimpleNamespace(items=[]),
+    }
+
+    script("stop.py")("gps", "ns", "sel")
+
+
+def test_an_uninstall_that_may_not_stop_the_webhooks_fails(api: Recorder) -> None:
+    api.answers["delete_validating_webhook_configuration"] = ApiException(status=403)
+
+    with pytest.raises(ApiException):
+        script("stop.py")("gps", "ns", "sel")
+
+
+def test_an_uninstall_gives_up_on_pods_that_do_not_end(api: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 100))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    api.answers["list_namespaced_pod"] = SimpleNamespace(items=["a pod"])
+
+    with pytest.raises(SystemExit, match="Pods of gps still run"):
+        script("stop.py")("gps", "ns", "sel")
+
+
+def pod_with(*names: str) -> Any:
+    return SimpleNamespace(
+        spec=SimpleNamespace(image_pull_secrets=[SimpleNamespace(name=name) for name in names] or None)
+    )
+
+
+def test_the_helm_test_is_content_with_a_pod_that_comes_back_with_its_secret(
+    api: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers["create_namespaced_pod"] = pod_with("other", "ghcr-secret")
+
+    script("probe.py")("default", "ghcr.io/helm-test")
+
+    (call,) = api.calls
+    assert (call[1], call[3]) == ("default", "All")
+    assert capsys.readouterr().out == "A Pod of ghcr.io/helm-test in default gets ghcr-secret.\n"
+
+
+def test_the_helm_test_fails_if_the_secret_was_not_added(api: Recorder) -> None:
+    api.answers["create_namespaced_pod"] = pod_with()
+
+    with pytest.raises(SystemExit, match="ghcr-secret was not added"):
+        script("probe.py")("default", "ghcr.io/helm-test")
+
+
+def test_the_helm_test_shows_why_its_pod_was_not_let_in(api: Recorder) -> None:
+    error = ApiException(status=403)
+    error.body = "denied the request: central secret missing"
+    api.answers["create_namespaced_pod"] = error
+
+    with pytest.raises(SystemExit, match="central secret missing"):
+        script("probe.py")("default", "ghcr.io/helm-test")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "image"), [("ghcr.io/*", "ghcr.io/helm-test"), ("*.PKG.dev/a-*/b", "helm-test.pkg.dev/a-helm-test/b")]
+)
+def test_the_helm_test_asks_for_an_image_that_is_selected(pattern: str, image: str) -> None:
+    pod = helm.select(helm.hooks({**BASE, "images": {"include": [pattern]}}), "Pod")
+    environment = {each["name"]: each["value"] for each in pod["spec"]["containers"][0]["env"]}
+
+    assert environment == {"NAMESPACE": "default", "IMAGE": image}
