@@ -252,6 +252,12 @@ def test_an_unusable_kubeconfig_is_one_kind_of_error(tmp_path: Path, content: st
     assert caught.value.source == str(path)
 
 
+def test_a_kubeconfig_given_for_its_path_is_not_shown() -> None:
+    with pytest.raises(ConfigError) as caught:
+        connect(f"users:\n- user: {{token: {CANARY}}}\n")
+    assert CANARY not in str(caught.value) + caught.value.source
+
+
 def test_outside_of_a_cluster_and_without_kubeconfig_there_is_nothing_to_connect_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

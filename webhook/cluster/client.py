@@ -51,8 +51,9 @@ class ConfigError(Exception):
     """
 
     def __init__(self, source: str, why: str) -> None:
-        super().__init__(f"cannot reach an API server by {source}: {why}")
-        self.source = source
+        # Whoever gives a kubeconfig's content where its path belongs must not find its token in the log.
+        self.source = source if source.isprintable() else "a kubeconfig that is no path"
+        super().__init__(f"cannot reach an API server by {self.source}: {why}")
 
 
 def in_cluster(token_file: str = SERVICE_TOKEN_FILENAME, ca_file: str = SERVICE_CERT_FILENAME) -> Loader:
@@ -90,6 +91,7 @@ class Client:
         try:
             load(configuration)
         except ConfigException as error:
+            # Its texts name files and keys, and never a value.
             raise ConfigError(source, str(error)) from None
         except _UNREADABLE as error:
             raise ConfigError(source, type(error).__name__) from None
