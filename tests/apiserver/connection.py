@@ -69,7 +69,9 @@ def _read_headers(reader: IO[bytes]) -> dict[str, str]:
         name, colon, value = line.partition(b":")
         if not colon or len(line) >= MAX_LINE:
             raise BadRequest
-        headers[name.decode("latin-1").strip().lower()] = value.decode("latin-1").strip()
+        key, text = name.decode("latin-1").strip().lower(), value.decode("latin-1").strip()
+        # A header that comes again is a list (RFC 9110, 5.3).
+        headers[key] = f"{headers[key]},{text}" if key in headers else text
 
 
 def _read_chunked(reader: IO[bytes]) -> bytes:

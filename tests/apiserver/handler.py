@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 import yaml
 
-from tests.apiserver import discovery, errors, patches, selectors
+from tests.apiserver import discovery, errors, patches, selectors, wire
 from tests.apiserver.accounting import RequestLog
 from tests.apiserver.admission import warning_headers
-from tests.apiserver.auth import ANONYMOUS, Tokens, user_of_certificate
+from tests.apiserver.auth import ANONYMOUS, Tokens, service_account, user_of_certificate
 from tests.apiserver.connection import Request, Response, Subject
 from tests.apiserver.errors import ApiError
 from tests.apiserver.faults import Fault, Faults, RequestInfo
@@ -22,6 +22,10 @@ from tests.apiserver.resources import ResourceTable
 from tests.apiserver.routing import Route, route
 from tests.apiserver.subresources import Authorize, Reviews, Subresources, scale_of
 
+_ACCOUNT = "system:serviceaccount:"
+USERS = ResourceInfo(
+    group="", version="v1", plural="users", kind="User", singular="user", namespaced=False, verbs=("impersonate",)
+)
 _TEXT = "text/plain; charset=utf-8"
 _HEALTH = frozenset({"/healthz", "/livez", "/readyz"})
 _BODY_TYPES = frozenset({"", "application/json", "*/*"})
@@ -67,7 +71,7 @@ class Handler:
         user: User | None = None
         info = self._info(asked, user)
         try:
-            user = self._authenticate(request, subject)
+            user = self._impersonate(request, self._authenticate(request, subject))
             info = self._info(asked, user)
             response = self._faulty(request, asked, user, info)
         except ApiError as error:
@@ -102,6 +106,21 @@ class Handler:
                 raise errors.unauthorized()
             return user
         return user_of_certificate(subject) if subject else ANONYMOUS
+
+    def _impersonate(self, request: Request, user: User) -> User:
+        """Return the user that `kubectl --as` names, if this one may act as others."""
+        name = request.headers.get("impersonate-user")
+        if not name:
+            return user
+        why = self._parts.authorize(user, "impersonate", USERS, "", "", name, "")
+        if why is not None:
+            text = f'User "{user.name}" cannot impersonate resource "users" in API group "" at the cluster scope'
+            raise errors.forbidden("users", "", name, text)
+        if name.startswith(_ACCOUNT):
+            namespace, _, account = name.removeprefix(_ACCOUNT).partition(":")
+            return service_account(namespace, account)
+        groups = tuple(filter(None, request.headers.get("impersonate-group", "").split(",")))
+        return User(name=name, groups=(*groups, "system:authenticated"))
 
     # --- faults ---
 
@@ -346,6 +365,8 @@ def _delete_options(asked: Route, body: Json) -> Json:
 
 def _read_body(request: Request, resource: ResourceInfo) -> Json:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == wire.CONTENT_TYPE:
+        return wire.decode(request.body)
     if content_type == "application/yaml":
         loaded: Any = yaml.safe_load(request.body)
     elif content_type in _BODY_TYPES:

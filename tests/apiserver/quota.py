@@ -34,14 +34,3 @@ def check_create(store: MemoryStore, resource: ResourceInfo, namespace: str, nam
                     f"used: {counted}={used}, limited: {counted}={hard[counted]}"
                 )
                 raise errors.forbidden(resource.plural, resource.group, name, why)
-
-
-def usage(store: MemoryStore, namespace: str, hard: Json, resources: list[ResourceInfo]) -> Json:
-    """Return `status` of a quota: what its controller would count."""
-    used = {
-        counted: str(store.count(resource.key, namespace))
-        for resource in resources
-        for counted in _names(resource)
-        if counted in hard
-    }
-    return {"hard": hard, "used": used}
