@@ -101,7 +101,9 @@ class ApiServer:
         self.store.subscribe(self._on_change)
         self.authorizer = authorizer(self.store) if authorizer is not None else None
         self._authorize = Authorize(self.authorizer)
-        self.load({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}} for name in SYSTEM_NAMESPACES)
+        for name in SYSTEM_NAMESPACES:
+            self.load([{"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}}])
+            self.load(obj for _, obj in namespaces.contents(name, self.ca_pem))
         self.admission = admission(self) if admission is not None else None
         self._registry.admission = self.admission
         self._controllers: Controllers | None = controllers(self) if controllers is not None else None
@@ -341,3 +343,4 @@ class ApiServer:
         for key, obj in namespaces.contents(name, self.ca_pem):
             with contextlib.suppress(ApiError):
                 client.create(key, name, obj)
+

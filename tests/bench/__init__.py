@@ -1,0 +1,1 @@
+"""Benchmarks: ratios and sizes, measured in one run. `make bench` prints them; no test asserts a time."""

@@ -56,15 +56,11 @@ class StandIn:
     def __init__(self) -> None:
         from tests.apiserver import ApiServer  # noqa: PLC0415 - not needed on a real control plane
 
-        self._folder = tempfile.TemporaryDirectory(prefix="stand-in-")
         self.api = ApiServer()
 
     @property
     def kube(self) -> Kube:
-        path = Path(self._folder.name) / "admin.kubeconfig"
-        if not path.exists():
-            path.write_text(self.api.kubeconfig())
-        return Kube(path)
+        return Kube(Path(self.api.kubeconfig_file()))
 
     def start(self) -> None:
         self.api.start()
@@ -73,8 +69,7 @@ class StandIn:
         self.api.stop()
 
     def close(self) -> None:
-        self.api.stop()
-        self._folder.cleanup()
+        self.api.close()
 
 
 class RealControlPlane:

@@ -18,6 +18,8 @@ import cel
 import cel.stdlib
 
 VARIABLES = frozenset({"object", "oldObject", "request", "authorizer"})
+# Of the CEL standard definitions: the names of its types are identifiers.
+TYPES = frozenset({"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"})
 _MACRO_VARIABLE = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
 _STRING = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
 
@@ -56,7 +58,7 @@ def check(expression: str) -> None:
     except ValueError as error:
         raise CompileError(expression, _syntax_error(str(error))) from error
     blanked = _STRING.sub(lambda match: " " * len(match.group()), expression)
-    known = VARIABLES | set(_MACRO_VARIABLE.findall(blanked))
+    known = VARIABLES | TYPES | set(_MACRO_VARIABLE.findall(blanked))
     for name in sorted(set(program.variables()) - known):
         found = re.search(rf"(?<![\w.]){re.escape(name)}\b", blanked)
         column = found.start() if found else 0
