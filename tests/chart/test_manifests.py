@@ -64,7 +64,7 @@ SWITCHES: dict[str, Values] = {
             **ON,
             "webhookFrom": [{"ipBlock": {"cidr": "10.0.0.1/32"}}],
             "apiServerTo": [{"ipBlock": {"cidr": "10.0.0.1/32"}}],
-            "metricsNamespaceSelector": {"kubernetes.io/metadata.name": "observability"},
+            "metricsNamespaces": ["observability"],
         }
     },
     "monitoring": {"monitoring": {"serviceMonitor": ON, "prometheusRule": ON, "dashboard": ON}},

@@ -38,5 +38,7 @@ apiVersion: v1
 kind: ServiceAccount
 metadata:
   {{- include "gps.metadata" (dict "root" .root "component" .component "name" (include "gps.serviceAccountName" (list .root .component)) "annotations" $account.annotations) | nindent 2 }}
+# Our Pods ask for the token themselves; anything else that runs as this account gets none unasked.
+automountServiceAccountToken: false
 {{- end -}}
 {{- end -}}
