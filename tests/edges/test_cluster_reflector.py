@@ -493,6 +493,25 @@ def test_stop_during_a_pause_returns_at_once(server: tuple[Server, Script]) -> N
         assert time.monotonic() - began < 0.5
 
 
+def test_stop_while_a_watch_is_being_opened_cuts_it_as_soon_as_it_is(server: tuple[Server, Script]) -> None:
+    client = server[1].client()
+    reflector = Reflector(client, "namespaces", name_and_version, Names())
+    client.on_request(lambda verb, resource, code: reflector.cut() if verb == "watch" else None)
+    began = time.monotonic()
+    reflector.run()
+    assert time.monotonic() - began < 1.0
+
+
+def test_a_stream_that_lasted_and_ended_was_a_sign_of_life_even_without_a_word(server: tuple[Server, Script]) -> None:
+    """A quiet resource on a server that sends no bookmarks is no reason for an alarm."""
+    behaviour, script = server
+    behaviour.watch = once(steps(Request.begin, lambda request: time.sleep(0.5), Request.end), behaviour.hold)
+    with running(script, Names(), replace(DEFAULT_PACING, healthy=0.3)) as reflector:
+        eventually(lambda: reflector.health().last_event_age_s > 0.45)
+        eventually(lambda: len(script.watches()) == 2)
+        assert reflector.health().last_event_age_s < 0.4
+
+
 def test_every_cause_is_in_the_health_from_the_beginning(server: tuple[Server, Script]) -> None:
     reflector = Reflector(server[1].client(), "namespaces", name_and_version, Names())
     health = reflector.health()

@@ -205,7 +205,13 @@ def decode_namespace(obj: Mapping[str, Any]) -> Namespace:
 
 
 def decode_pull_secrets(obj: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read the names in a `v1` ServiceAccount's `imagePullSecrets`; entries without a name are passed over."""
+    """Read the names in a `v1` ServiceAccount's `imagePullSecrets`; entries without a name are passed over.
+
+    Raises:
+        KeyError, TypeError, AttributeError: It has not the shape of one.
+    """
+    if not obj["metadata"]["name"]:
+        raise KeyError("name")
     entries = obj.get("imagePullSecrets") or ()
     return tuple(sys.intern(entry["name"]) for entry in entries if entry.get("name"))
 

@@ -132,19 +132,17 @@ class Client:
             # Not the API server then, but something between.
             raise target.error(Unavailable, code=response.status) from None
 
-    def stream(
-        self, target: Target, *, query: Mapping[str, str], header_timeout: float, deadline: Deadline
-    ) -> "LineStream":
+    def stream(self, target: Target, *, query: Mapping[str, str], header_timeout: float, lasts: float) -> "LineStream":
         """Ask for a body that goes on for long, such as a watch.
 
         Args:
             target: What.
             query: Query parameters.
             header_timeout: Seconds until the headers are there.
-            deadline: When the body must have ended, whatever comes meanwhile.
+            lasts: Seconds from the headers until the body must have ended, whatever comes meanwhile.
         """
         response = self._open(target, Deadline.after(header_timeout), query=query)
-        return LineStream(response, target, deadline)
+        return LineStream(response, target, Deadline.after(lasts))
 
     def close(self) -> None:
         """Close idle connections."""

@@ -1,6 +1,7 @@
 """Answers and failures of HTTP to the errors of `webhook.ports`; never with a body or a message in them."""
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import orjson
 from urllib3.exceptions import ReadTimeoutError
@@ -20,6 +21,11 @@ from webhook.ports import (
     Unauthorized,
     Unavailable,
 )
+
+T = TypeVar("T")
+
+MALFORMED: Final = (KeyError, TypeError, AttributeError, ValueError)
+"""What a decoder raises for JSON of another shape than it expects."""
 
 _KINDS: Final[dict[int, type[ClusterError]]] = {
     401: Unauthorized,
@@ -56,6 +62,18 @@ def from_status(target: Target, code: int, status: object, retry_after: str | No
     return target.error(
         kind, code=code, retry_after=_seconds(retry_after) or _seconds(details.get("retryAfterSeconds"))
     )
+
+
+def decoded(target: Target, decode: Callable[[Any], T], body: object) -> T:
+    """Decode the body of a 2xx.
+
+    Raises:
+        Unavailable: It has not the shape of what was asked for, so something else than the API server answered.
+    """
+    try:
+        return decode(body)
+    except MALFORMED:
+        raise target.error(Unavailable, code=200) from None
 
 
 def from_failure(target: Target, failure: Exception, *, timed_out: bool) -> ClusterError:

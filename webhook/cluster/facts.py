@@ -1,16 +1,20 @@
 """`webhook.ports.Facts` and `Copies`: the caches first, the API server for what they do not know."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from webhook.cluster.caches import Caches, decode_namespace, decode_pull_secrets
 from webhook.cluster.client import Client
+from webhook.cluster.errors import decoded
 from webhook.cluster.requests import Target, Verb
 from webhook.cluster.secrets import decode
 from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import SecretFact, Unreadable
 from webhook.core.scope import Namespace
-from webhook.ports import Deadline, Forbidden, NotFound, Unavailable
+from webhook.ports import Deadline, Forbidden, NotFound
+
+T = TypeVar("T")
 
 
 class ClusterFacts:
@@ -30,8 +34,8 @@ class ClusterFacts:
         caches = self._caches
         if not fresh and caches.namespaces_synced and (known := caches.namespaces.get(name)) is not None:
             return known
-        obj = self._get("namespaces", "", name, deadline)
-        return Namespace(name=name) if obj is None else decode_namespace(obj)
+        found = self._get("namespaces", "", name, deadline, decode_namespace)
+        return Namespace(name=name) if found is None else found
 
     def service_account_secrets(
         self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False
@@ -42,8 +46,7 @@ class ClusterFacts:
             known = caches.service_accounts.get((namespace, name))
             if known is not None:
                 return known
-        obj = self._get("serviceaccounts", namespace, name, deadline)
-        return () if obj is None else decode_pull_secrets(obj)
+        return self._get("serviceaccounts", namespace, name, deadline, decode_pull_secrets) or ()
 
     def secret(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> SecretFact:
         """Read a Secret, or say that it may not be read or is not there."""
@@ -74,19 +77,16 @@ class ClusterFacts:
         return tuple(self._caches.secrets.snapshot())
 
     def _read_secret(self, namespace: str, name: str, deadline: Deadline) -> Secret | None:
-        obj = self._get("secrets", namespace, name, deadline)
-        if obj is None:
-            return None
-        secret = decode(obj)
-        self.observe(secret)
+        secret = self._get("secrets", namespace, name, deadline, decode)
+        if secret is not None:
+            self.observe(secret)
         return secret
 
-    def _get(self, resource: str, namespace: str, name: str, deadline: Deadline) -> dict[str, Any] | None:
+    def _get(
+        self, resource: str, namespace: str, name: str, deadline: Deadline, decode: Callable[[dict[str, Any]], T]
+    ) -> T | None:
         target = Target(verb=Verb.GET, resource=resource, namespace=namespace, name=name)
         try:
-            obj = self._client.request(target, deadline)
+            return decoded(target, decode, self._client.request(target, deadline))
         except NotFound:
             return None
-        if not isinstance(obj, dict) or not isinstance(obj.get("metadata"), dict):
-            raise target.error(Unavailable, code=200)
-        return obj

@@ -16,7 +16,7 @@ import orjson
 import structlog
 
 from webhook.cluster.client import Client, LineStream
-from webhook.cluster.errors import describe, from_status
+from webhook.cluster.errors import MALFORMED, describe, from_status
 from webhook.cluster.requests import Target, Verb
 from webhook.ports import ClusterError, Deadline, DeadlineExceeded, Expired, Forbidden, Unauthorized
 
@@ -267,7 +267,7 @@ class Reflector(Generic[T]):
                 items.extend(self._decode(item) for item in page["items"] or ())
                 metadata = page["metadata"]
                 version, token = metadata["resourceVersion"], metadata.get("continue")
-            except (KeyError, TypeError, AttributeError, ValueError) as error:
+            except MALFORMED as error:
                 raise Undecodable(f"list: {type(error).__name__}") from None
             if not token:
                 break
@@ -290,7 +290,7 @@ class Reflector(Generic[T]):
         }
         target = Target(verb=Verb.WATCH, resource=self._resource)
         stream = self._client.stream(
-            target, query=query, header_timeout=pacing.header_timeout, deadline=Deadline.after(seconds + pacing.slack)
+            target, query=query, header_timeout=pacing.header_timeout, lasts=seconds + pacing.slack
         )
         self._stream = stream
         self._error = ""
@@ -312,7 +312,7 @@ class Reflector(Generic[T]):
             version = obj["metadata"]["resourceVersion"]
             item = None if kind == "BOOKMARK" else self._decode(obj)
             change = None if kind == "BOOKMARK" else EventType(kind)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except MALFORMED as error:
             raise Undecodable(f"watch: {type(error).__name__}") from None
         if change is not None and item is not None:
             self._sink.apply(change, item, version)

@@ -1,11 +1,11 @@
 """Secrets as JSON to `webhook.core.copies.Secret` and back, and the three writes."""
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any, Final
 
 from webhook.cluster.client import Client
+from webhook.cluster.errors import decoded
 from webhook.cluster.requests import PatchType, Target, Verb
 from webhook.core.copies import MARKS, Secret
 from webhook.core.names import MANAGED_BY_LABEL, PULL_SECRET_KEYS
@@ -82,7 +82,7 @@ class ClusterSecretWriter:
         """Create a Secret; a dry run asks the API server whether it would be let in."""
         target = Target(verb=Verb.CREATE, resource="secrets", namespace=secret.namespace, about=secret.name)
         query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
-        return decode(self._client.request(target, deadline, query=query, body=encode(secret)))
+        return decoded(target, decode, self._client.request(target, deadline, query=query, body=encode(secret)))
 
     def update(self, secret: Secret, deadline: Deadline) -> Secret:
         """Bring a Secret to this content and these marks; labels and annotations of others stay.
@@ -103,7 +103,8 @@ class ClusterSecretWriter:
             "data": {"$patch": "replace", **wanted["data"]},
         }
         query = {"fieldManager": FIELD_MANAGER}
-        return decode(self._client.request(target, deadline, query=query, body=patch, patch_type=PatchType.STRATEGIC))
+        changed = self._client.request(target, deadline, query=query, body=patch, patch_type=PatchType.STRATEGIC)
+        return decoded(target, decode, changed)
 
     def delete(self, secret: Secret, deadline: Deadline) -> None:
         """Delete a Secret if it is still this one."""
@@ -135,5 +136,5 @@ def _value(encoded: object) -> bytes | None:
         return None
     try:
         return base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
