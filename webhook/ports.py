@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from webhook.core.copies import Secret
+from webhook.core.keyring import Credential
 from webhook.core.policy import SecretFact
 from webhook.core.review import Json
 from webhook.core.scope import Namespace
@@ -206,6 +207,9 @@ class EventReason(StrEnum):
     CENTRAL_SECRET_MISSING = "CentralSecretMissing"
     CENTRAL_SECRET_USABLE = "CentralSecretUsable"
     CERTIFICATE_RENEWED = "CertificateRenewed"
+    CREDENTIAL_REJECTED = "CredentialRejected"
+    CREDENTIAL_INSUFFICIENT = "CredentialInsufficient"
+    CREDENTIAL_EXPIRING = "CredentialExpiring"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,4 +264,57 @@ class Leases(Protocol):
 
     def update(self, lease: Lease, deadline: Deadline) -> Lease:
         """Replace it if it still has the lease's resourceVersion, else `Conflict`."""
+        ...
+
+
+class RegistryFault(StrEnum):
+    """Why a registry's word on a credential could not be had; a log field."""
+
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    TLS = "tls"
+    PROXY = "proxy"
+    REDIRECT = "redirect"
+    NO_CHALLENGE = "no_challenge"
+    REALM_REFUSED = "realm_refused"
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginAnswer:
+    """How trying to log in to a registry ended.
+
+    Attributes:
+        code: HTTP status of the last answer, 0 if there was none. Without a fault, 401 and 403 are answers to a request
+            that carried the credential.
+        fault: Why this is no word on the credential, `None` if it may be one.
+    """
+
+    code: int = 0
+    fault: RegistryFault | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenHeaders:
+    """What GitHub's API says of a token in the headers of any answer; `None` for a header that is not there.
+
+    Attributes:
+        scopes: `X-OAuth-Scopes`.
+        expiration: `GitHub-Authentication-Token-Expiration`.
+    """
+
+    scopes: str | None = None
+    expiration: str | None = None
+
+
+class Registry(Protocol):
+    """Registries and GitHub's API, asked about a credential. Neither method raises or outlasts its deadline."""
+
+    def login(self, host: str, credential: Credential, deadline: Deadline) -> LoginAnswer:
+        """Try to log in to a registry as `docker login` does; `host` may have a port."""
+        ...
+
+    def token_headers(self, credential: Credential, deadline: Deadline) -> TokenHeaders:
+        """Ask GitHub's API about a token; with no answer, or none that accepts the token, no header is there."""
         ...
