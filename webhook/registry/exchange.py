@@ -1,0 +1,148 @@
+"""One GET over HTTPS that ends in time, reads no more than it should, and follows nothing.
+
+`http.client` rather than a pool: there are a few requests an hour, each of which must not go anywhere but to the host
+named. Its timeouts are per read, so a server that sends a byte now and then, or a resolver that hangs, is bounded by
+a thread that is given up.
+"""
+
+import http.client
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from webhook.ports import Deadline, RegistryFault
+from webhook.registry.proxies import Proxy, UnusableProxy
+
+MAX_BODY: Final = 64 * 1024
+"""Largest body read. A token server's answer has some hundred bytes, with large JSON Web Tokens a few thousand."""
+_SILENCE_S: Final = 5.0
+"""Longest wait for a connection or for the next bytes."""
+_USER_AGENT: Final = "ghcr-pull-secrets"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Url:
+    """An HTTPS URL: host in lower case (IPv6 without brackets), path and query as sent."""
+
+    host: str
+    port: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer. The body may hold a token."""
+
+    code: int
+    headers: Mapping[str, tuple[str, ...]] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def header(self, name: str) -> str | None:
+        """Return a header's first value."""
+        values = self.headers.get(name.lower(), ())
+        return values[0] if values else None
+
+
+class ExchangeFailed(Exception):
+    """There is no answer to be judged. Carries what kind of fault it was, and no text of what caused it."""
+
+    def __init__(self, fault: RegistryFault) -> None:
+        super().__init__(fault)
+        self.fault = fault
+
+
+class Exchange:
+    """Makes requests.
+
+    Args:
+        context: For TLS; must verify certificates and host names.
+        proxy_for: Names the proxy for a host; may raise `UnusableProxy`.
+    """
+
+    def __init__(self, context: ssl.SSLContext, proxy_for: Callable[[str], Proxy | None]) -> None:
+        self._context = context
+        self._proxy_for = proxy_for
+
+    def get(self, url: Url, deadline: Deadline, *, authorization: str = "") -> Reply:
+        """Send a GET and read the answer, of whatever status.
+
+        Raises:
+            ExchangeFailed: There was none, not in time, or not one of HTTP's; or its body is too large.
+        """
+        # Raised away from what caused it: http.client's errors quote headers and answers.
+        try:
+            reply = self._get(url, deadline, authorization)
+        except UnusableProxy:
+            fault = RegistryFault.PROXY
+        except TimeoutError:
+            fault = RegistryFault.TIMEOUT
+        except ssl.SSLError:
+            fault = RegistryFault.TLS
+        except OSError:
+            fault = RegistryFault.CONNECTION
+        except (http.client.HTTPException, ValueError):
+            fault = RegistryFault.MALFORMED
+        else:
+            if len(reply.body) <= MAX_BODY:
+                return reply
+            fault = RegistryFault.TOO_LARGE
+        raise ExchangeFailed(fault)
+
+    def _get(self, url: Url, deadline: Deadline, authorization: str) -> Reply:
+        remaining = deadline.remaining()
+        if remaining <= 0:
+            raise TimeoutError
+        connection = self._connection(url, min(_SILENCE_S, remaining))
+        future: Future[Reply] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(_exchange(connection, url, authorization))
+            except BaseException as error:  # noqa: BLE001 - handed to the caller, whatever it is
+                future.set_exception(error)
+
+        threading.Thread(target=run, name="registry-exchange", daemon=True).start()
+        try:
+            return future.result(remaining)
+        except TimeoutError:
+            _abort(connection)
+            raise
+
+    def _connection(self, url: Url, timeout_s: float) -> http.client.HTTPSConnection:
+        proxy = self._proxy_for(url.host)
+        if proxy is None:
+            return http.client.HTTPSConnection(url.host, url.port, timeout=timeout_s, context=self._context)
+        connection = http.client.HTTPSConnection(proxy.host, proxy.port, timeout=timeout_s, context=self._context)
+        headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+        connection.set_tunnel(url.host, url.port, headers)
+        return connection
+
+
+def _exchange(connection: http.client.HTTPSConnection, url: Url, authorization: str) -> Reply:
+    headers = {"User-Agent": _USER_AGENT, "Accept": "application/json", "Connection": "close"}
+    if authorization:
+        headers["Authorization"] = authorization
+    try:
+        connection.request("GET", url.target, headers=headers)
+        response = connection.getresponse()
+        body = response.read(MAX_BODY + 1)
+        received: dict[str, tuple[str, ...]] = {}
+        for name, value in response.getheaders():
+            received[name.lower()] = (*received.get(name.lower(), ()), value)
+        return Reply(code=response.status, headers=received, body=body)
+    finally:
+        connection.close()
+
+
+def _abort(connection: http.client.HTTPSConnection) -> None:
+    """End an exchange that is given up: its thread reads the end of the stream and is done."""
+    given_up = connection.sock
+    if given_up is not None:
+        with suppress(OSError):
+            # Not SSLSocket's own shutdown, which drops the TLS state under the reading thread.
+            socket.socket.shutdown(given_up, socket.SHUT_RDWR)
