@@ -182,7 +182,7 @@ def _covers(grant: Grant, request: _Request) -> bool:
         return False
     if request.resource is None:
         return bool(grant.path) and _path_matches(grant.path, request.path)
-    if grant.path or grant.namespace not in {"", request.namespace}:
+    if grant.path:
         return False
     return (
         grant.group in {"*", request.resource.group}

@@ -38,4 +38,3 @@ class Reinvocation:
 
     def _require(self) -> None:
         self._due |= self._eligible
-        self._eligible = set()

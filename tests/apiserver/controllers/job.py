@@ -23,6 +23,8 @@ from tests.apiserver.interfaces import Change, Json
 
 JOBS = "jobs.batch"
 TRACKING = "batch.kubernetes.io/job-tracking"
+# Put into a Job's template by the API server. Unlike the owner reference it stays with a Pod that is left behind.
+NAME_LABEL = "batch.kubernetes.io/job-name"
 
 
 class JobController:
@@ -70,11 +72,11 @@ class JobController:
         """Take the finalizer off Pods that have ended, are going, or have lost their Job."""
         namespace, name = key
         for pod in self._acts.store.list("pods", namespace):
-            owner = controller_of(pod)
             finalizers = pod["metadata"].get("finalizers") or []
-            if TRACKING not in finalizers or owner is None or (owner["kind"], owner["name"]) != ("Job", name):
+            if TRACKING not in finalizers or (pod["metadata"].get("labels") or {}).get(NAME_LABEL) != name:
                 continue
-            orphan = job is None or job["metadata"]["uid"] != owner["uid"]
+            owner = controller_of(pod)
+            orphan = job is None or owner is None or job["metadata"]["uid"] != owner["uid"]
             if orphan or not is_active(pod):
                 body = copy.deepcopy(pod)
                 body["metadata"]["finalizers"] = [finalizer for finalizer in finalizers if finalizer != TRACKING]

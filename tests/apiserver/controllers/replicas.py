@@ -74,14 +74,13 @@ class ReplicaController:
                 )
             except ApiError as error:
                 # The rest would fail for the same reason: the real one starts slowly, with a batch of one.
-                if not _namespace_goes(error):
-                    self._acts.event(owner, "FailedCreate", f"Error creating: {error.message}", kind="Warning")
-                    return error
-                return None
+                self._acts.event(owner, "FailedCreate", f"Error creating: {error.message}", kind="Warning")
+                return error
             self._acts.event(owner, "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
         # Those that never worked go first, then the youngest.
-        surplus = sorted(pods, key=is_ready)[: max(0, len(pods) - desired)]
-        for pod in surplus:
+        by_worth = pods[::-1]
+        by_worth.sort(key=is_ready)
+        for pod in by_worth[: max(0, len(pods) - desired)]:
             delete_if_there(self._acts.client, "pods", pod)
             self._acts.event(owner, "SuccessfulDelete", f"Deleted pod: {pod['metadata']['name']}")
         return None
@@ -106,8 +105,3 @@ class ReplicaController:
         if conditions:
             status["conditions"] = conditions
         write_status(self._acts.client, self._what.resource, owner, status)
-
-
-def _namespace_goes(error: ApiError) -> bool:
-    causes = (error.details or {}).get("causes") or ()
-    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)

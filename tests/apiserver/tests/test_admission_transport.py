@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import gc
 import gzip
 import http.server
 import json
@@ -139,6 +140,8 @@ def test_a_request_of_which_no_byte_was_written_is_sent_again_on_a_new_connectio
     class Broken:
         """A socket that looks alive and is not."""
 
+        closed = False
+
         def settimeout(self, _: float) -> None:
             return
 
@@ -146,12 +149,14 @@ def test_a_request_of_which_no_byte_was_written_is_sent_again_on_a_new_connectio
             raise BrokenPipeError
 
         def close(self) -> None:
-            return
+            self.closed = True
 
     stale.sock.close()
-    monkeypatch.setattr(stale, "sock", Broken())
+    broken = Broken()
+    monkeypatch.setattr(stale, "sock", broken)
     monkeypatch.setattr(type(stale), "is_quiet", lambda _: True)
     assert post(transport, target) == 200
+    assert broken.closed
     assert webhook.connections == 2
 
 
@@ -184,6 +189,25 @@ def test_a_bundle_of_old_and_new_ca_trusts_both(
     both = base64.b64decode(Authority().bundle) + base64.b64decode(authority.bundle)
     target = endpoint(webhook, authority)
     assert post(transport, replace(target, ca_bundle=both)) == 200
+
+
+def test_a_bundle_may_hold_the_servers_own_certificate(authority: Authority, transport: Transport) -> None:
+    certificate_and_key = authority.issue(NAME)
+    own = certificate_and_key.partition(b"-----BEGIN PRIVATE KEY-----")[0]
+    with FakeWebhook(certificate_and_key, {"/": lambda _: Reply(body=b"{}")}) as webhook:
+        assert post(transport, replace(endpoint(webhook, authority), ca_bundle=own)) == 200
+
+
+def test_connections_are_closed_with_the_last_reference_to_their_pool(
+    webhook: FakeWebhook, authority: Authority
+) -> None:
+    transport = Transport()
+    post(transport, endpoint(webhook, authority))
+    connection = next(iter(transport._idle.values()))[0]
+    assert connection.sock.fileno() >= 0
+    del transport
+    gc.collect()
+    assert connection.sock.fileno() == -1
 
 
 @pytest.mark.parametrize(

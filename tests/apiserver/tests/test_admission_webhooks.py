@@ -151,11 +151,16 @@ class TestReinvocation:
     def test_plugins_run_again_and_mount_the_token_into_an_injected_container(
         self, chain: AdmissionChain, webhook: FakeWebhook, register: Callable[..., None]
     ) -> None:
-        webhook.behaviours["/sidecar"] = lambda r: patch(
-            r, {"op": "add", "path": "/spec/containers/-", "value": {"name": "s", "image": "x"}}
-        )
-        register(MUTATING, "a.sidecar.test", path="/sidecar")
+        def add_sidecar(sent: Json) -> Reply:
+            if len(sent["request"]["object"]["spec"]["containers"]) > 1:
+                return decide(sent)
+            return patch(sent, {"op": "add", "path": "/spec/containers/-", "value": {"name": "s", "image": "x"}})
+
+        webhook.behaviours["/sidecar"] = add_sidecar
+        # It is asked again: the plugin's mount is a change since the last webhook had its say.
+        register(MUTATING, "a.sidecar.test", path="/sidecar", reinvocationPolicy="IfNeeded")
         obj, _ = chain.mutate(create(pod()))
+        assert [call.round for call in chain.calls] == [0, 1]
         assert obj is not None
         mounts = [container["volumeMounts"][0]["name"] for container in obj["spec"]["containers"]]
         assert mounts == [obj["spec"]["volumes"][0]["name"]] * 2
@@ -307,7 +312,7 @@ class TestSelection:
 class TestConditions:
     VARIABLES: ClassVar[Json] = {
         "object": {
-            "metadata": {"name": "pod", "labels": {"app": "a"}},
+            "metadata": {"name": "pod", "namespace": "", "labels": {"app": "a"}},
             "spec": {"containers": [{"name": "a", "image": "GHCR.IO/a/b"}], "n": 5},
         },
         "oldObject": None,
@@ -330,6 +335,7 @@ class TestConditions:
             ("object.spec.nope.x == 'y' || true", True),
             ("object.spec.containers.all(c, c.name != '')", True),
             ("object.metadata.name", True),
+            ("object.metadata.namespace", True),
         ],
     )
     def test_expressions_evaluate(self, expression: str, *, matches: bool) -> None:
@@ -607,6 +613,8 @@ def test_warnings_past_the_total_are_cut_each() -> None:
         '299 - "' + "x" * 256 + '"',
         '299 - "' + "y" * 100 + '"',
     ]
+    many = [str(number) * 300 for number in range(10, 40)]
+    assert len(warning_headers(many)) == 4096 // 256
     assert warning_headers(["x" * 4000]) == ['299 - "' + "x" * 4000 + '"']
 
 

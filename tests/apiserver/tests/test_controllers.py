@@ -13,6 +13,8 @@ import pytest
 from tests.apiserver import interfaces
 from tests.apiserver.admission import AdmissionChain
 from tests.apiserver.controllers import ControllerManager, PullFailure
+from tests.apiserver.controllers.deployment import COLLISION_PAUSE_SECONDS
+from tests.apiserver.controllers.events import EventRecorder
 from tests.apiserver.controllers.objects import fnv32a, same_template, template_hash
 from tests.apiserver.controllers.rolling import Counts, bounds, new_size, old_size
 from tests.apiserver.controllers.workqueue import WorkQueue
@@ -72,13 +74,13 @@ class Cluster:
 
 
 class FakeRegistry:
-    """Pulls an image when a Secret of the right name is listed and there."""
+    """Pulls an image when it is public or when `ghcr-secret` is listed and there."""
 
-    def __init__(self, secret: str = "ghcr-secret") -> None:
-        self._secret = secret
+    def __init__(self) -> None:
+        self.public = False
 
     def pull(self, image: str, secrets: Sequence[Json]) -> PullFailure | None:
-        if any(secret["metadata"]["name"] == self._secret for secret in secrets):
+        if self.public or any(secret["metadata"]["name"] == "ghcr-secret" for secret in secrets):
             return None
         return PullFailure(message="failed to authorize: failed to fetch anonymous token: 401 Unauthorized")
 
@@ -302,12 +304,15 @@ class TestTraps:
         self, cluster: Cluster, manager: ControllerManager
     ) -> None:
         cluster.webhook.mutation = patch_on("replicasets.apps", {Operation.CREATE})
+        began = time.monotonic()
         cluster.apply(workload("Deployment"))
         assert eventually(lambda: len(cluster.all("replicasets.apps")) >= 5)
         status = cluster.one("deployments.apps", "api")["status"]
         assert status["collisionCount"] >= 4
         names = {item["metadata"]["name"] for item in cluster.all("replicasets.apps")}
         assert len(names) >= 5
+        # Some a second, as in a real cluster, and not as many as the processor can make.
+        assert len(names) <= 2 + (time.monotonic() - began) / COLLISION_PAUSE_SECONDS
         # And it ends as soon as the webhook does the right thing.
         cluster.webhook.mutation = lambda _: None
         assert eventually(
@@ -374,7 +379,10 @@ class TestRefusedPods:
 
         cluster.webhook.mutation = refuse
         cluster.apply(workload("Deployment", replicas=2))
-        assert eventually(lambda: len(creations(cluster, "Pod")) >= 3)
+        began = time.monotonic()
+        assert eventually(lambda: len(creations(cluster, "Pod")) >= 4)
+        # The waits grow: 0.05, 0.1 and 0.2 s.
+        assert time.monotonic() - began > 0.3
         (replica_set,) = cluster.all("replicasets.apps")
         (condition,) = replica_set["status"]["conditions"]
         assert (condition["type"], condition["reason"]) == ("ReplicaFailure", "FailedCreate")
@@ -458,6 +466,26 @@ class TestOtherKinds:
         assert manager.settle()
         assert cluster.all("pods") == []
 
+    def test_pods_of_a_job_that_leaves_them_behind_are_let_go(self, cluster: Cluster) -> None:
+        manager = ControllerManager(cluster.api, registry=FakeRegistry())
+        manager.start()
+        cluster.apply(job())
+        assert manager.settle()
+        cluster.admin.delete("jobs.batch", "auth", "job", propagation="Orphan")
+        assert eventually(lambda: not cluster.all("pods")[0]["metadata"].get("finalizers"))
+        manager.stop()
+
+    @pytest.mark.parametrize(("policy", "made"), [("OrderedReady", ["db-0"]), ("Parallel", ["db-0", "db-1"])])
+    def test_a_stateful_set_waits_for_one_pod_before_the_next(
+        self, cluster: Cluster, policy: str, made: list[str]
+    ) -> None:
+        manager = ControllerManager(cluster.api, registry=FakeRegistry())
+        manager.start()
+        cluster.apply(workload("StatefulSet", "db", replicas=2, serviceName="db", podManagementPolicy=policy))
+        assert manager.settle()
+        manager.stop()
+        assert [pod["metadata"]["name"] for pod in cluster.all("pods")] == made
+
     def test_a_suspended_job_makes_no_pod(self, cluster: Cluster, manager: ControllerManager) -> None:
         obj = job()
         obj["spec"]["suspend"] = True
@@ -530,6 +558,21 @@ class TestKubelet:
         cluster.admin.patch("deployments.apps", "auth", "api", {"spec": {"template": {"spec": {"containers": pulled}}}})
         assert pulling.settle()
         assert sorted(pod["status"]["phase"] for pod in cluster.all("pods")) == ["Pending", "Running", "Running"]
+
+    def test_scaling_down_takes_the_pods_first_that_never_worked(self, cluster: Cluster) -> None:
+        registry = FakeRegistry()
+        registry.public = True
+        manager = ControllerManager(cluster.api, registry=registry)
+        manager.start()
+        cluster.apply(workload("ReplicaSet"))
+        assert manager.settle()
+        (first,) = cluster.all("pods")
+        registry.public = False
+        for size in (2, 1):
+            cluster.admin.patch("replicasets.apps", "auth", "api", {"spec": {"replicas": size}})
+            assert manager.settle()
+        manager.stop()
+        assert [pod["metadata"]["uid"] for pod in cluster.all("pods")] == [first["metadata"]["uid"]]
 
 
 def waiting(cluster: Cluster) -> str:
@@ -621,6 +664,27 @@ class TestManager:
         manager.stop()
         assert {str(error) for error in manager.errors} == {"bug"}
         assert "controller_failed" in caplog.text
+
+
+class TestEvents:
+    def test_one_that_could_not_be_written_is_created_the_next_time(self, cluster: Cluster) -> None:
+        refused = True
+
+        def refuse(attributes: Attributes) -> Json | None:
+            if refused and attributes.resource.key == "events":
+                raise forbidden("events", "", "e", "quota")
+            return None
+
+        cluster.webhook.mutation = refuse
+        recorder = EventRecorder(cluster.admin, "test")
+        about = cluster.one("serviceaccounts", "default")
+        recorder.record(about, "Seen", "it")
+        assert cluster.all("events") == []
+        refused = False
+        for _ in range(3):
+            recorder.record(about, "Seen", "it")
+        (event,) = cluster.all("events")
+        assert (event["reason"], event["count"]) == ("Seen", 3)
 
 
 class TestPureParts:
