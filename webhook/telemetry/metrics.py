@@ -95,6 +95,25 @@ class WatchFigures(Protocol):
         ...
 
 
+class CredentialFigures(Protocol):
+    """What the metrics want of the central secret's credential for a registry."""
+
+    @property
+    def registry(self) -> str:
+        """Host of the registry; there are as many as the central secret has entries for selected images."""
+        ...
+
+    @property
+    def accepted(self) -> bool | None:
+        """The registry accepts it; `None` while that is not known."""
+        ...
+
+    @property
+    def expires_at(self) -> float | None:
+        """End of its life as a POSIX timestamp; `None` if it has none or that is not known."""
+        ...
+
+
 class Metrics:
     """The metrics of one process, in a registry of their own.
 
@@ -104,6 +123,8 @@ class Metrics:
         certificate_expiry: Gives the end of the served certificate's life as a POSIX timestamp, `None` while there is
             no certificate.
         provisioning_results: Every result provisioning can end with.
+        credentials: Gives what is known of the central secret's credentials at the moment of a scrape.
+        credential_results: Every result a check of a credential can end with.
     """
 
     def __init__(
@@ -113,10 +134,12 @@ class Metrics:
         watches: Callable[[], Iterable[WatchFigures]] = tuple,
         certificate_expiry: Callable[[], float | None] = lambda: None,
         provisioning_results: Iterable[str] = (),
+        credentials: Callable[[], Iterable[CredentialFigures]] = tuple,
+        credential_results: Iterable[str] = (),
     ) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self.registry)
-        self.registry.register(_Snapshots(watches, certificate_expiry))
+        self.registry.register(_Snapshots(watches, certificate_expiry, credentials))
         registry = self.registry
         Gauge(
             "ghcr_pull_secrets_build_info", "Always 1; the label says what runs.", ("version",), registry=registry
@@ -152,6 +175,12 @@ class Metrics:
             ("verb", "resource", "code"),
             registry=registry,
         )
+        self._credential_checks = Counter(
+            "ghcr_pull_secrets_credential_checks",
+            "Checks of a credential of the central secret, by what was found.",
+            ("result",),
+            registry=registry,
+        )
         # Looked up once: `labels()` takes a lock and builds a key, on the way of every review.
         self.duration = {half: duration.labels(half).observe for half in HALVES}
         self.in_flight = {half: in_flight.labels(half) for half in HALVES}
@@ -164,6 +193,8 @@ class Metrics:
             self._errors.labels(half, kind)
         for result in provisioning_results:
             self._provisioning.labels(result)
+        for result in credential_results:
+            self._credential_checks.labels(result)
         for (verb, resource), code in product(_API_CALLS, _CODE_CLASSES):
             self._api_requests.labels(verb, resource, code)
 
@@ -185,6 +216,10 @@ class Metrics:
         """Count a request to the API server; `code` is 0 if there was no answer."""
         self._api_requests.labels(verb, resource, f"{code // 100}xx" if code else "none").inc()
 
+    def credential_checked(self, result: str) -> None:
+        """Count a check of a credential."""
+        self._credential_checks.labels(result).inc()
+
     def render(self) -> bytes:
         """Write all metrics in the text format of Prometheus (`CONTENT_TYPE`)."""
         return generate_latest(self.registry)
@@ -194,10 +229,14 @@ class _Snapshots(Collector):
     """Figures that are not counted but read at the moment of a scrape."""
 
     def __init__(
-        self, watches: Callable[[], Iterable[WatchFigures]], certificate_expiry: Callable[[], float | None]
+        self,
+        watches: Callable[[], Iterable[WatchFigures]],
+        certificate_expiry: Callable[[], float | None],
+        credentials: Callable[[], Iterable[CredentialFigures]],
     ) -> None:
         self._watches = watches
         self._certificate_expiry = certificate_expiry
+        self._credentials = credentials
 
     def describe(self) -> Iterable[Metric]:
         """Name nothing ahead: a scrape at registration would come before there is anything to read."""
@@ -232,3 +271,22 @@ class _Snapshots(Collector):
         if ends is not None:
             expiry.add_metric((), ends)
         yield expiry
+        yield from self._of_credentials()
+
+    def _of_credentials(self) -> Iterator[Metric]:
+        accepted = GaugeMetricFamily(
+            "ghcr_pull_secrets_credential_accepted",
+            "1 if the registry accepts the central secret's credential and, as far as is known, lets it pull.",
+            labels=("registry",),
+        )
+        expiry = GaugeMetricFamily(
+            "ghcr_pull_secrets_credential_expiry_timestamp_seconds",
+            "When the central secret's token for a registry ends, as a POSIX timestamp; absent if that is not known.",
+            labels=("registry",),
+        )
+        for credential in self._credentials():
+            if credential.accepted is not None:
+                accepted.add_metric((credential.registry,), float(credential.accepted))
+            if credential.expires_at is not None:
+                expiry.add_metric((credential.registry,), credential.expires_at)
+        yield from (accepted, expiry)
