@@ -1,8 +1,8 @@
 """Settings: declared once, parsed once from flags and environment, every fault reported at once.
 
 A `Setting` (`declared`) is the one place where a flag's name, default, meaning and parser stand; the command line's
-options and their `--help` are made from it (`webhook.cli.options`). An environment variable is a flag's name in capitals
-after `GHCR_PULL_SECRETS_`; a flag goes before it.
+options and their `--help` are made from it (`webhook.cli.options`). An environment variable is a flag's name in
+capitals after `GHCR_PULL_SECRETS_`; a flag goes before it.
 """
 
 from collections.abc import Mapping

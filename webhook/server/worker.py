@@ -2,8 +2,9 @@
 
 What is changed, and why it matters for a webhook whose outage blocks Pods:
 
-- A connection takes a thread only when there is something to read. Otherwise as many silent connections as there are
-  threads would hold every thread for seconds.
+- A connection takes a thread only when there is something to read: before the handshake, and again before the first
+  request (a Go client may open a connection that it then does not need). Otherwise as many silent connections as there
+  are threads would hold every thread for seconds.
 - A handshake and the reading of a request have a deadline. Otherwise a peer that sends half of either would hold a
   thread for ever.
 - A connection that is closed lingers, so that its last answer is not cut off, in the event loop's poller and not in the
@@ -24,7 +25,7 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
 READ_SECONDS: Final = 10.0
 """For a handshake, and for a request's headers and body together: the API server's default patience with all of it."""
@@ -93,6 +94,19 @@ def prepare_context(context: ssl.SSLContext) -> None:
     context.sslsocket_class = PatientSocket
 
 
+def _shake_hands(connection: Any) -> bool:
+    try:
+        connection.sock.setblocking(True)
+        connection.init()
+    except ssl.SSLError as error:
+        # A probe of the port, or an API server that does not trust our certificate: then this line is what explains it.
+        structlog.get_logger().info("handshake_failed", peer=connection.client[0], cause=error.reason or "")
+        return False
+    except OSError:
+        return False
+    return True
+
+
 class _Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
     """A connection that lingers in the poller when it is closed."""
 
@@ -114,6 +128,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lingering: deque[tuple[float, socket.socket]] = deque()
+        self._next_look = 0.0
 
     def accept(self, listener: Any) -> None:
         """Take a new connection, and wait in the poller for its first byte."""
@@ -142,13 +157,28 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return
         self._lingering.append((time.monotonic() + LINGER_SECONDS, sock))
 
+    def handle(self, connection: Any) -> Any:
+        """Work on a connection that has something to read, in a thread."""
+        if not connection.initialized:
+            if not _shake_hands(connection):
+                return False
+            if not connection.sock.pending():
+                return _DEFER
+        return super().handle(connection)
+
     def murder_pending(self) -> None:
         """Close what has been silent, or has lingered, for too long; called in each turn of the event loop."""
-        super().murder_pending()
         now = time.monotonic()
         while self._lingering and self._lingering[0][0] <= now:
             _, sock = self._lingering.popleft()
             self._forget(sock)
+        if now < self._next_look:
+            return
+        self._next_look = now + 0.5
+        for connection in [pending for pending in self.pending_conns if pending.timeout <= now]:
+            self.pending_conns.remove(connection)
+            self.nr_conns -= 1
+            self._forget(connection.sock)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 (a signal handler's signature)
         """Begin to stop. In a signal handler, so it only puts the work into the event loop's queue."""
@@ -165,6 +195,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _stop(self) -> None:
         structlog.get_logger().info("stopping", connections=self.nr_conns)
+        # The worker gives its kept connections as long, for a request that may be on its way.
+        limit = time.monotonic() + LINGER_SECONDS
+        for connection in self.pending_conns:
+            connection.timeout = min(connection.timeout, limit)
         self.alive = False
 
     def _discard(self, sock: socket.socket) -> None:

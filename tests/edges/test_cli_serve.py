@@ -1,0 +1,95 @@
+"""The command line of `serve`, up to where the server would begin."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from webhook.cli import main
+from webhook.config import SERVE_SETTINGS, ServeSettings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in SERVE_SETTINGS:
+        monkeypatch.delenv(setting.variable, raising=False)
+
+
+def test_help_lists_every_flag_with_its_variable_and_default() -> None:
+    text = " ".join(CliRunner().invoke(main, ["serve", "--help"], terminal_width=400).output.split())
+    for setting in SERVE_SETTINGS:
+        assert setting.flag in text
+        assert f"env: {setting.variable}" in text
+        if isinstance(setting.default, str):
+            assert f"{setting.variable}; default: {setting.default}" in text.replace(", separated by commas", "")
+
+
+def test_every_command_of_the_group_can_be_had() -> None:
+    runner = CliRunner()
+    listed = [
+        line.split()[0]
+        for line in runner.invoke(main, ["--help"]).output.partition("Commands:")[2].splitlines()
+        if line
+    ]
+    assert "serve" in listed
+    for name in listed:
+        assert runner.invoke(main, [name, "--help"]).exit_code == 0
+    assert runner.invoke(main, ["no-such"]).exit_code == 2
+
+
+def test_the_groups_help_imports_no_command() -> None:
+    code = (
+        "import sys; from webhook.cli import main; main(['--help'], standalone_mode=False);"
+        "print(sorted({'flask', 'kubernetes', 'gunicorn', 'webhook.cli.serve'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_fault_is_on_its_own_line_and_the_exit_code_is_2() -> None:
+    result = CliRunner().invoke(main, ["serve", "--bind", "nowhere", "--read-all-secrets", "--threads", "many"])
+    assert result.exit_code == 2
+    lines = result.stderr.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["--bind", "--tls-dir", "--threads", "--namespace"]
+    assert "nowhere" not in result.output
+    assert "many" not in result.output
+
+
+def test_the_negative_of_a_switch_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[ServeSettings] = []
+    monkeypatch.setattr("webhook.server.serve.run", seen.append)
+    monkeypatch.setenv("GHCR_PULL_SECRETS_READ_ALL_SECRETS", "true")
+    arguments = ["serve", "--tls-dir", str(tmp_path), "--namespace", "releases"]
+    for flags in ([], ["--no-read-all-secrets"]):
+        assert CliRunner().invoke(main, [*arguments, *flags]).exit_code == 0
+    assert [settings.read_all_secrets for settings in seen] == [True, False]
+
+
+def run_module(*flags: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "webhook", "serve", "--namespace", "releases", "--tls-dir", ".", *flags]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_outside_a_cluster_and_without_a_kubeconfig_it_ends_in_words() -> None:
+    done = run_module("--ops-bind", "127.0.0.1:0")
+    assert done.returncode == 2
+    assert done.stderr.startswith("--kubeconfig: cannot reach an API server by in-cluster")
+
+
+def test_an_address_in_use_ends_in_words(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        "{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}],"
+        " clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}], users: [{name: u, user: {}}]}"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run_module("--kubeconfig", str(kubeconfig), "--ops-bind", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert done.returncode == 2
+    assert done.stderr.startswith("--ops-bind: cannot listen there")

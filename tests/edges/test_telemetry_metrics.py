@@ -1,0 +1,103 @@
+"""Metrics: every series there from the start, labels bounded, figures read when they are asked for."""
+
+from dataclasses import dataclass, field
+
+from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
+
+from webhook.admission import Outcome
+from webhook.core.reasons import Reason
+from webhook.provisioning import Result
+from webhook.telemetry.metrics import ERROR_KINDS, HALVES, REACHABLE, Metrics
+
+PREFIX = "ghcr_pull_secrets_"
+
+
+@dataclass
+class Watch:
+    resource: str = "secrets"
+    synced: bool = False
+    last_event_age_s: float = 0
+    restarts: dict[str, int] = field(default_factory=lambda: {"gone": 0, "ended": 0})
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(metrics.render().decode())
+        for sample in family.samples
+    }
+
+
+def test_every_series_is_there_at_zero() -> None:
+    metrics = Metrics(version="1.2.3", provisioning_results=Result)
+    found = samples(metrics)
+
+    def value(name: str, **labels: str) -> float:
+        return found[PREFIX + name, frozenset(labels.items())]
+
+    for half in HALVES:
+        for outcome, reason in REACHABLE[half]:
+            assert value("reviews_total", half=half, outcome=outcome, reason=reason) == 0
+        for kind in ERROR_KINDS:
+            assert value("review_errors_total", half=half, kind=kind) == 0
+        assert value("review_duration_seconds_count", half=half) == 0
+        assert value("reviews_in_flight", half=half) == 0
+    for result in Result:
+        assert value("provisioning_total", result=result) == 0
+    assert value("api_requests_total", verb="create", resource="secrets", code="5xx") == 0
+    assert value("build_info", version="1.2.3") == 1
+
+
+def test_every_outcome_and_reason_is_reachable_in_some_half() -> None:
+    pairs = [pair for half in HALVES for pair in REACHABLE[half]]
+    assert {outcome for outcome, _ in pairs} == {*Outcome, "error"}
+    assert {reason for _, reason in pairs} == set(Reason)
+
+
+def test_counting_makes_no_new_series() -> None:
+    metrics = Metrics(version="v", provisioning_results=Result)
+    before = set(samples(metrics))
+    metrics.reviewed("mutate", Outcome.PATCHED, Reason.INJECTED)
+    metrics.failed("validate", "cluster", Reason.ERROR)
+    metrics.provisioned(Result.CREATED)
+    metrics.api_requested("get", "secrets", 404)
+    metrics.api_requested("get", "secrets", 0)
+    after = samples(metrics)
+    assert {key for key in after if key[0].startswith(PREFIX)} == {key for key in before if key[0].startswith(PREFIX)}
+    counted = {(name, dict(labels).get("code")): value for (name, labels), value in after.items() if value == 1}
+    assert (PREFIX + "api_requests_total", "4xx") in counted
+    assert (PREFIX + "api_requests_total", "none") in counted
+    assert (
+        after[PREFIX + "reviews_total", frozenset({"half": "validate", "outcome": "error", "reason": "error"}.items())]
+        == 1
+    )
+
+
+def test_a_combination_nobody_foresaw_is_counted_all_the_same() -> None:
+    metrics = Metrics(version="v")
+    metrics.reviewed("mutate", "denied", Reason.COVERED)
+    labels = {"half": "mutate", "outcome": "denied", "reason": "covered"}
+    assert metrics.registry.get_sample_value(PREFIX + "reviews_total", labels) == 1
+
+
+def test_watches_and_certificate_are_read_at_the_scrape() -> None:
+    watch, ends = Watch(), [None, 1_800_000_000.0]
+    metrics = Metrics(version="v", watches=lambda: [watch], certificate_expiry=lambda: ends[0])
+    first = samples(metrics)
+    assert first[PREFIX + "watch_synced", frozenset({("resource", "secrets")})] == 0
+    assert first[PREFIX + "watch_restarts_total", frozenset({("resource", "secrets"), ("cause", "gone")})] == 0
+    assert not [key for key in first if key[0] == PREFIX + "certificate_expiry_timestamp_seconds"]
+    watch.synced, watch.last_event_age_s, watch.restarts["gone"] = True, 12.5, 3
+    ends.pop(0)
+    second = samples(metrics)
+    assert second[PREFIX + "watch_synced", frozenset({("resource", "secrets")})] == 1
+    assert second[PREFIX + "watch_last_event_age_seconds", frozenset({("resource", "secrets")})] == 12.5
+    assert second[PREFIX + "watch_restarts_total", frozenset({("resource", "secrets"), ("cause", "gone")})] == 3
+    assert second[PREFIX + "certificate_expiry_timestamp_seconds", frozenset()] == 1_800_000_000
+
+
+def test_the_process_is_measured_and_the_global_registry_left_alone() -> None:
+    names = {name for name, _ in samples(Metrics(version="v"))}
+    assert "process_resident_memory_bytes" in names
+    assert not [metric for metric in REGISTRY.collect() if metric.name.startswith(PREFIX)]
