@@ -121,7 +121,7 @@ sees them on CREATE only. Arguments: dict of root and mutating (bool).
 {{- range $shape := $shapes }}
 - name: {{ $shape.name }}.{{ $scope.prefix }}ghcr-pull-secrets.io
   admissionReviewVersions: [v1]
-  # No caBundle here: the certificates' keeper writes it, and a template that set it would take it away again.
+  {{- /* No caBundle: the certificates' keeper writes it, and a template that set it would take it away again. */}}
   clientConfig:
     service:
       namespace: {{ include "gps.namespace" $root }}
