@@ -12,7 +12,7 @@ from webhook.core.review import BadReview, Response, Review, allowed, denied, pa
 from webhook.core.scope import Enforcement, Namespace, Rules, label_faults
 from webhook.core.workloads import MalformedObject, PodImage, Workload, WorkloadKind
 from webhook.ports import Deadline, Facts
-from webhook.provisioning import Provisioned, Provisioner
+from webhook.provisioning import Diagnosis, Provisioned, Provisioner
 
 
 class Outcome(StrEnum):
@@ -184,7 +184,7 @@ class Admission:
         secrets: dict[str, SecretFact] = {
             name: self._facts.secret(namespace.name, name, deadline, fresh=fresh) for name in listed
         }
-        because, detail = Reason.SECRET_MISSING, ""
+        why = Diagnosis(reason=Reason.SECRET_MISSING)
         if decision.provision and SECRET_NAME in secrets:
             secret = secrets[SECRET_NAME]
             if subject.review.dry_run and not isinstance(secret, policy.Unreadable):
@@ -192,8 +192,14 @@ class Admission:
                     namespace, subject.repositories, secret, deadline, fresh=fresh
                 )
             if secret is None and fresh:
-                because, detail = self._provisioner.diagnose(namespace, subject.repositories, deadline)
-        facts = PullFacts(listed=listed, secrets=secrets, missing_because=because, detail=detail)
+                why = self._provisioner.diagnose(namespace, subject.repositories, deadline)
+        facts = PullFacts(
+            listed=listed,
+            secrets=secrets,
+            missing_because=why.reason,
+            central_fault=why.central_fault,
+            detail=why.cause,
+        )
         return policy.verdict(subject.images, facts, self._rules), decision
 
     def _answer(

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, assert_never
 
-from webhook.core import copies
+from webhook.core import copies, texts
 from webhook.core.copies import Because, Create, Delete, Leave, Place, Secret, Step, Update
-from webhook.core.names import SECRET_NAME
 from webhook.core.reasons import Reason
 from webhook.core.scope import Namespace
 from webhook.ports import (
@@ -62,6 +61,15 @@ class Provisioned:
     cause: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """Why there is no copy: the reason, and beyond it what is wrong with the central secret, or the cause."""
+
+    reason: Reason
+    central_fault: Reason | None = None
+    cause: str = ""
+
+
 _OF_ERROR: Final[Mapping[type[ClusterError], Result]] = {
     NamespaceTerminating: Result.NAMESPACE_TERMINATING,
     QuotaExceeded: Result.QUOTA_EXCEEDED,
@@ -81,22 +89,10 @@ _OF_LEAVE: Final[Mapping[Because, Provisioned]] = {
     Because.CENTRAL_MISSING: Provisioned(result=Result.CENTRAL_MISSING, cause="the central secret does not exist"),
 }
 
-_CENTRAL_FAULTS: Final[Mapping[Reason, str]] = {
-    Reason.WRONG_TYPE: "it is not of type kubernetes.io/dockerconfigjson",
-    Reason.MALFORMED: "its content is malformed",
-    Reason.NO_ENTRY_FOR_IMAGE: "it has no entry that matches the image",
-    Reason.EMPTY_CREDENTIAL: "its credential is empty",
-}
-
 
 def failed(error: ClusterError) -> Provisioned:
     """Say how provisioning ended, for an error it ended with."""
     return Provisioned(result=_OF_ERROR.get(type(error), Result.UNAVAILABLE), cause=error.cause)
-
-
-def unusable_because(fault: Reason) -> str:
-    """Say for people what is wrong with a central secret."""
-    return _CENTRAL_FAULTS[fault]
 
 
 @dataclass(slots=True)
@@ -109,7 +105,7 @@ class _Flight:
 
 def _left(step: Leave) -> Provisioned:
     if step.fault is not None:
-        cause = f"the central secret is unusable: {unusable_because(step.fault)}"
+        cause = f"the central secret is unusable: {texts.central_fault(step.fault)}"
         return Provisioned(result=Result.CENTRAL_UNUSABLE, cause=cause)
     return _OF_LEAVE[step.because]
 
@@ -146,9 +142,8 @@ class Provisioner:
     def _ensure(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline) -> Provisioned:
         while True:
             try:
-                step = self._plan(namespace, repositories, deadline, fresh=False)
-                if isinstance(step, Leave) and step.because in (Because.CURRENT, Because.FOREIGN):
-                    return _OF_LEAVE[step.because]
+                if (known := self._known(namespace, repositories, deadline)) is not None:
+                    return known
             except ClusterError as error:
                 return failed(error)
             flight, leads = self._board(namespace.name)
@@ -159,6 +154,21 @@ class Provisioner:
             if flight.outcome is None or not flight.outcome.result.has_secret:
                 # What stopped the writer a moment ago would stop us too; asking again only adds to the trouble.
                 return flight.outcome or Provisioned(result=Result.UNAVAILABLE, cause="another request's write failed")
+
+    def _known(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline) -> Provisioned | None:
+        """Answer from the caches, if they say that nothing is to be done and nothing will be missed.
+
+        A foreign secret that does not help will lead to a rejection, so it is looked at again before it is left.
+        """
+        match self._plan(namespace, repositories, deadline, fresh=False):
+            case Leave(because=Because.CURRENT):
+                return _OF_LEAVE[Because.CURRENT]
+            case Leave(because=Because.FOREIGN):
+                foreign = self._facts.copy(namespace.name, deadline)
+                helps = foreign is not None and copies.fault(foreign, repositories) is None
+                return _OF_LEAVE[Because.FOREIGN] if helps else None
+            case _:
+                return None
 
     def _board(self, namespace: str) -> tuple[_Flight, bool]:
         with self._guard:
@@ -240,28 +250,25 @@ class Provisioner:
             case _:
                 assert_never(step)
 
-    def diagnose(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline) -> tuple[Reason, str]:
+    def diagnose(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline) -> Diagnosis:
         """Say why a copy that should have been made is not there, for the text of a rejection.
 
         The half that rejects often runs in another process than the one that failed to write, so the API server is
         asked once more, with a dry run that writes nothing.
-
-        Returns:
-            The reason, and the cause for people; `secret_missing` and nothing if a copy could be made now.
 
         Raises:
             ClusterError: The central secret could not be read.
         """
         central = self._facts.copy(self._release_namespace, deadline, fresh=True)
         if central is None:
-            return Reason.CENTRAL_MISSING, ""
+            return Diagnosis(reason=Reason.CENTRAL_MISSING)
         fault = copies.central_fault(central, repositories)
         if fault is not None:
-            return Reason.CENTRAL_UNUSABLE, unusable_because(fault)
+            return Diagnosis(reason=Reason.CENTRAL_UNUSABLE, central_fault=fault)
         try:
             self._writer.create(copies.desired(namespace.name, central), deadline, dry_run=True)
         except AlreadyExists:
-            return Reason.SECRET_MISSING, f"{SECRET_NAME} was made a moment ago"
+            return Diagnosis(reason=Reason.SECRET_MISSING, cause="it was made a moment ago")
         except ClusterError as error:
-            return Reason.PROVISIONING_FAILED, error.cause
-        return Reason.SECRET_MISSING, ""
+            return Diagnosis(reason=Reason.PROVISIONING_FAILED, cause=error.cause)
+        return Diagnosis(reason=Reason.SECRET_MISSING)

@@ -176,8 +176,14 @@ class Installation:
         if not path.exists():
             # As `kubectl create token` does, but in JSON: that command sends protobuf, which the stand-in does not read.
             resource = f"/api/v1/namespaces/{RELEASE_NAMESPACE}/serviceaccounts/{service_account}/token"
-            request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}}
-            token = json.loads(self.kube("create", "--raw", resource, "-f", "-", stdin=json.dumps(request)).out)["status"]["token"]
+            request = {
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenRequest",
+                "spec": {"expirationSeconds": 7200},
+            }
+            token = json.loads(self.kube("create", "--raw", resource, "-f", "-", stdin=json.dumps(request)).out)[
+                "status"
+            ]["token"]
             admin = yaml.safe_load(self.kube.kubeconfig.read_text())
             cluster = admin["clusters"][0]["cluster"]
             ca = cluster.get("certificate-authority-data")

@@ -159,8 +159,8 @@ def plan(place: Place, central: Secret | None, existing: Secret | None, reposito
         return settled
     if central is None:
         return Leave(because=Because.CENTRAL_MISSING)
-    if (fault := central_fault(central, repositories)) is not None:
-        return Leave(because=Because.CENTRAL_UNUSABLE, fault=fault)
+    if (wrong := central_fault(central, repositories)) is not None:
+        return Leave(because=Because.CENTRAL_UNUSABLE, fault=wrong)
     if existing is None:
         return Create(copy=desired(place.namespace, central))
     return _bring_to(existing, desired(place.namespace, central, existing))
@@ -216,17 +216,22 @@ def desired(namespace: str, central: Secret, existing: Secret | None = None) -> 
 
 
 def central_fault(central: Secret, repositories: Sequence[str] = ()) -> Reason | None:
-    """Say why a central secret must not be copied; `None` if it is good.
+    """Say why a central secret must not be copied; `None` if it is good. As `fault`, and copies have one type only."""
+    return Reason.WRONG_TYPE if central.type != SECRET_TYPE else fault(central, repositories)
+
+
+def fault(secret: Secret, repositories: Sequence[str] = ()) -> Reason | None:
+    """Say why a pull secret is of no use; `None` if it is good.
 
     Args:
-        central: The central secret.
+        secret: The Secret.
         repositories: What it is needed for. It is good if it has a credential for one of them: a workload may also
             pull images that another secret covers. Without any, one entry with a credential is enough.
     """
-    if central.type != SECRET_TYPE:
+    if secret.type not in PULL_SECRET_KEYS:
         return Reason.WRONG_TYPE
     try:
-        keyring = read_keyring(central)
+        keyring = read_keyring(secret)
     except MalformedSecret:
         return Reason.MALFORMED
     if not repositories:

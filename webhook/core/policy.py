@@ -126,12 +126,14 @@ class PullFacts:
         secrets: Each listed name's Secret; on a dry run `ghcr-secret` as the mutating half would have made it.
         missing_because: If `ghcr-secret` is absent though something listed it: why, when that is known to be another
             reason than that it is just not there (`central_missing`, `central_unusable`, `provisioning_failed`).
-        detail: What is known beyond the reason, for the user: a cause, never content.
+        central_fault: With `central_unusable`: what is wrong with the central secret.
+        detail: With `provisioning_failed`: the cause, for people.
     """
 
     listed: tuple[str, ...]
     secrets: Mapping[str, SecretFact] = field(default_factory=dict)
     missing_because: Reason = Reason.SECRET_MISSING
+    central_fault: Reason | None = None
     detail: str = ""
 
 
@@ -143,12 +145,14 @@ class Problem:
         reason: Why.
         image: The image; `None` if it is not about one image (`malformed`).
         secret: The listed Secret that was expected to cover it, empty if there is none.
-        detail: Cause known beyond the reason.
+        central_fault: With `central_unusable`: what is wrong with the central secret.
+        detail: Cause known beyond the reason: never content.
     """
 
     reason: Reason
     image: PodImage | None
     secret: str = ""
+    central_fault: Reason | None = None
     detail: str = ""
 
 
@@ -284,8 +288,15 @@ def _fault(image: PodImage, facts: PullFacts, keyrings: Mapping[str, Keyring]) -
     name = SECRET_NAME if SECRET_NAME in facts.listed else facts.listed[0]
     match facts.secrets.get(name):
         case None:
-            because = facts.missing_because if name == SECRET_NAME else Reason.SECRET_MISSING
-            return Problem(reason=because, image=image, secret=name, detail=facts.detail)
+            if name != SECRET_NAME:
+                return Problem(reason=Reason.SECRET_MISSING, image=image, secret=name)
+            return Problem(
+                reason=facts.missing_because,
+                image=image,
+                secret=name,
+                central_fault=facts.central_fault,
+                detail=facts.detail,
+            )
         case copies.Secret(type=found) if found not in PULL_SECRET_KEYS:
             return Problem(reason=Reason.WRONG_TYPE, image=image, secret=name)
         case _:

@@ -30,6 +30,13 @@ _CAUSES: Final[Mapping[Reason, str]] = {
     Reason.UNVERIFIABLE: "Secret {secret} is the only one listed and may not be read, so it does not count",
 }
 
+_CENTRAL_FAULTS: Final[Mapping[Reason, str]] = {
+    Reason.WRONG_TYPE: "it is not of type kubernetes.io/dockerconfigjson",
+    Reason.MALFORMED: "its content is malformed",
+    Reason.NO_ENTRY_FOR_IMAGE: "it has no entry that matches the image",
+    Reason.EMPTY_CREDENTIAL: "its credential is empty",
+}
+
 _CREATE: Final = (
     "kubectl create secret docker-registry {name} --namespace {namespace} --docker-server=ghcr.io "
     "--docker-username=USER --docker-password=TOKEN"
@@ -61,8 +68,9 @@ def denial(workload: Workload, namespace: str, verdict: Verdict, *, release_name
     cause = _CAUSES[problem.reason].format(
         secret=f"{namespace}/{problem.secret}", central=f"{release_namespace}/{SECRET_NAME}"
     )
-    if problem.detail:
-        cause += f" ({problem.detail})"
+    detail = central_fault(problem.central_fault) if problem.central_fault else problem.detail
+    if detail:
+        cause += f" ({detail})"
     others = len(verdict.problems) - 1
     more = f" {others} more image{'s' if others > 1 else ''} would be pulled without credentials too." if others else ""
     mend = _mend(problem, workload, namespace, release_namespace=release_namespace, injected=injected)
@@ -98,11 +106,16 @@ def _mend_secret(problem: Problem, *, injected: bool) -> str:
 
 
 def _odd_host(problem: Problem) -> str:
-    if problem.reason is not Reason.NO_ENTRY_FOR_IMAGE or problem.image is None:
+    if Reason.NO_ENTRY_FOR_IMAGE not in (problem.reason, problem.central_fault) or problem.image is None:
         return ""
     host = problem.image.image.partition("/")[0]
     plain = host.lower().removesuffix(":443")
     return plain if host != plain else ""
+
+
+def central_fault(fault: Reason) -> str:
+    """Say what is wrong with a central secret."""
+    return _CENTRAL_FAULTS[fault]
 
 
 def unverified(workload: Workload, verdict: Verdict) -> str:
