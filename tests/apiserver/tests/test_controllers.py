@@ -568,7 +568,7 @@ class TestKubelet:
         assert manager.settle()
         (first,) = cluster.all("pods")
         registry.public = False
-        for size in (2, 1):
+        for size in (6, 1):
             cluster.admin.patch("replicasets.apps", "auth", "api", {"spec": {"replicas": size}})
             assert manager.settle()
         manager.stop()
