@@ -1,0 +1,218 @@
+"""What the chart renders for the values that matter: as they ask."""
+
+import base64
+import json
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import helm
+from tests.chart.switches import BASE, ON, SWITCHES, deployment, manifests, pod_specs, roles
+from webhook.telemetry.metrics import Metrics
+
+
+def test_a_rolling_update_takes_no_pod_away_before_its_successor_is_ready() -> None:
+    spec = deployment(manifests(), "server")
+
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    (container,) = spec["template"]["spec"]["containers"]
+    assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys()
+
+
+def test_a_new_version_of_the_chart_with_the_same_pods_does_not_restart_them() -> None:
+    labels = deployment(manifests(), "server")["template"]["metadata"]["labels"]
+
+    assert not {"helm.sh/chart", "app.kubernetes.io/version"} & labels.keys()
+
+
+def test_scratch_space_is_in_memory_and_bounded() -> None:
+    for component in ("server", "controller"):
+        volumes = deployment(manifests(), component)["template"]["spec"]["volumes"]
+        assert [volume["emptyDir"] for volume in volumes if "emptyDir" in volume] == [
+            {"medium": "Memory", "sizeLimit": "16Mi"}
+        ]
+
+
+def test_the_autoscaler_alone_says_how_many_replicas_there_are() -> None:
+    assert deployment(manifests(), "server")["replicas"] == 2
+    assert "replicas" not in deployment(manifests(server={"autoscaling": ON}), "server")
+
+
+def test_a_digest_goes_before_the_tag() -> None:
+    digest = "sha256:" + "a" * 64
+    image = {"repository": "mirror.example.com/gps", "tag": "1.2.3"}
+
+    for expected, values in (
+        ("mirror.example.com/gps:1.2.3", image),
+        (f"mirror.example.com/gps@{digest}", {**image, "digest": digest}),
+    ):
+        for _, spec in pod_specs(manifests(image=values)):
+            assert [container["image"] for container in spec["containers"]] == [expected]
+
+
+def test_the_created_central_secret_is_one_the_kubelet_can_use() -> None:
+    found = helm.render({"centralSecret": {"create": {**ON, "username": "octo:cat", "token": 'a"b\\c'}}})
+    secret = helm.select(found, "Secret", "ghcr-secret")
+    content = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))
+
+    assert secret["type"] == "kubernetes.io/dockerconfigjson"
+    entry = content["auths"]["ghcr.io"]
+    assert (entry["username"], entry["password"]) == ("octo:cat", 'a"b\\c')
+    assert base64.b64decode(entry["auth"]) == b'octo:cat:a"b\\c'
+
+
+def test_the_external_secret_is_one_and_carries_its_own_template_through_helm() -> None:
+    found = helm.render({"centralSecret": {"externalSecret": ON}})
+    spec = helm.select(found, "ExternalSecret", "ghcr-secret")["spec"]
+
+    assert spec["secretStoreRef"] == {"kind": "ClusterSecretStore", "name": "aws-ssm-store"}
+    assert spec["target"]["template"]["type"] == "kubernetes.io/dockerconfigjson"
+    assert spec["target"]["template"]["data"][".dockerconfigjson"] == (
+        '{"auths":{"ghcr.io":{"username":{{ .username | toJson }},"password":{{ .token | toJson }},'
+        '"auth":"{{ printf "%s:%s" .username .token | b64enc }}"}}}'
+    )
+    assert {each["secretKey"]: each["remoteRef"]["key"] for each in spec["data"]} == {
+        "username": "/sesacthon/dev/ghcr/username",
+        "token": "/sesacthon/dev/ghcr/token",
+    }
+
+
+def test_with_cert_manager_its_injector_writes_the_ca_and_our_keeper_does_not() -> None:
+    found = manifests(certManager=ON)
+
+    certificate = helm.select(found, "Certificate", "ghcr-pull-secrets-webhook-tls")
+    assert certificate["spec"]["dnsNames"] == [
+        "ghcr-pull-secrets.ghcr-pull-secrets.svc",
+        "ghcr-pull-secrets.ghcr-pull-secrets.svc.cluster.local",
+    ]
+    for half in ("Mutating", "Validating"):
+        annotations = helm.select(found, f"{half}WebhookConfiguration")["metadata"]["annotations"]
+        assert annotations == {"cert-manager.io/inject-ca-from": "ghcr-pull-secrets/ghcr-pull-secrets-webhook-tls"}
+    (volume,) = (each for each in deployment(found, "server")["template"]["spec"]["volumes"] if each["name"] == "tls")
+    assert volume["secret"]["secretName"] == certificate["spec"]["secretName"]
+    granted = {resource for rule in roles(found, "controller") for resource in rule["resources"]}
+    assert "mutatingwebhookconfigurations" not in granted
+
+
+@pytest.mark.parametrize("component", ["server", "controller"])
+def test_secrets_are_granted_by_name_wherever_the_verb_allows(component: str) -> None:
+    for rule in roles(manifests(), component):
+        if "secrets" in rule["resources"]:
+            assert rule.get("resourceNames") or rule["verbs"] == ["create"]
+        assert "*" not in (*rule["apiGroups"], *rule["resources"], *rule["verbs"])
+
+
+def test_reading_all_secrets_is_granted_to_the_server_alone_and_told_to_it() -> None:
+    found = manifests(rbac={"readAllSecrets": True})
+    unnamed = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+
+    assert unnamed in roles(found, "server")
+    assert unnamed not in roles(found, "controller")
+    (container,) = deployment(found, "server")["template"]["spec"]["containers"]
+    assert "--read-all-secrets" in container["args"]
+
+
+def test_metrics_are_scraped_from_server_and_controller() -> None:
+    found = manifests(monitoring={"serviceMonitor": ON})
+    monitor = helm.select(found, "ServiceMonitor")["spec"]
+    wanted = monitor["selector"]["matchLabels"].items()
+    scraped = [
+        each["metadata"]["labels"]["app.kubernetes.io/component"]
+        for each in found
+        if each["kind"] == "Service" and wanted <= each["metadata"]["labels"].items()
+        if any(port["name"] == monitor["endpoints"][0]["port"] for port in each["spec"]["ports"])
+    ]
+
+    assert sorted(scraped) == ["controller", "server"]
+
+
+def test_alerts_and_dashboard_pass_through_helm_unharmed() -> None:
+    found = manifests(monitoring={"prometheusRule": ON, "dashboard": ON})
+    rule = helm.select(found, "PrometheusRule")["spec"]
+    dashboard = json.loads(helm.select(found, "ConfigMap")["data"]["ghcr-pull-secrets.json"])
+
+    assert rule == yaml.safe_load((helm.CHART / "files" / "alerts.yaml").read_text(encoding="utf-8"))
+    assert "{{ $labels.name }}" in rule["groups"][0]["rules"][0]["annotations"]["summary"]
+    assert helm.select(found, "ConfigMap")["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert {metric for panel in dashboard["panels"] for metric in metrics(panel)} >= {"ghcr_pull_secrets_reviews_total"}
+
+
+OF_THE_CONTROLLER = {
+    "ghcr_pull_secrets_leading",
+    "ghcr_pull_secrets_central_secret_usable",
+    "ghcr_pull_secrets_copies_stale",
+    "ghcr_pull_secrets_credential_accepted",
+    "ghcr_pull_secrets_credential_expiry_timestamp_seconds",
+}
+
+
+def test_alerts_and_dashboard_look_at_series_that_are_there() -> None:
+    watch = SimpleNamespace(resource="secrets", synced=True, last_event_age_s=0.0, restarts={"closed": 0})
+    exposed = Metrics(
+        version="0", watches=lambda: [watch], certificate_expiry=lambda: 0.0, provisioning_results=["created"]
+    ).render()
+    of_the_server = set(re.findall(r"^(ghcr_pull_secrets_\w+)", exposed.decode(), re.MULTILINE))
+    asked = {
+        name
+        for file in ("alerts.yaml", "dashboard.json")
+        for name in re.findall(r"ghcr_pull_secrets_\w+", (helm.CHART / "files" / file).read_text(encoding="utf-8"))
+    }
+
+    assert asked - of_the_server - OF_THE_CONTROLLER == set()
+
+
+def metrics(panel: dict[str, Any]) -> set[str]:
+    return {name for target in panel["targets"] for name in re.findall(r"ghcr_pull_secrets_\w+", target["expr"])}
+
+
+def test_the_network_policy_lets_the_credential_check_out_only_if_there_is_one() -> None:
+    def egress(**values: Any) -> list[Any]:
+        policy = helm.select(manifests(networkPolicy=ON, **values), "NetworkPolicy", "ghcr-pull-secrets-controller")
+        found: list[Any] = policy["spec"]["egress"]
+        return found
+
+    assert len(egress()) == 3
+    assert len(egress(credentialCheck={"enabled": False})) == 2
+
+
+def test_common_labels_and_annotations_reach_every_object_but_never_a_selector() -> None:
+    values = {"commonLabels": {"team": "a", "app.kubernetes.io/name": "stolen"}, "commonAnnotations": {"owner": "b"}}
+    for manifest in [*manifests(**values), *helm.hooks({**BASE, **values})]:
+        assert manifest["metadata"]["labels"]["team"] == "a"
+        assert manifest["metadata"]["labels"]["app.kubernetes.io/name"] == "ghcr-pull-secrets"
+        assert manifest["metadata"]["annotations"]["owner"] == "b"
+    assert "team" not in deployment(manifests(**values), "server")["selector"]["matchLabels"]
+
+
+def test_extra_objects_are_templates() -> None:
+    names = {each["metadata"]["name"] for each in manifests(**SWITCHES["extra objects"]) if each["kind"] == "ConfigMap"}
+
+    assert names == {"ghcr-pull-secrets-a", "ghcr-pull-secrets-b"}
+
+
+def test_a_long_release_name_still_gives_names_that_kubernetes_takes() -> None:
+    for manifest in helm.render(BASE, name="r" * 53):
+        assert len(manifest["metadata"]["name"]) <= 63
+
+
+def test_without_cleanup_no_hook_stands_in_the_way_of_an_uninstall() -> None:
+    annotations = [hook["metadata"]["annotations"]["helm.sh/hook"] for hook in helm.hooks(BASE)]
+
+    assert set(annotations) == {"test"}
+
+
+def test_notes_warn_of_what_would_hurt() -> None:
+    assert "WARNING: until it is there, workloads" in helm.notes(BASE)
+    assert "NOTE: images.include is ghcr.io/*" in helm.notes(BASE)
+    assert "NOTE" not in helm.notes({**BASE, "images": {"include": ["ghcr.io/mine/*"]}})
+    assert "WARNING: the central secret was made from values" in helm.notes({**SWITCHES["created secret"]})
+    assert "kubectl label namespace" in helm.notes({**BASE, "namespaces": {"mode": "opt-in"}})
+    assert "kubectl wait --for=condition=Ready externalsecret/ghcr-secret" in helm.notes(SWITCHES["external secret"])
+
+
+def test_notes_never_show_the_token() -> None:
+    token = "canary" * 7
+    assert token not in helm.notes({"centralSecret": {"create": {**ON, "username": "u", "token": token}}})
