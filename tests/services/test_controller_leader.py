@@ -278,8 +278,8 @@ def test_a_write_must_end_before_another_may_lead(store: LeaseStore, clock: Manu
 
 
 def test_the_last_write_ends_before_another_may_lead() -> None:
-    timing = DEFAULT_TIMING
-    assert timing.renew_s + timing.last_write_s < timing.lease_s
+    timing, drift = DEFAULT_TIMING, 1.05  # one clock 5 % slow, the other 5 % fast
+    assert (timing.renew_s + timing.last_write_s) * drift < timing.lease_s / drift
 
 
 # --- a clean end

@@ -22,6 +22,8 @@ _SWEEP_S: Final = 120.0
 """Time for listing every Pod of a large cluster, in pages."""
 _SETTLE_S: Final = 0.05
 """Changes of the central secret that come within this time cost one round; a twentieth of the second a rotation has."""
+_NOT_LEADING_S: Final = 1.0
+"""Pause of a key that could not be written since leadership had ended a moment before its worker was told."""
 
 
 class Kind(StrEnum):
@@ -75,7 +77,7 @@ class Manager:
         self._workers = workers
         self._sweep_interval_s = sweep_interval_s
         self._on_central = on_central
-        self._queue: Queue[Key] = queue or Queue()
+        self._queue: Queue[Key] = Queue() if queue is None else queue
         self._clock = clock
         self._leading = threading.Event()
         self._central_usable = False
@@ -136,35 +138,40 @@ class Manager:
             thread.join(max(0.0, give_up - self._clock()))
         return not any(thread.is_alive() for thread in self._threads)
 
+    def work(self, timeout_s: float | None = None) -> bool:
+        """Do the work of the next key; `False` if the queue was stopped or nothing came in time."""
+        key = self._queue.get(timeout_s)
+        if key is None:
+            return False
+        try:
+            self._handle(key)
+            self._queue.forget(key)
+        except NotLeading:
+            # Kept for whoever leads next, should that be us.
+            self._queue.add_after(key, _NOT_LEADING_S)
+        except ClusterError as error:
+            delay = self._queue.retry(key, at_least_s=min(error.retry_after, MAX_PAUSE_S))
+            self._log.warning(
+                "work_failed",
+                key=key.kind,
+                namespace=key.namespace,
+                error=type(error).__name__,
+                code=error.code,
+                retry_s=round(delay, 2),
+            )
+        except Exception:  # noqa: BLE001 - one bad key must not end a worker
+            delay = self._queue.retry(key)
+            self._log.error(
+                "work_crashed", key=key.kind, namespace=key.namespace, retry_s=round(delay, 2), exc_info=True
+            )
+        finally:
+            self._queue.done(key)
+        return True
+
     def _work(self) -> None:
-        while True:
+        self._leading.wait()
+        while self.work():
             self._leading.wait()
-            key = self._queue.get()
-            if key is None:
-                return
-            try:
-                self._handle(key)
-                self._queue.forget(key)
-            except NotLeading:
-                # Kept for whoever leads next, should that be us.
-                self._queue.add_after(key, 1.0)
-            except ClusterError as error:
-                delay = self._queue.retry(key, at_least_s=min(error.retry_after, MAX_PAUSE_S))
-                self._log.warning(
-                    "work_failed",
-                    key=key.kind,
-                    namespace=key.namespace,
-                    error=type(error).__name__,
-                    code=error.code,
-                    retry_s=round(delay, 2),
-                )
-            except Exception:  # noqa: BLE001 - one bad key must not end a worker
-                delay = self._queue.retry(key)
-                self._log.error(
-                    "work_crashed", key=key.kind, namespace=key.namespace, retry_s=round(delay, 2), exc_info=True
-                )
-            finally:
-                self._queue.done(key)
 
     def _handle(self, key: Key) -> None:
         match key.kind:
