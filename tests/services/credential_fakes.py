@@ -1,0 +1,55 @@
+"""A registry in memory that passes `contracts.registry`."""
+
+from dataclasses import dataclass, field
+
+from webhook.core.keyring import Credential
+from webhook.ports import Deadline, LoginAnswer, RegistryFault, TokenHeaders
+
+
+@dataclass
+class FakeRegistry:
+    """Registries that know the tokens they were told of, and GitHub's API.
+
+    Attributes:
+        answers: By host, what its registry answers whatever the credential.
+        logins, described: What was asked about.
+    """
+
+    answers: dict[str, LoginAnswer] = field(default_factory=dict)
+    logins: list[tuple[str, Credential]] = field(default_factory=list)
+    described: list[Credential] = field(default_factory=list)
+    _tokens: dict[Credential, TokenHeaders] = field(default_factory=dict)
+    _broken: LoginAnswer | None = None
+
+    @property
+    def registry(self) -> "FakeRegistry":
+        return self
+
+    def issue(self, credential: Credential, *, scopes: str | None = None, expiration: str | None = None) -> None:
+        self._tokens[credential] = TokenHeaders(scopes=scopes, expiration=expiration)
+
+    def revoke(self, credential: Credential) -> None:
+        del self._tokens[credential]
+
+    def overload(self, code: int) -> None:
+        self._broken = LoginAnswer(code=code)
+
+    def cut_off(self) -> None:
+        self._broken = LoginAnswer(fault=RegistryFault.CONNECTION)
+
+    def mend(self) -> None:
+        """End what `overload` and `cut_off` began."""
+        self._broken = None
+
+    def login(self, host: str, credential: Credential, deadline: Deadline) -> LoginAnswer:
+        if not deadline.remaining():
+            return LoginAnswer(fault=RegistryFault.TIMEOUT)
+        self.logins.append((host, credential))
+        known = LoginAnswer(code=200 if credential in self._tokens else 403)
+        return self._broken or self.answers.get(host) or known
+
+    def token_headers(self, credential: Credential, deadline: Deadline) -> TokenHeaders:
+        if not deadline.remaining() or self._broken:
+            return TokenHeaders()
+        self.described.append(credential)
+        return self._tokens.get(credential, TokenHeaders())
