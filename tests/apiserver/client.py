@@ -3,9 +3,11 @@
 import copy
 
 from tests.apiserver import selectors
+from tests.apiserver.deletion import delete
 from tests.apiserver.errors import not_found
 from tests.apiserver.interfaces import Json, Patch, User
-from tests.apiserver.registry import Registry, WriteOptions
+from tests.apiserver.registry import Registry
+from tests.apiserver.writes import Target, WriteOptions
 
 
 class InProcessClient:
@@ -15,9 +17,15 @@ class InProcessClient:
         self._registry = registry
         self._user = user
 
-    def _options(self, *, dry_run: bool = False) -> WriteOptions:
-        return WriteOptions(
+    def _target(
+        self, resource: str, namespace: str, name: str = "", *, subresource: str = "", dry_run: bool = False
+    ) -> Target:
+        options = WriteOptions(
             manager=self._user.name.rpartition(":")[2] or "unknown", dry_run=dry_run, validation="Ignore"
+        )
+        info = self._registry.table.by_key(resource)
+        return Target(
+            user=self._user, resource=info, namespace=namespace, name=name, subresource=subresource, options=options
         )
 
     def get(self, resource: str, namespace: str, name: str) -> Json:
@@ -36,23 +44,14 @@ class InProcessClient:
 
     def create(self, resource: str, namespace: str, obj: Json, *, dry_run: bool = False) -> Json:
         """Create an object and return a copy of what was stored."""
-        info = self._registry.table.by_key(resource)
-        written = self._registry.create(self._user, info, namespace, obj, self._options(dry_run=dry_run))
+        written = self._registry.create(self._target(resource, namespace, dry_run=dry_run), obj)
         return copy.deepcopy(written.obj)
 
     def update(self, resource: str, namespace: str, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
         """Replace an object (or its status, or finalize) and return a copy of what was stored."""
-        info = self._registry.table.by_key(resource)
-        written = self._registry.update(
-            self._user,
-            info,
-            namespace,
-            obj["metadata"]["name"],
-            obj,
-            self._options(dry_run=dry_run),
-            subresource=subresource,
-        )
-        return copy.deepcopy(written.obj)
+        name = obj["metadata"]["name"]
+        target = self._target(resource, namespace, name, subresource=subresource, dry_run=dry_run)
+        return copy.deepcopy(self._registry.update(target, obj).obj)
 
     def patch(
         self,
@@ -66,25 +65,14 @@ class InProcessClient:
         dry_run: bool = False,
     ) -> Json:
         """Patch an object and return a copy of what was stored."""
-        info = self._registry.table.by_key(resource)
-        written = self._registry.patch(
-            self._user,
-            info,
-            namespace,
-            name,
-            patch_type,
-            patch,
-            self._options(dry_run=dry_run),
-            subresource=subresource,
-        )
-        return copy.deepcopy(written.obj)
+        target = self._target(resource, namespace, name, subresource=subresource, dry_run=dry_run)
+        return copy.deepcopy(self._registry.patch(target, patch_type, patch).obj)
 
     def delete(
         self, resource: str, namespace: str, name: str, *, propagation: str = "Background", uid: str = ""
     ) -> None:
         """Delete an object; with `uid`, only that one (409 otherwise)."""
-        info = self._registry.table.by_key(resource)
-        body: Json = {"propagationPolicy": propagation}
+        options: Json = {"propagationPolicy": propagation}
         if uid:
-            body["preconditions"] = {"uid": uid}
-        self._registry.delete(self._user, info, namespace, name, body, self._options())
+            options["preconditions"] = {"uid": uid}
+        delete(self._registry, self._target(resource, namespace, name), options)

@@ -1,4 +1,8 @@
-"""Discovery documents: versions, groups, resources, and as much OpenAPI as kubectl asks for."""
+"""Paths that are no resource's: health, version, discovery, and as much OpenAPI as kubectl asks for."""
+
+from collections.abc import Mapping
+
+import orjson
 
 from tests.apiserver.interfaces import Json, ResourceInfo
 from tests.apiserver.resources import ResourceTable, api_resources
@@ -19,6 +23,9 @@ VERSION: Json = {
     "compiler": "gc",
     "platform": "linux/amd64",
 }
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+_HEALTH = frozenset({"/healthz", "/livez", "/readyz"})
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
@@ -132,3 +139,45 @@ def openapi(table: ResourceTable, group_name: str, version: str) -> Json:
         "paths": paths,
         "components": {"schemas": {}},
     }
+
+
+def answer(path: str, headers: Mapping[str, str], table: ResourceTable) -> tuple[str, bytes] | None:
+    """Return content type and body of a path, None if nothing is there."""
+    path = path.rstrip("/") or "/"
+    if path in _HEALTH:
+        return TEXT, b"ok"
+    if path in {"/api", "/apis"} and "as=APIGroupDiscoveryList" in headers.get("accept", ""):
+        core: list[tuple[str, tuple[str, ...]]] = [("", ("v1",))]
+        return AGGREGATED, orjson.dumps(aggregated(table, table.groups() if path == "/apis" else core))
+    document = _document(path, headers.get("host", ""), table)
+    return None if document is None else (JSON, orjson.dumps(document))
+
+
+def _document(path: str, address: str, table: ResourceTable) -> Json | None:
+    match path:
+        case "/version":
+            return VERSION
+        case "/api":
+            return api_versions(address)
+        case "/apis":
+            return group_list(table)
+        case "/openapi/v3":
+            return openapi_index(table)
+        case _:
+            return _group_document(path, table)
+
+
+def _group_document(path: str, table: ResourceTable) -> Json | None:
+    versions: dict[str, tuple[str, ...]] = {"": ("v1",), **dict(table.groups())}
+    match path.removeprefix("/openapi/v3").strip("/").split("/"):
+        case ["api", version]:
+            name = ""
+        case ["apis", name, version]:
+            pass
+        case ["apis", name] if name in versions:
+            return {"kind": "APIGroup", "apiVersion": "v1", **group(name, versions[name])}
+        case _:
+            return None
+    if version not in versions.get(name, ()):
+        return None
+    return openapi(table, name, version) if path.startswith("/openapi") else resource_list(table, name, version)

@@ -32,10 +32,13 @@ def check_create(store: MemoryStore, resource: ResourceInfo, namespace: str, nam
         raise errors.forbidden(resource.plural, resource.group, name, why, [cause])
 
 
-def check_delete(name: str) -> None:
-    """Refuse to delete a namespace the system needs."""
+def check_delete(namespace: Json) -> None:
+    """Refuse to delete a namespace the system needs (403), or one that is being deleted (409)."""
+    name = namespace["metadata"]["name"]
     if name in PROTECTED:
         raise errors.forbidden("namespaces", "", name, "this namespace may not be deleted")
+    if namespace["metadata"].get("deletionTimestamp"):
+        raise errors.conflict("namespaces", "", name, DELETING)
 
 
 def contents(namespace: str, root_ca: str) -> list[tuple[str, Json]]:

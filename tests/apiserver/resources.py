@@ -190,6 +190,7 @@ class ResourceTable:
         builtin = [_parse(line) for line in _TABLE.strip().splitlines()]
         self._by_path = {(info.group, info.version, info.plural): info for info in builtin}
         self._by_key = {info.key: info for info in builtin}
+        self._by_kind: dict[tuple[str, str], ResourceInfo] = {}
         self._crd_versions: dict[tuple[str, str, str], Json] = {}
         self._crds: dict[str, list[ResourceInfo]] = {}
 
@@ -204,6 +205,15 @@ class ResourceTable:
     def by_name(self, group: str, plural: str) -> ResourceInfo | None:
         """Return a resource in any version."""
         return next((info for info in self._by_path.values() if (info.group, info.plural) == (group, plural)), None)
+
+    def by_kind(self, api_version: str, kind: str) -> ResourceInfo:
+        """Return the resource that objects of a kind are. Raises KeyError."""
+        found = self._by_kind.get((api_version, kind))
+        if found is None:
+            group, _, version = api_version.rpartition("/")
+            listed = {info.kind: info for info in self.served(group, version)}
+            found = self._by_kind[api_version, kind] = listed[kind]
+        return found
 
     def stored(self) -> list[ResourceInfo]:
         """Return each stored resource once."""
@@ -233,6 +243,7 @@ class ResourceTable:
 
     def replace_crd(self, crd: Json | None, name: str) -> None:
         """Serve what a CustomResourceDefinition now says; None stops serving it."""
+        self._by_kind.clear()
         for info in self._crds.pop(name, ()):
             self._by_path.pop((info.group, info.version, info.plural), None)
             self._by_key.pop(info.key, None)

@@ -19,7 +19,7 @@ _ATOMIC = "atomic"
 class Node:
     """One place in a schema. `Node({})` knows nothing: any field, lists atomic, maps granular."""
 
-    __slots__ = ("_children", "_definitions", "_item", "_raw")
+    __slots__ = ("_children", "_definitions", "_item", "_raw", "fields", "types")
 
     def __init__(self, raw: Json, definitions: Json | None = None) -> None:
         self._definitions = definitions or {}
@@ -29,6 +29,13 @@ class Node:
         self._raw = raw
         self._children: dict[str, Node] = {}
         self._item: Node | None = None
+        properties = raw.get("properties")
+        free = raw.get("x-kubernetes-preserve-unknown-fields") or raw.get("additionalProperties")
+        # The known fields, None where any is allowed.
+        self.fields = frozenset(properties) if properties and not free else None
+        found = raw.get("type") or ()
+        # The JSON types allowed, empty for any.
+        self.types: tuple[str, ...] = (found,) if isinstance(found, str) else tuple(found)
 
     def field(self, name: str) -> "Node":
         """Return the schema of a field or map value."""
@@ -71,24 +78,6 @@ class Node:
     def strategies(self) -> tuple[str, ...]:
         """`merge`, `replace`, `retainKeys`."""
         return tuple(str(self._raw.get("x-kubernetes-patch-strategy") or "").split(","))
-
-    @property
-    def fields(self) -> frozenset[str] | None:
-        """The known fields, None where any is allowed."""
-        properties = self._raw.get("properties")
-        if (
-            not properties
-            or self._raw.get("x-kubernetes-preserve-unknown-fields")
-            or self._raw.get("additionalProperties")
-        ):
-            return None
-        return frozenset(properties)
-
-    @property
-    def types(self) -> tuple[str, ...]:
-        """The JSON types allowed, empty for any."""
-        found = self._raw.get("type") or ()
-        return (found,) if isinstance(found, str) else tuple(found)
 
     @property
     def required(self) -> tuple[str, ...]:

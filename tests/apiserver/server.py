@@ -16,15 +16,17 @@ from typing import Any
 import yaml
 
 from tests.apiserver import namespaces
+from tests.apiserver.access import Access
 from tests.apiserver.accounting import RequestLog
 from tests.apiserver.admission import AdmissionChain
 from tests.apiserver.auth import ADMIN, CertificateAuthority, Tokens
 from tests.apiserver.client import InProcessClient
 from tests.apiserver.connection import Connection
 from tests.apiserver.controllers import ControllerManager
+from tests.apiserver.dispatch import Dispatcher
 from tests.apiserver.errors import ApiError
 from tests.apiserver.faults import Faults
-from tests.apiserver.handler import Handler, Parts
+from tests.apiserver.handler import Handler
 from tests.apiserver.interfaces import (
     AdmissionFactory,
     AuthorizerFactory,
@@ -40,9 +42,10 @@ from tests.apiserver.rbac import RbacAuthorizer
 from tests.apiserver.reading import Reader
 from tests.apiserver.registry import Registry
 from tests.apiserver.resources import CRD, ResourceTable
+from tests.apiserver.reviews import Authorize, Reviews
 from tests.apiserver.schema import Schemas
 from tests.apiserver.store import MemoryStore
-from tests.apiserver.subresources import Authorize, Reviews, Subresources
+from tests.apiserver.subresources import Subresources
 
 _BACKLOG = 1024
 SYSTEM_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
@@ -105,7 +108,7 @@ class ApiServer:
             self.load([{"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}}])
             self.load(obj for _, obj in namespaces.contents(name, self.ca_pem))
         self.admission = admission(self) if admission is not None else None
-        self._registry.admission = self.admission
+        self._registry.admit.chain = self.admission
         self._controllers: Controllers | None = controllers(self) if controllers is not None else None
         self._registry.after_create = self._furnish
 
@@ -120,7 +123,7 @@ class ApiServer:
         listener.listen(_BACKLOG)
         self._port = listener.getsockname()[1]
         self._listener = listener
-        handler = Handler(self._parts())
+        handler = self._handler()
         self._acceptor = threading.Thread(
             target=self._accept, args=(listener, self._tls_context(), handler), name="apiserver-accept", daemon=True
         )
@@ -199,19 +202,15 @@ class ApiServer:
         context.load_cert_chain(certificate)
         return context
 
-    def _parts(self) -> Parts:
-        return Parts(
-            table=self._table,
-            registry=self._registry,
-            reader=self._reader,
-            subresources=Subresources(self._registry, self._tokens, self.store),
-            reviews=Reviews(self._registry, self._tokens, self._authorize),
-            tokens=self._tokens,
-            authorize=self._authorize,
-            faults=self.faults,
-            log=self.requests,
-            address=f"127.0.0.1:{self._port}",
+    def _handler(self) -> Handler:
+        dispatcher = Dispatcher(
+            self._registry,
+            self._reader,
+            Subresources(self._registry, self._tokens),
+            Reviews(self._table, self._tokens, self._authorize),
         )
+        access = Access(self._tokens, self._authorize)
+        return Handler(self._table, access, dispatcher, self.faults, self.requests)
 
     # --- how clients reach it ---
 
@@ -297,7 +296,7 @@ class ApiServer:
 
     def load(self, objects: Iterable[Json]) -> None:
         """Store many objects at once: defaults, but no admission, validation or quota. Namespaces get no contents."""
-        self._registry.load(list(objects))
+        self._registry.load(objects)
 
     def expire_history(self) -> None:
         """Answer 410 to every watch from a resourceVersion before now."""
@@ -343,4 +342,3 @@ class ApiServer:
         for key, obj in namespaces.contents(name, self.ca_pem):
             with contextlib.suppress(ApiError):
                 client.create(key, name, obj)
-

@@ -129,6 +129,14 @@ def _establish(obj: Json) -> None:
     obj["status"] = {"conditions": conditions, "acceptedNames": names, "storedVersions": stored}
 
 
+def finalizers(resource: ResourceInfo, obj: Json) -> list[str]:
+    """Return what an object's deletion waits for; a namespace has such in its spec too."""
+    found: list[str] = list(obj["metadata"].get("finalizers") or ())
+    if resource.key == "namespaces":
+        found += (obj.get("spec") or {}).get("finalizers") or ()
+    return found
+
+
 _KEPT_METADATA = (
     "name",
     "namespace",
