@@ -77,7 +77,7 @@ _OF_ERROR: Final[Mapping[type[ClusterError], Result]] = {
     Invalid: Result.INVALID,
     Conflict: Result.CONFLICT,
     AlreadyExists: Result.CONFLICT,
-    NotFound: Result.CONFLICT,
+    NotFound: Result.NAMESPACE_TERMINATING,
     DeadlineExceeded: Result.TIMEOUT,
 }
 
@@ -213,9 +213,10 @@ class Provisioner:
                         changed = Result.UPDATED
                     case _:
                         assert_never(step)
-            except (AlreadyExists, Conflict, NotFound):
-                # Somebody was faster; what is there now decides.
-                continue
+            except (AlreadyExists, Conflict, NotFound) as error:
+                # Somebody was faster; what is there now decides. On create only the namespace can be what is not found.
+                if isinstance(error, NotFound) and isinstance(step, Create):
+                    raise
         return Provisioned(result=Result.CONFLICT, cause="it was changed by others again and again")
 
     def _plan(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline, *, fresh: bool) -> Step:

@@ -1,0 +1,341 @@
+"""Both halves over fakes of the cluster: what a review is answered, and what it asks and writes."""
+
+import json
+import pathlib
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, review, secret, workload
+from tests.services.fakes import FakeCluster
+from webhook.admission import Admission, Answer, Outcome
+from webhook.core import copies
+from webhook.core.reasons import Reason
+from webhook.core.review import BadReview, parse
+from webhook.core.scope import Rules
+from webhook.core.workloads import BUILT_IN_KINDS, MalformedObject, WorkloadKind
+from webhook.ports import Deadline, Unavailable
+from webhook.provisioning import Provisioner
+
+KINDS = (
+    *BUILT_IN_KINDS,
+    WorkloadKind(group="argoproj.io", version="v1alpha1", resource="rollouts", template=("spec", "template")),
+)
+DATA = pathlib.Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    cluster = FakeCluster()
+    for name in (RELEASE_NAMESPACE, "auth"):
+        cluster.make_namespace(name)
+    cluster.make_secret(secret())
+    return cluster
+
+
+def admission(cluster: FakeCluster, *, read_all: bool = False, **rules: Any) -> Admission:
+    facts = cluster.facts_of_all if read_all else cluster.facts
+    fields = {"patterns": RULES.patterns, "release_namespace": RELEASE_NAMESPACE, **rules}
+    provisioner = Provisioner(facts, cluster.writer, release_namespace=RELEASE_NAMESPACE)
+    return Admission(rules=Rules(**fields), kinds=KINDS, facts=facts, provisioner=provisioner)
+
+
+def mutate(cluster: FakeCluster, document: dict[str, Any], **settings: Any) -> Answer:
+    return admission(cluster, **settings).mutate(parse(orjson.dumps(document)), Deadline.after(5))
+
+
+def validate(cluster: FakeCluster, document: dict[str, Any], **settings: Any) -> Answer:
+    return admission(cluster, **settings).validate(parse(orjson.dumps(document)), Deadline.after(5))
+
+
+def label(cluster: FakeCluster, **labels: str) -> None:
+    cluster.make_namespace("auth", {f"ghcr-pull-secrets.io/{key}": value for key, value in labels.items()})
+
+
+def good_copy(cluster: FakeCluster) -> None:
+    cluster.make_secret(copies.desired("auth", secret()))
+
+
+# --- mutating
+
+
+def test_a_workload_is_patched_and_its_copy_is_there_before_the_answer(cluster: FakeCluster) -> None:
+    answer = mutate(cluster, review(workload("Deployment")))
+    assert answer.outcome is Outcome.PATCHED
+    assert answer.response.patch == (
+        {"op": "add", "path": "/spec/template/spec/imagePullSecrets", "value": [{"name": "ghcr-secret"}]},
+    )
+    assert answer.response.audit == {"reason": "injected", "secret": "auth/ghcr-secret created"}
+    assert cluster.secret("auth") is not None
+    assert answer.response.warnings == ()
+
+
+def test_dry_run_returns_the_patch_but_writes_nothing(cluster: FakeCluster) -> None:
+    answer = mutate(cluster, review(workload(), dry_run=True))
+    assert answer.response.patch
+    assert answer.provisioning == ""
+    assert answer.response.audit["secret"] == "auth/ghcr-secret"
+    assert cluster.calls == []
+    assert cluster.secret("auth") is None
+
+
+def test_a_listed_secret_is_provisioned_without_a_patch(cluster: FakeCluster) -> None:
+    answer = mutate(cluster, review(workload(secrets=["ghcr-secret"])))
+    assert (answer.reason, answer.outcome, answer.provisioning) == (Reason.ALREADY_LISTED, Outcome.ALLOWED, "created")
+
+
+def test_a_template_whose_service_account_has_secrets_is_left_to_its_pods_with_a_copy(cluster: FakeCluster) -> None:
+    cluster.make_service_account("auth", "builder", ["sa-secret"])
+    answer = mutate(cluster, review(workload("Deployment", service_account="builder")))
+    assert (answer.reason, answer.response.patch) == (Reason.LEFT_TO_POD, ())
+    assert cluster.secret("auth") is not None
+
+
+def test_a_service_account_the_cache_does_not_know_is_asked_for(cluster: FakeCluster) -> None:
+    cluster.stop_watching()
+    cluster.make_service_account("auth", "builder", ["sa-secret"])
+    assert mutate(cluster, review(workload("Deployment", service_account="builder"))).reason is Reason.LEFT_TO_POD
+
+
+def test_what_is_none_of_ours_asks_and_writes_nothing(cluster: FakeCluster) -> None:
+    documents = [
+        review(workload(images=["nginx"], namespace="unknown")),
+        review(workload(), operation="DELETE"),
+        review(workload(), operation="CONNECT"),
+        review(workload(), subresource="status"),
+        review(workload(namespace="kube-system")),
+        review(workload(namespace=RELEASE_NAMESPACE)),
+        review(None, old=workload(), operation="DELETE"),
+        review(workload(), resource={"group": "", "version": "v1", "resource": "services"}),
+    ]
+    for document in documents:
+        for half in (mutate, validate):
+            answer = half(cluster, document)
+            assert answer.response.allowed
+            assert answer.response.patch == ()
+    assert cluster.calls == []
+
+
+def test_a_namespace_that_opted_out_is_left_alone(cluster: FakeCluster) -> None:
+    label(cluster, inject="false")
+    assert mutate(cluster, review(workload())).reason is Reason.OPTED_OUT
+    assert cluster.secret("auth") is None
+
+
+def test_a_label_that_means_nothing_is_warned_about(cluster: FakeCluster) -> None:
+    label(cluster, inject="no")
+    answer = mutate(cluster, review(workload()))
+    assert answer.reason is Reason.INJECTED
+    assert "ghcr-pull-secrets.io/inject" in answer.response.warnings[0]
+
+
+def test_what_stops_the_copy_is_told_as_a_warning(cluster: FakeCluster) -> None:
+    cluster.remove_secret(RELEASE_NAMESPACE)
+    answer = mutate(cluster, review(workload()))
+    assert answer.response.patch
+    assert answer.response.warnings == ("Secret auth/ghcr-secret was not made: the central secret does not exist",)
+    assert answer.provisioning == "central_missing"
+
+
+def test_a_namespace_that_cannot_be_read_is_an_error_and_no_guess(cluster: FakeCluster) -> None:
+    cluster.fail("get", Unavailable("get", "namespaces", code=500))
+    with pytest.raises(Unavailable):
+        mutate(cluster, review(workload(namespace="unknown")))
+
+
+def test_a_workload_without_a_namespace_is_a_bad_request(cluster: FakeCluster) -> None:
+    with pytest.raises(BadReview, match="request.namespace"):
+        mutate(cluster, review(workload(), namespace=""))
+
+
+def test_a_malformed_object_is_refused_with_its_field(cluster: FakeCluster) -> None:
+    broken = workload()
+    broken["spec"]["containers"] = {}
+    with pytest.raises(MalformedObject):
+        mutate(cluster, review(broken))
+
+
+# --- validating
+
+
+def test_a_workload_with_its_copy_is_let_in_from_the_caches(cluster: FakeCluster) -> None:
+    good_copy(cluster)
+    answer = validate(cluster, review(workload("Deployment", secrets=["ghcr-secret"])))
+    assert (answer.reason, answer.outcome) == (Reason.COVERED, Outcome.ALLOWED)
+    assert cluster.calls == []
+
+
+def test_a_workload_without_credentials_is_rejected_with_a_text(cluster: FakeCluster) -> None:
+    answer = validate(cluster, review(workload("Deployment")))
+    assert (answer.reason, answer.outcome) == (Reason.NOT_LISTED, Outcome.DENIED)
+    assert answer.response.code == 403
+    assert answer.response.message.startswith(
+        "Deployment auth/auth-api would pull ghcr.io/sesacthon/auth-api:latest (container c0)"
+    )
+
+
+@pytest.mark.parametrize(("enforce", "outcome"), [("warn", Outcome.WARNED), ("off", Outcome.ALLOWED)])
+def test_enforcement_can_be_less(cluster: FakeCluster, enforce: str, outcome: Outcome) -> None:
+    label(cluster, enforce=enforce)
+    answer = validate(cluster, review(workload()))
+    assert (answer.response.allowed, answer.outcome, answer.reason) == (True, outcome, Reason.NOT_LISTED)
+    assert len(answer.response.warnings) == (1 if enforce == "warn" else 0)
+
+
+def test_a_copy_the_cache_does_not_know_yet_is_read_before_it_is_missed(cluster: FakeCluster) -> None:
+    cluster.stop_watching()
+    good_copy(cluster)
+    assert validate(cluster, review(workload(secrets=["ghcr-secret"]))).reason is Reason.COVERED
+
+
+@pytest.mark.parametrize("what", ["secret mended", "label set", "ServiceAccount given secrets"])
+def test_nothing_is_rejected_for_what_a_cache_alone_says(cluster: FakeCluster, what: str) -> None:
+    document = review(workload(secrets=["ghcr-secret"]))
+    if what == "secret mended":
+        cluster.make_secret(secret("auth", payload=b'{"auths": 1}'))
+        cluster.stop_watching()
+        cluster.remove_secret("auth")
+        good_copy(cluster)
+    elif what == "label set":
+        cluster.stop_watching()
+        label(cluster, enforce="off")
+    else:
+        good_copy(cluster)
+        cluster.make_service_account("auth", "builder", [])
+        cluster.stop_watching()
+        cluster.make_service_account("auth", "builder", ["ghcr-secret"])
+        document = review(workload(service_account="builder"))
+    assert validate(cluster, document).response.allowed
+
+
+def test_what_cannot_be_read_again_is_an_error_and_no_rejection(cluster: FakeCluster) -> None:
+    cluster.fail("get", Unavailable("get", "secrets", code=500), times=9)
+    with pytest.raises(Unavailable):
+        validate(cluster, review(workload(secrets=["ghcr-secret"])))
+
+
+def test_why_the_copy_is_missing_is_found_out(cluster: FakeCluster) -> None:
+    document = review(workload(secrets=["ghcr-secret"]))
+    assert validate(cluster, document).reason is Reason.SECRET_MISSING
+    cluster.forbid_secrets_by_quota("auth")
+    answer = validate(cluster, document)
+    assert (answer.reason, "ResourceQuota" in answer.response.message) == (Reason.PROVISIONING_FAILED, True)
+    cluster.remove_secret(RELEASE_NAMESPACE)
+    assert validate(cluster, document).reason is Reason.CENTRAL_MISSING
+    cluster.make_secret(secret(payload=b"{}"))
+    assert validate(cluster, document).reason is Reason.CENTRAL_UNUSABLE
+    assert cluster.secret("auth") is None
+
+
+def test_where_nothing_is_injected_the_missing_secret_is_just_missing(cluster: FakeCluster) -> None:
+    label(cluster, inject="false")
+    answer = validate(cluster, review(workload(secrets=["ghcr-secret"])))
+    assert answer.reason is Reason.SECRET_MISSING
+    assert "kubectl create secret docker-registry ghcr-secret --namespace auth" in answer.response.message
+    assert cluster.called("create") == []
+
+
+def test_an_odd_spelling_of_the_host_is_explained_whatever_else_is_missing(cluster: FakeCluster) -> None:
+    answer = validate(cluster, review(workload(images=["GHCR.IO/a/b"], secrets=["ghcr-secret"])))
+    assert "write the registry's host as ghcr.io" in answer.response.message
+
+
+def test_a_dry_run_counts_the_copy_that_would_be_made(cluster: FakeCluster) -> None:
+    document = review(workload(secrets=["ghcr-secret"]), dry_run=True)
+    assert validate(cluster, document).reason is Reason.COVERED
+    cluster.make_secret(copies.desired("auth", secret(payload=payload(registry="quay.io"))))
+    assert validate(cluster, document).reason is Reason.COVERED
+    cluster.remove_secret("auth")
+    cluster.remove_secret(RELEASE_NAMESPACE)
+    assert validate(cluster, document).reason is Reason.CENTRAL_MISSING
+    assert [call for call in cluster.calls if call.verb != "get"] == []
+
+
+def test_a_dry_run_counts_no_copy_where_none_would_be_made(cluster: FakeCluster) -> None:
+    label(cluster, inject="false")
+    assert validate(cluster, review(workload(secrets=["ghcr-secret"]), dry_run=True)).reason is Reason.SECRET_MISSING
+
+
+def test_a_template_left_to_its_pods_counts_as_listing_the_secret(cluster: FakeCluster) -> None:
+    cluster.make_service_account("auth", "builder", ["sa-secret"])
+    document = review(workload("Deployment", service_account="builder"))
+    assert validate(cluster, document, allow_unverifiable=False).reason is Reason.SECRET_MISSING
+    good_copy(cluster)
+    assert validate(cluster, document, allow_unverifiable=False).reason is Reason.COVERED
+
+
+def test_a_pod_without_a_list_is_judged_by_its_service_accounts(cluster: FakeCluster) -> None:
+    cluster.make_service_account("auth", "builder", ["ghcr-secret"])
+    good_copy(cluster)
+    assert validate(cluster, review(workload(service_account="builder"))).reason is Reason.COVERED
+
+
+def test_a_secret_that_may_not_be_read_is_trusted_with_a_warning_or_not(cluster: FakeCluster) -> None:
+    document = review(workload(secrets=["other"]))
+    answer = validate(cluster, document)
+    assert (answer.reason, answer.response.allowed) == (Reason.UNVERIFIABLE, True)
+    assert "other" in answer.response.warnings[0]
+    assert validate(cluster, document, allow_unverifiable=False).outcome is Outcome.DENIED
+
+
+def test_with_the_right_to_read_all_secrets_they_are_judged(cluster: FakeCluster) -> None:
+    document = review(workload(secrets=["other"]))
+    assert validate(cluster, document, read_all=True).reason is Reason.SECRET_MISSING
+    cluster.make_secret(secret("auth", name="other"))
+    assert validate(cluster, document, read_all=True).reason is Reason.COVERED
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Pod"])
+def test_labels_finalizers_and_scaling_of_a_broken_workload_keep_working(cluster: FakeCluster, kind: str) -> None:
+    changed = workload(kind)
+    changed["metadata"]["finalizers"] = ["a/b"]
+    answer = validate(cluster, review(changed, operation="UPDATE", old=workload(kind)))
+    assert (answer.reason, answer.response.allowed) == (Reason.UNCHANGED, True)
+
+
+def test_an_old_object_of_a_laxer_time_does_not_stop_an_update(cluster: FakeCluster) -> None:
+    good_copy(cluster)
+    old = workload("Rollout")
+    old["spec"]["template"]["spec"]["containers"] = "x"
+    document = review(workload("Rollout", secrets=["ghcr-secret"]), operation="UPDATE", old=old)
+    assert validate(cluster, document).reason is Reason.COVERED
+
+
+def test_a_new_ephemeral_container_is_judged_and_what_runs_already_is_not(cluster: FakeCluster) -> None:
+    def debug(image: str) -> Answer:
+        pod = workload()
+        pod["spec"]["ephemeralContainers"] = [{"name": "d", "image": image}]
+        return validate(cluster, review(pod, operation="UPDATE", old=workload(), subresource="ephemeralcontainers"))
+
+    assert debug("busybox").reason is Reason.NO_SELECTED_IMAGE
+    answer = debug("ghcr.io/sesacthon/debug:1")
+    assert (answer.reason, answer.outcome) == (Reason.NOT_LISTED, Outcome.DENIED)
+    assert "ghcr.io/sesacthon/debug:1 (container d)" in answer.response.message
+
+
+# --- recordings
+
+
+def recordings() -> list[tuple[str, str]]:
+    expected = json.loads((DATA / "admission-reviews-expected.json").read_text())
+    return sorted(expected.items())
+
+
+def test_every_recording_has_its_expected_reason_beside_it() -> None:
+    assert [name for name, _ in recordings()] == sorted(
+        path.name for path in (DATA / "admission-reviews").glob("*.json")
+    )
+
+
+@pytest.mark.parametrize(("name", "reason"), recordings())
+def test_every_recorded_review_is_answered_with_the_expected_reason(
+    cluster: FakeCluster, name: str, reason: str
+) -> None:
+    # The namespace as it was recorded: no copy yet, and a ServiceAccount that has a pull secret of its own.
+    cluster.make_service_account("auth", "puller", ["sa-secret"])
+    body = (DATA / "admission-reviews" / name).read_bytes()
+    half = mutate if name.startswith("mutate") else validate
+    answer = half(cluster, orjson.loads(body))
+    assert answer.reason == reason
+    assert CANARY not in repr(answer)

@@ -1,0 +1,396 @@
+import dataclasses
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.objects import CANARY, RELEASE_NAMESPACE, payload, secret
+from tests.services.fakes import FakeCluster
+from webhook.core import copies
+from webhook.core.copies import Secret
+from webhook.core.names import ADOPT_ANNOTATION
+from webhook.core.reasons import Reason
+from webhook.core.scope import Namespace
+from webhook.ports import (
+    AlreadyExists,
+    ClusterError,
+    Conflict,
+    Deadline,
+    DeadlineExceeded,
+    Forbidden,
+    Invalid,
+    QuotaExceeded,
+    Unavailable,
+)
+from webhook.provisioning import Provisioned, Provisioner, Result
+
+AUTH = Namespace(name="auth")
+IMAGES = ("ghcr.io/sesacthon/auth-api",)
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    cluster = FakeCluster()
+    for name in (RELEASE_NAMESPACE, "auth"):
+        cluster.make_namespace(name)
+    cluster.make_secret(secret())
+    return cluster
+
+
+def provisioner(cluster: FakeCluster) -> Provisioner:
+    return Provisioner(cluster.facts, cluster.writer, release_namespace=RELEASE_NAMESPACE)
+
+
+def ensure(
+    cluster: FakeCluster, *, seconds: float = 5, namespace: Namespace = AUTH, images: tuple[str, ...] = IMAGES
+) -> Provisioned:
+    return provisioner(cluster).ensure(namespace, images, Deadline.after(seconds))
+
+
+def copy_of(cluster: FakeCluster, **changes: object) -> Secret:
+    """Put a copy of ours into the namespace."""
+    made = dataclasses.replace(copies.desired("auth", secret()), **changes)  # type: ignore[arg-type]
+    cluster.make_secret(made)
+    return made
+
+
+def test_an_absent_copy_is_made(cluster: FakeCluster) -> None:
+    assert ensure(cluster).result is Result.CREATED
+    found = cluster.secret("auth")
+    assert found is not None
+    assert found.ours
+    assert found.payload == payload()
+
+
+def test_a_current_copy_costs_no_call(cluster: FakeCluster) -> None:
+    copy_of(cluster)
+    assert ensure(cluster).result is Result.CURRENT
+    assert cluster.calls == []
+
+
+def test_what_was_just_written_is_known_before_the_watch_tells(cluster: FakeCluster) -> None:
+    cluster.stop_watching()
+    subject = provisioner(cluster)
+    assert subject.ensure(AUTH, IMAGES, Deadline.after(5)).result is Result.CREATED
+    before = len(cluster.calls)
+    assert subject.ensure(AUTH, IMAGES, Deadline.after(5)).result is Result.CURRENT
+    assert len(cluster.calls) == before
+
+
+def test_a_stale_copy_is_updated(cluster: FakeCluster) -> None:
+    copy_of(cluster, payload=payload(token="old"))
+    assert ensure(cluster).result is Result.UPDATED
+    found = cluster.secret("auth")
+    assert found is not None
+    assert found.payload == payload()
+
+
+@pytest.mark.parametrize("changes", [{"type": "Opaque", "payload": None}, {"payload": b"{}", "immutable": True}])
+def test_a_copy_that_cannot_be_changed_is_replaced(cluster: FakeCluster, changes: dict[str, object]) -> None:
+    copy_of(cluster, **changes)
+    assert ensure(cluster).result is Result.UPDATED
+    assert [call.verb for call in cluster.calls if call.verb != "get"] == ["delete", "create"]
+    found = cluster.secret("auth")
+    assert found is not None
+    assert (found.type, found.payload) == ("kubernetes.io/dockerconfigjson", payload())
+
+
+def test_a_foreign_secret_is_never_written(cluster: FakeCluster) -> None:
+    cluster.make_secret(secret("auth", payload=payload(token="theirs")))
+    before = cluster.secret("auth")
+    assert ensure(cluster).result is Result.FOREIGN
+    assert cluster.calls == []
+    assert cluster.secret("auth") == before
+
+
+def test_a_foreign_secret_that_does_not_help_is_looked_at_again_before_it_is_left(cluster: FakeCluster) -> None:
+    cluster.make_secret(secret("auth", payload=b'{"auths": 1}'))
+    assert ensure(cluster).result is Result.FOREIGN
+    cluster.stop_watching()
+    cluster.remove_secret("auth")
+    assert ensure(cluster).result is Result.CREATED
+
+
+def test_a_foreign_secret_is_adopted_when_it_asks_for_it(cluster: FakeCluster) -> None:
+    cluster.make_secret(secret("auth", payload=b"{}", marks={ADOPT_ANNOTATION: "true"}))
+    assert ensure(cluster).result is Result.UPDATED
+
+
+UNUSABLE = [
+    (None, Result.CENTRAL_MISSING),
+    (secret(type="Opaque", payload=None), Result.CENTRAL_UNUSABLE),
+    (secret(payload=b'{"auths": 1}'), Result.CENTRAL_UNUSABLE),
+    (secret(payload=b"{}"), Result.CENTRAL_UNUSABLE),
+    (secret(payload=payload(registry="quay.io")), Result.CENTRAL_UNUSABLE),
+    (secret(payload=b'{"auths": {"ghcr.io": {}}}'), Result.CENTRAL_UNUSABLE),
+]
+
+
+@pytest.mark.parametrize(("central", "result"), UNUSABLE)
+@pytest.mark.parametrize("existing", [False, True])
+def test_an_unusable_central_secret_is_never_copied(
+    cluster: FakeCluster, central: Secret | None, result: Result, existing: bool
+) -> None:
+    cluster.remove_secret(RELEASE_NAMESPACE)
+    if central is not None:
+        cluster.make_secret(central)
+    if existing:
+        copy_of(cluster, payload=payload(token="last-good"))
+    before = cluster.secret("auth")
+    outcome = ensure(cluster)
+    assert outcome.result is result
+    assert outcome.cause
+    assert cluster.secret("auth") == before
+
+
+def test_a_write_is_decided_on_the_central_secret_as_it_is_and_not_as_it_was(cluster: FakeCluster) -> None:
+    copy_of(cluster, payload=payload(token="new"))
+    cluster.stop_watching()
+    cluster.remove_secret(RELEASE_NAMESPACE)
+    cluster.make_secret(secret(payload=payload(token="new")))
+    # By the caches the copy differs from the central secret. In truth it is the newer of the two.
+    assert ensure(cluster).result is Result.CURRENT
+    assert cluster.called("patch") == []
+
+
+def test_somebody_faster_is_fine(cluster: FakeCluster) -> None:
+    cluster.before("create", lambda: copy_of(cluster))
+    assert ensure(cluster).result is Result.CURRENT
+    assert len(cluster.called("create")) == 1
+
+
+def test_somebody_elses_secret_that_came_meanwhile_is_left(cluster: FakeCluster) -> None:
+    cluster.before("create", lambda: cluster.make_secret(secret("auth", payload=b'{"auths": {"x": {}}}')))
+    assert ensure(cluster).result is Result.FOREIGN
+
+
+def test_a_copy_that_changed_meanwhile_is_read_again(cluster: FakeCluster) -> None:
+    copy_of(cluster, payload=payload(token="old"))
+    cluster.before("patch", lambda: copy_of(cluster, payload=payload(token="older")))
+    assert ensure(cluster).result is Result.UPDATED
+    assert len(cluster.called("patch")) == 2
+
+
+def test_a_copy_that_went_meanwhile_is_made_anew(cluster: FakeCluster) -> None:
+    copy_of(cluster, payload=payload(token="old"))
+    cluster.before("patch", lambda: cluster.remove_secret("auth"))
+    assert ensure(cluster).result is Result.CREATED
+
+
+def test_a_race_that_is_lost_again_and_again_ends(cluster: FakeCluster) -> None:
+    cluster.fail("create", AlreadyExists("create", "secrets", "auth", code=409), times=50)
+    assert ensure(cluster).result is Result.CONFLICT
+    assert len(cluster.called("create")) == 5
+
+
+ERRORS: list[tuple[ClusterError, Result]] = [
+    (QuotaExceeded("create", "secrets", "auth", code=403), Result.QUOTA_EXCEEDED),
+    (Forbidden("create", "secrets", "auth", code=403), Result.FORBIDDEN),
+    (Invalid("create", "secrets", "auth", code=422), Result.INVALID),
+    (Unavailable("create", "secrets", "auth", code=503), Result.UNAVAILABLE),
+    (Unavailable("create", "secrets", "auth"), Result.UNAVAILABLE),
+    (DeadlineExceeded("create", "secrets", "auth"), Result.TIMEOUT),
+]
+
+
+@pytest.mark.parametrize(("error", "result"), ERRORS)
+def test_every_failure_of_a_write_has_its_outcome_and_its_words(
+    cluster: FakeCluster, error: ClusterError, result: Result
+) -> None:
+    cluster.fail("create", error)
+    assert ensure(cluster) == Provisioned(result=result, cause=error.cause)
+    assert not result.has_secret
+
+
+def test_a_failure_of_a_read_is_an_outcome_too(cluster: FakeCluster) -> None:
+    cluster.fail("get", Unavailable("get", "secrets", code=500), times=9)
+    assert ensure(cluster).result is Result.UNAVAILABLE
+
+
+def test_a_cache_that_has_not_synced_is_not_asked(cluster: FakeCluster) -> None:
+    cluster.synced = False
+    cluster.fail("get", Unavailable("get", "secrets", code=500))
+    assert ensure(cluster).result is Result.UNAVAILABLE
+    assert ensure(cluster).result is Result.CREATED
+
+
+def test_a_terminating_namespace_gets_none(cluster: FakeCluster) -> None:
+    assert ensure(cluster, namespace=Namespace(name="auth", terminating=True)).result is Result.NAMESPACE_TERMINATING
+    cluster.terminate_namespace("auth")
+    outcome = ensure(cluster)
+    assert outcome.result is Result.NAMESPACE_TERMINATING
+    assert outcome.cause == "the namespace is being deleted"
+
+
+def test_a_namespace_that_is_gone_is_asked_once(cluster: FakeCluster) -> None:
+    assert ensure(cluster, namespace=Namespace(name="gone")).result is Result.NAMESPACE_TERMINATING
+    assert len(cluster.called("create")) == 1
+
+
+def test_a_copy_that_is_being_deleted_is_not_counted_on(cluster: FakeCluster) -> None:
+    copy_of(cluster, deleting=True)
+    assert ensure(cluster).result is Result.DELETING
+    assert not Result.DELETING.has_secret
+
+
+def test_no_time_left_is_a_timeout(cluster: FakeCluster) -> None:
+    assert ensure(cluster, seconds=0).result is Result.TIMEOUT
+
+
+def test_sixteen_reviews_in_one_namespace_make_one_secret(cluster: FakeCluster) -> None:
+    subject = provisioner(cluster)
+    start = threading.Barrier(16)
+    cluster.before("create", lambda: time.sleep(0.05))
+
+    def review(_: int) -> Result:
+        start.wait()
+        return subject.ensure(AUTH, IMAGES, Deadline.after(5)).result
+
+    with ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(review, range(16)))
+    assert sorted(set(results)) == [Result.CREATED, Result.CURRENT]
+    assert results.count(Result.CREATED) == 1
+    assert len(cluster.called("create")) == 1
+
+
+def test_two_servers_in_one_namespace_make_one_secret(cluster: FakeCluster) -> None:
+    subjects = [provisioner(cluster), provisioner(cluster)]
+    start = threading.Barrier(16)
+
+    def review(index: int) -> Result:
+        start.wait()
+        return subjects[index % 2].ensure(AUTH, IMAGES, Deadline.after(5)).result
+
+    with ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(review, range(16)))
+    assert set(results) <= {Result.CREATED, Result.CURRENT}
+    assert results.count(Result.CREATED) == 1
+
+
+def test_those_who_wait_for_a_writer_that_fails_share_its_outcome(cluster: FakeCluster) -> None:
+    subject = provisioner(cluster)
+    waiting = threading.Event()
+    cluster.before("create", lambda: waiting.wait(5) and None)
+    cluster.fail("create", QuotaExceeded("create", "secrets", "auth", code=403), times=9)
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(5)) for _ in range(4)]
+        time.sleep(0.1)
+        waiting.set()
+        results = [future.result().result for future in futures]
+    assert results == [Result.QUOTA_EXCEEDED] * 4
+    assert len(cluster.called("create")) == 1
+
+
+def test_nobody_waits_longer_than_its_own_deadline(cluster: FakeCluster) -> None:
+    subject = provisioner(cluster)
+    held = threading.Event()
+    cluster.before("create", lambda: held.wait(5) and None)
+    with ThreadPoolExecutor(2) as pool:
+        leader = pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(5))
+        time.sleep(0.05)
+        begun = time.monotonic()
+        assert subject.ensure(AUTH, IMAGES, Deadline.after(0.05)).result is Result.TIMEOUT
+        assert time.monotonic() - begun < 2
+        held.set()
+        assert leader.result().result is Result.CREATED
+
+
+def test_a_writer_that_crashes_lets_the_others_go(cluster: FakeCluster) -> None:
+    subject = provisioner(cluster)
+
+    def crash() -> None:
+        time.sleep(0.1)
+        raise ZeroDivisionError
+
+    cluster.before("create", crash)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(5))
+        time.sleep(0.02)
+        second = pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(5))
+        with pytest.raises(ZeroDivisionError):
+            first.result()
+        assert second.result().result is Result.UNAVAILABLE
+    assert ensure(cluster).result is Result.CREATED
+
+
+def test_namespaces_do_not_wait_for_each_other(cluster: FakeCluster) -> None:
+    cluster.make_namespace("other")
+    subject = provisioner(cluster)
+    held = threading.Event()
+    cluster.before("create", lambda: held.wait(5) and None)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(5))
+        time.sleep(0.05)
+        assert subject.ensure(Namespace(name="other"), IMAGES, Deadline.after(2)).result is Result.CREATED
+        held.set()
+        assert first.result().result is Result.CREATED
+
+
+def test_outcomes_are_counted(cluster: FakeCluster) -> None:
+    counted: list[Result] = []
+    subject = Provisioner(cluster.facts, cluster.writer, release_namespace=RELEASE_NAMESPACE, count=counted.append)
+    subject.ensure(AUTH, IMAGES, Deadline.after(5))
+    subject.ensure(AUTH, IMAGES, Deadline.after(5))
+    assert counted == [Result.CREATED, Result.CURRENT]
+
+
+# --- what is foreseen for a dry run, and diagnosed for a rejection
+
+
+def test_a_dry_run_foresees_without_writing(cluster: FakeCluster) -> None:
+    subject = provisioner(cluster)
+    wanted = copies.desired("auth", secret())
+
+    def foresee(existing: Secret | None) -> Secret | None:
+        return subject.foresee(AUTH, IMAGES, existing, Deadline.after(5), fresh=False)
+
+    assert foresee(None) == wanted
+    assert foresee(dataclasses.replace(wanted, payload=b"{}")) == wanted
+    assert foresee(dataclasses.replace(wanted, type="Opaque", payload=None)) == wanted
+    foreign = secret("auth", payload=b"{}")
+    assert foresee(foreign) == foreign
+    cluster.remove_secret(RELEASE_NAMESPACE)
+    assert foresee(None) is None
+    assert [call for call in cluster.calls if call.verb != "get"] == []
+
+
+@pytest.mark.parametrize(
+    ("central", "reason", "fault"),
+    [
+        (None, Reason.CENTRAL_MISSING, None),
+        (secret(payload=b'{"auths": 1}'), Reason.CENTRAL_UNUSABLE, Reason.MALFORMED),
+        (secret(payload=payload(registry="quay.io")), Reason.CENTRAL_UNUSABLE, Reason.NO_ENTRY_FOR_IMAGE),
+    ],
+)
+def test_a_diagnosis_names_the_central_secrets_fault(
+    cluster: FakeCluster, central: Secret | None, reason: Reason, fault: Reason | None
+) -> None:
+    cluster.remove_secret(RELEASE_NAMESPACE)
+    if central:
+        cluster.make_secret(central)
+    found = provisioner(cluster).diagnose(AUTH, IMAGES, Deadline.after(5))
+    assert (found.reason, found.central_fault) == (reason, fault)
+
+
+def test_a_diagnosis_finds_out_by_a_dry_run_what_stops_the_write(cluster: FakeCluster) -> None:
+    subject = provisioner(cluster)
+    assert subject.diagnose(AUTH, IMAGES, Deadline.after(5)).reason is Reason.SECRET_MISSING
+    cluster.forbid_secrets_by_quota("auth")
+    found = subject.diagnose(AUTH, IMAGES, Deadline.after(5))
+    assert (found.reason, found.cause) == (Reason.PROVISIONING_FAILED, QuotaExceeded.cause)
+    assert all(call.dry_run for call in cluster.called("create"))
+    assert cluster.secret("auth") is None
+
+
+def test_a_diagnosis_of_a_copy_that_came_meanwhile(cluster: FakeCluster) -> None:
+    cluster.before("create", lambda: copy_of(cluster))
+    found = provisioner(cluster).diagnose(AUTH, IMAGES, Deadline.after(5))
+    assert (found.reason, found.cause) == (Reason.SECRET_MISSING, "it was made a moment ago")
+
+
+def test_no_outcome_shows_a_credential(cluster: FakeCluster) -> None:
+    outcomes = [ensure(cluster), ensure(cluster)]
+    cluster.fail("get", Conflict("get", "secrets"))
+    outcomes.append(ensure(cluster))
+    assert CANARY not in repr(outcomes)
