@@ -65,7 +65,7 @@ class FakeCluster:
         self._cached_accounts: dict[tuple[str, str], tuple[str, ...]] = {}
         self._cached_copies: dict[str, Secret] = {}
         self._failures: dict[str, list[ClusterError]] = {}
-        self._before: dict[str, list[Callable[[], None]]] = {}
+        self._before: dict[str, list[Callable[[], object]]] = {}
         self.facts = FakeFacts(self)
         self.facts_of_all = FakeFacts(self, read_all_secrets=True)
         self.writer = FakeSecretWriter(self)
@@ -76,7 +76,7 @@ class FakeCluster:
         """Let the next calls with that verb (`get`, `create`, `patch`, `delete`) fail with that error."""
         self._failures.setdefault(verb, []).extend([error] * times)
 
-    def before(self, verb: str, act: Callable[[], None]) -> None:
+    def before(self, verb: str, act: Callable[[], object]) -> None:
         """Let somebody act just before the next call with that verb takes effect: a lost race."""
         self._before.setdefault(verb, []).append(act)
 

@@ -145,7 +145,7 @@ def test_a_namespace_that_cannot_be_read_is_an_error_and_no_guess(cluster: FakeC
 
 
 def test_a_workload_without_a_namespace_is_a_bad_request(cluster: FakeCluster) -> None:
-    with pytest.raises(BadReview, match="request.namespace"):
+    with pytest.raises(BadReview, match=r"^request\.namespace: "):
         mutate(cluster, review(workload(), namespace=""))
 
 

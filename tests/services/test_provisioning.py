@@ -271,7 +271,7 @@ def test_two_servers_in_one_namespace_make_one_secret(cluster: FakeCluster) -> N
 def test_those_who_wait_for_a_writer_that_fails_share_its_outcome(cluster: FakeCluster) -> None:
     subject = provisioner(cluster)
     waiting = threading.Event()
-    cluster.before("create", lambda: waiting.wait(5) and None)
+    cluster.before("create", lambda: waiting.wait(5))
     cluster.fail("create", QuotaExceeded("create", "secrets", "auth", code=403), times=9)
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(5)) for _ in range(4)]
@@ -285,7 +285,7 @@ def test_those_who_wait_for_a_writer_that_fails_share_its_outcome(cluster: FakeC
 def test_nobody_waits_longer_than_its_own_deadline(cluster: FakeCluster) -> None:
     subject = provisioner(cluster)
     held = threading.Event()
-    cluster.before("create", lambda: held.wait(5) and None)
+    cluster.before("create", lambda: held.wait(5))
     with ThreadPoolExecutor(2) as pool:
         leader = pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(5))
         time.sleep(0.05)
@@ -318,7 +318,7 @@ def test_namespaces_do_not_wait_for_each_other(cluster: FakeCluster) -> None:
     cluster.make_namespace("other")
     subject = provisioner(cluster)
     held = threading.Event()
-    cluster.before("create", lambda: held.wait(5) and None)
+    cluster.before("create", lambda: held.wait(5))
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(5))
         time.sleep(0.05)
