@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -17,7 +17,7 @@ import structlog
 
 from webhook.cluster.client import Client, LineStream
 from webhook.cluster.errors import MALFORMED, describe, from_status
-from webhook.cluster.requests import Target, Verb
+from webhook.cluster.requests import CORE_V1, Target, Verb
 from webhook.ports import ClusterError, Deadline, DeadlineExceeded, Expired, Forbidden, Unauthorized
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class WatchHealth:
     """How a watch is.
 
     Attributes:
-        resource: Plural name.
+        resource: Plural name, or the label the watch was given.
         synced: It has been listed once.
         last_event_age_s: Seconds since the API server last told anything: a list, an event, a bookmark, or the end of
             a stream that had lasted. Before any, since the reflector was made.
@@ -151,13 +151,17 @@ class Reflector(Generic[T]):
         sink: Sink[T],
         *,
         field_selector: str = "",
+        namespace: str = "",
+        api: str = CORE_V1,
+        label: str = "",
         pacing: Pacing = DEFAULT_PACING,
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
         self._client = client
-        self._resource = resource
+        self._list_target = Target(verb=Verb.LIST, resource=resource, namespace=namespace, api=api)
+        self._label = label or resource
         self._decode = decode
         self._sink = sink
         self._selector = {"fieldSelector": field_selector} if field_selector else {}
@@ -174,11 +178,11 @@ class Reflector(Generic[T]):
         self._heard = clock()
         self._restarts: Counter[RestartCause] = Counter(dict.fromkeys(RestartCause, 0))
         self._error = ""
-        self._log = structlog.get_logger().bind(resource=resource)
+        self._log = structlog.get_logger().bind(resource=self._label)
 
     def start(self) -> None:
         """Begin, in a daemon thread."""
-        self._thread = threading.Thread(target=self.run, name=f"watch-{self._resource}", daemon=True)
+        self._thread = threading.Thread(target=self.run, name=f"watch-{self._label}", daemon=True)
         self._thread.start()
 
     def stop(self, timeout: float = 2.0) -> None:
@@ -206,7 +210,7 @@ class Reflector(Generic[T]):
     def health(self) -> WatchHealth:
         """Say how it is now."""
         return WatchHealth(
-            resource=self._resource,
+            resource=self._label,
             synced=self.synced,
             last_event_age_s=max(0.0, self._clock() - self._heard),
             restarts={cause.value: self._restarts[cause] for cause in RestartCause},
@@ -258,7 +262,7 @@ class Reflector(Generic[T]):
         return max(self._uniform(0, bound), min(retry_after, pacing.retry_after_cap))
 
     def _list(self) -> None:
-        target = Target(verb=Verb.LIST, resource=self._resource)
+        target = self._list_target
         items: list[T] = []
         query = {**self._selector, "limit": str(PAGE_SIZE)}
         while True:
@@ -288,7 +292,7 @@ class Reflector(Generic[T]):
             "resourceVersion": self._version,
             "timeoutSeconds": str(max(1, round(seconds))),
         }
-        target = Target(verb=Verb.WATCH, resource=self._resource)
+        target = replace(self._list_target, verb=Verb.WATCH)
         stream = self._client.stream(
             target, query=query, header_timeout=pacing.header_timeout, lasts=seconds + pacing.slack
         )

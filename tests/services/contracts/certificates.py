@@ -94,32 +94,32 @@ class RegistrationContract:
         assert certificates.registration.read() is None
 
     def test_bundles_are_read_in_order_and_empty_if_unset(self, certificates: CertificateWorld) -> None:
-        certificates.register({"b.hooks": b"", "a.hooks": b"bundle"})
+        certificates.register({"b.hooks.io": b"", "a.hooks.io": b"bundle"})
         found = certificates.registration.read()
         assert found is not None
-        assert list(found.bundles) == [("b.hooks", b""), ("a.hooks", b"bundle")]
+        assert list(found.bundles) == [("b.hooks.io", b""), ("a.hooks.io", b"bundle")]
 
     def test_every_webhook_gets_the_bundle(self, certificates: CertificateWorld) -> None:
-        certificates.register({"b.hooks": b"", "a.hooks": b"old"})
+        certificates.register({"b.hooks.io": b"", "a.hooks.io": b"old"})
         seen = certificates.registration.read()
         assert seen is not None
         certificates.registration.publish(b"new", seen)
         found = certificates.registration.read()
         assert found is not None
-        assert list(found.bundles) == [("b.hooks", b"new"), ("a.hooks", b"new")]
+        assert list(found.bundles) == [("b.hooks.io", b"new"), ("a.hooks.io", b"new")]
 
     @pytest.mark.parametrize("meanwhile", ["edited", "deleted"])
     def test_a_bundle_is_not_published_to_what_changed(self, certificates: CertificateWorld, meanwhile: str) -> None:
-        certificates.register({"b.hooks": b"", "a.hooks": b""})
+        certificates.register({"b.hooks.io": b"", "a.hooks.io": b""})
         seen = certificates.registration.read()
         assert seen is not None
         if meanwhile == "edited":
-            certificates.edit_bundle("a.hooks", b"edited")
+            certificates.edit_bundle("a.hooks.io", b"edited")
         else:
             certificates.unregister()
         with pytest.raises(Changed):
             certificates.registration.publish(b"new", seen)
         found = certificates.registration.read()
         assert (list(found.bundles) if found else None) == (
-            [("b.hooks", b""), ("a.hooks", b"edited")] if meanwhile == "edited" else None
+            [("b.hooks.io", b""), ("a.hooks.io", b"edited")] if meanwhile == "edited" else None
         )

@@ -1,0 +1,149 @@
+"""Watches that tell a keeper of what concerns the certificates, and a server of its certificate."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from certs.state import SecretData
+from webhook.cluster.certificates import ADMISSION_V1, MUTATING, VALIDATING, decode_data
+from webhook.cluster.client import Client
+from webhook.cluster.reflector import DEFAULT_PACING, EventType, Pacing, Reflector, WatchHealth
+
+AUTHORITY_WATCH: Final = "certificate-authority"
+LEAF_WATCH: Final = "certificate"
+"""What the watches of the Secrets are called where watches are told apart by resource: `secrets` is another."""
+
+
+class CertificateWatches:
+    """The watches of a keeper: both Secrets and both webhook configurations, by name.
+
+    Args:
+        client: HTTP to the API server.
+        namespace: Where the Secrets are.
+        authority, leaf: Their names.
+        configuration: Name of both webhook configurations.
+        on_change: Called when one of them changed or may have; it must be quick.
+        pacing: Times of the watches.
+    """
+
+    def __init__(  # noqa: PLR0913 (four names, and where)
+        self,
+        client: Client,
+        *,
+        namespace: str,
+        authority: str,
+        leaf: str,
+        configuration: str,
+        on_change: Callable[[], None],
+        pacing: Pacing = DEFAULT_PACING,
+    ) -> None:
+        sink = _Hint(on_change)
+        self._reflectors = (
+            *(
+                Reflector(
+                    client,
+                    "secrets",
+                    _name_of,
+                    sink,
+                    field_selector=f"metadata.name={name}",
+                    namespace=namespace,
+                    label=label,
+                    pacing=pacing,
+                )
+                for name, label in ((authority, AUTHORITY_WATCH), (leaf, LEAF_WATCH))
+            ),
+            *(
+                Reflector(
+                    client,
+                    resource,
+                    _name_of,
+                    sink,
+                    field_selector=f"metadata.name={configuration}",
+                    api=ADMISSION_V1,
+                    pacing=pacing,
+                )
+                for resource in (MUTATING, VALIDATING)
+            ),
+        )
+
+    def start(self) -> None:
+        """Begin to watch."""
+        for reflector in self._reflectors:
+            reflector.start()
+
+    def stop(self) -> None:
+        """End every watch."""
+        for reflector in self._reflectors:
+            reflector.cut()
+        for reflector in self._reflectors:
+            reflector.stop()
+
+    def synced(self) -> bool:
+        """Everything has been listed once."""
+        return all(reflector.synced for reflector in self._reflectors)
+
+    def health(self) -> tuple[WatchHealth, ...]:
+        """Say how each watch is."""
+        return tuple(reflector.health() for reflector in self._reflectors)
+
+
+def watch_certificate(
+    client: Client,
+    *,
+    namespace: str,
+    name: str,
+    take: Callable[[SecretData | None], None],
+    pacing: Pacing = DEFAULT_PACING,
+) -> Reflector[SecretData]:
+    """Watch one Secret's data.
+
+    Args:
+        client: HTTP to the API server.
+        namespace: Where the Secret is.
+        name: Its name.
+        take: Given the data as soon as it is known, and after each change; `None` if there is no such Secret.
+        pacing: Times of the watch.
+
+    Returns:
+        The watch, to be started and stopped.
+    """
+    return Reflector(
+        client,
+        "secrets",
+        decode_data,
+        _Content(take),
+        field_selector=f"metadata.name={name}",
+        namespace=namespace,
+        label=LEAF_WATCH,
+        pacing=pacing,
+    )
+
+
+class _Hint:
+    """A sink that only tells that something came."""
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+
+    def replace(self, items: Sequence[str], version: str) -> None:  # noqa: ARG002 (a sink's signature)
+        self._on_change()
+
+    def apply(self, event: EventType, item: str, version: str) -> None:  # noqa: ARG002 (a sink's signature)
+        self._on_change()
+
+
+class _Content:
+    """A sink of the one Secret there can be of a name."""
+
+    def __init__(self, take: Callable[[SecretData | None], None]) -> None:
+        self._take = take
+
+    def replace(self, items: Sequence[SecretData], version: str) -> None:  # noqa: ARG002 (a sink's signature)
+        self._take(items[0] if items else None)
+
+    def apply(self, event: EventType, item: SecretData, version: str) -> None:  # noqa: ARG002 (a sink's signature)
+        self._take(None if event is EventType.DELETED else item)
+
+
+def _name_of(obj: Mapping[str, Any]) -> str:
+    name: str = obj["metadata"]["name"]
+    return name
