@@ -9,7 +9,7 @@ from tests.apiserver.interfaces import Json
 from tests.apiserver.server import ApiServer
 from tests.apiserver.tests.transcripts import Replay, comparable, recordings
 
-# The recorded server had more resources; the table in README.md says why these are less here.
+# The address that a server has differs; README.md lists all that is left out.
 SERVED_LESS = {"discovery /api": "serverAddressByClientCIDRs"}
 
 
