@@ -13,7 +13,7 @@ _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _PARAMETER: Final = re.compile(
     rf'(?P<name>{_TOKEN})[ \t]*+=[ \t]*+(?:(?P<token>{_TOKEN})|"(?P<quoted>(?:[^"\\]|\\.)*+)")'
 )
-_SCHEME: Final = re.compile(rf"(?P<scheme>{_TOKEN})(?:[ \t]++|$)")
+_SCHEME: Final = re.compile(rf"(?P<scheme>{_TOKEN})(?=[ \t,]|$)")
 _SEPARATOR: Final = re.compile(r"[ \t,]*+")
 _MAX_HEADER: Final = 4096
 

@@ -115,7 +115,7 @@ def _base_url(host: str) -> Url | None:
         name, port = (url.hostname or "").lower(), url.port or 443
     except ValueError:
         return None
-    return Url(host=name, port=port, target="/v2/") if name and url.netloc == host else None
+    return Url(host=name, port=port, target="/v2/") if name and url.netloc == host and url.username is None else None
 
 
 def _without_challenge(code: int) -> LoginAnswer:
