@@ -83,7 +83,7 @@ def test_warnings_and_uncaught_exceptions_come_in_the_same_form(out: io.BytesIO)
 def test_an_exception_is_written_with_its_causes_and_without_local_values(out: io.BytesIO) -> None:
     def fail(password: str) -> None:
         try:
-            _ = {}[len(password)]
+            _ = dict[int, str]()[len(password)]
         except KeyError as error:
             raise RuntimeError("outer") from error
 
@@ -159,3 +159,21 @@ def test_ordinary_words_stay(out: io.BytesIO) -> None:
     structlog.get_logger().info("e", **words)
     [line] = lines(out)
     assert {key: line[key] for key in words} == words
+
+
+@pytest.mark.parametrize("form", logs.FORMATS)
+def test_the_fast_writer_writes_the_same_line(form: str) -> None:
+    slow, fast = io.BytesIO(), io.BytesIO()
+    with logging_restored():
+        logs.configure(stream=slow, form=form)
+        structlog.get_logger().info("e", name=f"ghp_{TOKEN}", other=7)
+        logs.configure(stream=fast, form=form)
+        logs.line_writer("e")({"name": f"ghp_{TOKEN}", "other": 7})
+        logs.configure(stream=fast, form=form, level="error")
+        logs.line_writer("e")({"name": "below the level"})
+    if form == "json":
+        [one], [other] = lines(slow), lines(fast)
+        assert len(one.pop("timestamp")) == len(other.pop("timestamp"))
+        assert one == other
+    else:
+        assert slow.getvalue()[27:] == fast.getvalue()[27:]

@@ -15,6 +15,7 @@ from webhook.core.review import BadReview, Review, parse, render, status
 from webhook.core.workloads import MalformedObject
 from webhook.ports import ClusterError, Deadline, DeadlineExceeded, Unauthorized, Unavailable
 from webhook.server.timeouts import budget
+from webhook.telemetry.logs import line_writer
 from webhook.telemetry.metrics import Metrics
 
 _JSON: Final = "application/json"
@@ -51,7 +52,7 @@ def create_app(reviewer: Reviewer, metrics: Metrics, *, max_body_bytes: int) -> 
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     for half, decide in (("mutate", reviewer.mutate), ("validate", reviewer.validate)):
         view = _Half(half, decide, metrics, max_body_bytes)
-        app.add_url_rule(f"/{half}", endpoint=half, view_func=view, methods=["POST"])
+        app.add_url_rule(f"/{half}", endpoint=half, view_func=view.answer, methods=["POST"])
     _Errors(metrics).register(app)
     return app
 
@@ -62,7 +63,6 @@ class _Half:
     def __init__(
         self, half: str, decide: Callable[[Review, Deadline], Answer], metrics: Metrics, max_body_bytes: int
     ) -> None:
-        self.__name__ = half
         self._half = half
         self._decide = decide
         self._reviewed = metrics.reviewed
@@ -70,8 +70,9 @@ class _Half:
         self._in_flight = metrics.in_flight[half]
         self._max_body_bytes = max_body_bytes
         self._log = structlog.get_logger().bind(half=half)
+        self._write_line = line_writer("review_answered")
 
-    def __call__(self) -> Response:
+    def answer(self) -> Response:
         started = perf_counter()
         self._in_flight.inc()
         try:
@@ -85,18 +86,20 @@ class _Half:
             duration = perf_counter() - started
             self._observe(duration)
         self._reviewed(self._half, answer.outcome, answer.reason)
-        self._log.info(
-            "review_answered",
-            uid=review.uid,
-            operation=review.operation,
-            kind=review.kind,
-            namespace=review.namespace[:_LONGEST_NAME],
-            name=_name(review)[:_LONGEST_NAME],
-            dry_run=review.dry_run,
-            reason=answer.reason,
-            outcome=answer.outcome,
-            provisioning=answer.provisioning,
-            duration_s=round(duration, 6),
+        self._write_line(
+            {
+                "half": self._half,
+                "uid": review.uid,
+                "operation": review.operation,
+                "kind": review.kind,
+                "namespace": review.namespace[:_LONGEST_NAME],
+                "name": _name(review)[:_LONGEST_NAME],
+                "dry_run": review.dry_run,
+                "reason": answer.reason,
+                "outcome": answer.outcome,
+                "provisioning": answer.provisioning,
+                "duration_s": round(duration, 6),
+            }
         )
         return Response(body, content_type=_JSON)
 

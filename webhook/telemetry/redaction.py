@@ -51,8 +51,8 @@ _CREDENTIAL: Final = re.compile(
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 
-# One of these is in whatever `_CREDENTIAL` matches, in lower case. Looking for them first takes a line without any,
-# which is nearly every line, from 30 µs to 2 µs.
+# One of these is in whatever `_CREDENTIAL` matches, in lower case. Looking for them first spares nearly every line a
+# search that takes as long as all the rest of writing it.
 _MARKS: Final = (
     b"bearer ",
     b"basic ",
@@ -61,15 +61,14 @@ _MARKS: Final = (
     b"ghs_",
     b"ghu_",
     b"ghr_",
-    b"github_pat_",
+    b"b_pat_",
     b"eyj",
-    b"private key",
+    b"private k",
     b"://",
     b'auth":',
     b'auth\\":',
     b"password",
-    b"identitytoken",
-    b"registrytoken",
+    b"ytoken",
 )
 
 
