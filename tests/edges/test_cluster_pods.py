@@ -1,0 +1,123 @@
+"""Pods by pages, on the stand-in API server and against answers it would not give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.apiserver import ApiServer
+from tests.edges.cluster_script import Json, Request, obj, page, scripted, status
+from tests.edges.test_cluster_contract import account
+from tests.services.controller_contracts import PodsContract, PodsWorld, soon
+from webhook.cluster import connect
+from webhook.cluster.pods import ClusterPods
+from webhook.ports import Expired, Forbidden, Unavailable
+
+RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
+
+
+class StandIn:
+    """A `PodsWorld` on the stand-in."""
+
+    def __init__(self, api: ApiServer) -> None:
+        self.api = api
+        self.cluster = connect(api.kubeconfig_file(account(api, "controller", RULES)))
+        self.pods = ClusterPods(self.cluster.client, page_size=2)
+
+    def make_pod(self, pod: Json) -> None:
+        self.api.load([pod])
+        where = pod["metadata"]
+        stored = self.api.admin.get("pods", where["namespace"], where["name"])
+        self.api.admin.update("pods", where["namespace"], {**stored, "status": pod["status"]}, subresource="status")
+
+
+@pytest.fixture
+def pods_world() -> Iterator[PodsWorld]:
+    with ApiServer(admission=None, controllers=None) as api:
+        api.load([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in ("ghcr", "a", "b")])
+        world = StandIn(api)
+        yield world
+        world.cluster.close()
+
+
+class TestClusterPods(PodsContract):
+    pass
+
+
+def pods(*items: Json, token: str = "") -> Json:
+    return page(*items, version=1, token=token)
+
+
+def listed(answer: object, *, page_size: int = 500, pending: bool = False) -> tuple[list[str], list[Request]]:
+    """List against a server that answers with these bodies or codes in turn."""
+    answers = iter(answer if isinstance(answer, list) else [answer])
+
+    def respond(request: Request) -> None:
+        body = next(answers)
+        request.json(status(body), body) if isinstance(body, int) else request.json(body)
+
+    with scripted(respond) as script:
+        found = ClusterPods(script.client(), page_size=page_size).list(soon(), pending=pending)
+        return [pod["metadata"]["name"] for pod in found], script.requests
+
+
+def test_pages_of_five_hundred_are_asked_for_and_only_pending_pods_if_wanted() -> None:
+    _, [request] = listed(pods(), pending=True)
+    assert (request.path, request.query) == ("/api/v1/pods", {"limit": "500", "fieldSelector": "status.phase=Pending"})
+
+
+def test_a_page_is_asked_for_when_the_one_before_is_used_up() -> None:
+    answers = iter([pods(obj("p0", 1), obj("p1", 2), token="t"), pods(obj("p2", 3))])
+    with scripted(lambda request: request.json(next(answers))) as script:
+        found = ClusterPods(script.client()).list(soon())
+        assert [next(found)["metadata"]["name"] for _ in range(2)] == ["p0", "p1"]
+        assert len(script.requests) == 1
+        assert [pod["metadata"]["name"] for pod in found] == ["p2"]
+        assert [request.query.get("continue") for request in script.requests] == [None, "t"]
+
+
+def test_a_continuation_that_expired_begins_the_list_anew() -> None:
+    names, requests = listed([pods(obj("p0", 1), token="t"), 410, pods(obj("p0", 1)), pods()])
+    assert names == ["p0", "p0"]
+    assert [request.query.get("continue") for request in requests] == [None, "t", None]
+
+
+def test_a_second_expiry_is_an_error() -> None:
+    with pytest.raises(Expired):
+        listed([pods(obj("p0", 1), token="t"), 410, pods(obj("p0", 1), token="t"), 410])
+
+
+def test_the_stand_in_expires_a_continuation_as_the_real_one_does() -> None:
+    with ApiServer(admission=None, controllers=None) as api:
+        api.load([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in ("ghcr", "a")])
+        for index in range(3):
+            api.load([{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"p{index}", "namespace": "a"}}])
+        world = StandIn(api)
+        found = world.pods.list(soon())
+        names = [next(found)["metadata"]["name"] for _ in range(2)]
+        api.load([{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p3", "namespace": "a"}}])
+        api.expire_history()
+        names += [pod["metadata"]["name"] for pod in found]
+        assert set(names) == {"p0", "p1", "p2", "p3"}
+        world.cluster.close()
+
+
+def test_an_empty_page_in_the_middle_is_no_end() -> None:
+    names, _ = listed([pods(obj("p0", 1), token="t"), pods(token="u"), pods(obj("p1", 2))])
+    assert names == ["p0", "p1"]
+
+
+def test_a_missing_permission_is_said() -> None:
+    with pytest.raises(Forbidden):
+        listed(403)
+
+
+def test_a_list_of_null_is_an_empty_one() -> None:
+    assert listed([{"metadata": {}, "items": None}])[0] == []
+
+
+@pytest.mark.parametrize("body", [[], {"items": []}, {"metadata": {}, "items": [7]}, {"metadata": {}, "items": {}}])
+def test_what_is_no_list_is_not_from_an_api_server(body: object) -> None:
+    with pytest.raises(Unavailable):
+        listed([body])

@@ -1,0 +1,83 @@
+"""`webhook.ports.Leases` over `coordination.k8s.io/v1`."""
+
+from typing import Any, Final
+
+from webhook.cluster.client import Client
+from webhook.cluster.requests import PatchType, Target, Verb
+from webhook.core.names import MANAGED_BY_LABEL, MANAGED_BY_VALUE
+from webhook.ports import Conflict, Deadline, Lease, NotFound, Unavailable
+
+COORDINATION_V1: Final = "/apis/coordination.k8s.io/v1"
+
+
+class ClusterLeases:
+    """One Lease.
+
+    RBAC: `create` on leases (which cannot be limited by name), `get` and `patch` with `resourceNames: [<name>]`.
+
+    Times go as they are: `MicroTime` is RFC 3339 with exactly six digits of a second.
+    """
+
+    def __init__(self, client: Client, *, namespace: str, name: str) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._name = name
+
+    def get(self, deadline: Deadline) -> Lease | None:
+        """Read it; `None` if it does not exist."""
+        target = self._target(Verb.GET)
+        try:
+            return _decode(self._client.request(target, deadline), target)
+        except NotFound:
+            return None
+
+    def create(self, lease: Lease, deadline: Deadline) -> Lease:
+        """Create it; `AlreadyExists` if somebody was faster."""
+        target = Target(
+            verb=Verb.CREATE, resource="leases", namespace=self._namespace, about=self._name, api=COORDINATION_V1
+        )
+        body = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": self._name, "labels": {MANAGED_BY_LABEL: MANAGED_BY_VALUE}},
+            "spec": {key: value for key, value in _spec(lease).items() if value is not None},
+        }
+        return _decode(self._client.request(target, deadline, body=body), target)
+
+    def update(self, lease: Lease, deadline: Deadline) -> Lease:
+        """Bring it to this if it still has the lease's resourceVersion, else `Conflict`; labels of others stay."""
+        target = self._target(Verb.PATCH)
+        if not lease.resource_version:
+            # A patch without one would be applied to whatever is there.
+            raise target.error(Conflict)
+        patch = {"metadata": {"resourceVersion": lease.resource_version}, "spec": _spec(lease)}
+        return _decode(self._client.request(target, deadline, body=patch, patch_type=PatchType.MERGE), target)
+
+    def _target(self, verb: Verb) -> Target:
+        return Target(verb=verb, resource="leases", namespace=self._namespace, name=self._name, api=COORDINATION_V1)
+
+
+def _spec(lease: Lease) -> dict[str, Any]:
+    """Write a spec; `None` for a field that is to be absent, as a merge patch says it."""
+    return {
+        "holderIdentity": lease.holder or None,
+        "leaseDurationSeconds": lease.duration_s,
+        "acquireTime": lease.acquired_at or None,
+        "renewTime": lease.renewed_at or None,
+        "leaseTransitions": lease.transitions,
+    }
+
+
+def _decode(obj: Any, target: Target) -> Lease:
+    try:
+        spec = obj.get("spec") or {}
+        return Lease(
+            holder=spec.get("holderIdentity") or "",
+            duration_s=spec.get("leaseDurationSeconds") or 0,
+            acquired_at=spec.get("acquireTime") or "",
+            renewed_at=spec.get("renewTime") or "",
+            transitions=spec.get("leaseTransitions") or 0,
+            resource_version=obj["metadata"]["resourceVersion"],
+        )
+    except (KeyError, TypeError, AttributeError):
+        raise target.error(Unavailable, code=200) from None
