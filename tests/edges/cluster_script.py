@@ -46,9 +46,11 @@ class Request:
         self._handler.end_headers()
         self._handler.wfile.write(content)
 
-    def begin(self, code: int = 200) -> None:
+    def begin(self, code: int = 200, **headers: str) -> None:
         """Begin a chunked body."""
         self._handler.send_response(code)
+        for name, value in headers.items():
+            self._handler.send_header(name, value)
         self._handler.send_header("Transfer-Encoding", "chunked")
         self._handler.end_headers()
 
@@ -67,6 +69,12 @@ class Request:
         """Close the connection in the middle."""
         self._handler.close_connection = True
         self._handler.connection.close()
+
+    def wait_closed(self) -> None:
+        """Wait until the client closes its side."""
+        while self._handler.connection.recv(1):
+            pass
+        self._handler.close_connection = True
 
     def hang(self, until: threading.Event) -> None:
         """Say nothing more, and do not close either."""

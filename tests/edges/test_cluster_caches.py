@@ -92,6 +92,14 @@ def test_after_the_history_was_set_back_a_list_is_believed() -> None:
     assert cache.snapshot() == {"a": secret(90)}
 
 
+def test_what_the_watch_has_confirmed_is_not_held_against_a_history_that_was_set_back() -> None:
+    cache = listed(version=5)
+    cache.observe(secret(8))
+    cache.apply(ADDED, ("a", secret(8)), "8")
+    cache.replace([], "3")
+    assert cache.get("a") is None
+
+
 @pytest.mark.parametrize("odd", [secret(""), Secret(namespace="a", name="other", resource_version="9")])
 def test_what_a_dry_run_made_or_has_another_name_is_not_taken(odd: Secret) -> None:
     cache = listed(version=5)

@@ -102,7 +102,14 @@ def drip(script: Script, request: Request) -> None:
         request.chunk(b" ")
 
 
-@pytest.mark.parametrize("fault", [hang_before_headers, hang_in_body, drip])
+def drip_and_promise_to_close(script: Script, request: Request) -> None:
+    """Without keep-alive the client's connection object lets go of its socket: no timeout can be set on it."""
+    request.begin(Connection="close")
+    while not script.stopping.wait(0.05):
+        request.chunk(b" ")
+
+
+@pytest.mark.parametrize("fault", [hang_before_headers, hang_in_body, drip, drip_and_promise_to_close])
 def test_every_call_ends_by_its_deadline(script: Script, fault: object) -> None:
     assert callable(fault)
     script.answer = lambda request: fault(script, request)
@@ -110,6 +117,22 @@ def test_every_call_ends_by_its_deadline(script: Script, fault: object) -> None:
     with pytest.raises(DeadlineExceeded):
         script.client().request(GET, Deadline.after(0.3))
     assert 0.25 < time.monotonic() - began < 0.6
+
+
+def test_a_call_that_was_given_up_leaves_no_connection_open(script: Script) -> None:
+    closed = threading.Event()
+
+    def answer(request: Request) -> None:
+        request.begin()
+        request.chunk(b"{")
+        request.wait_closed()
+        closed.set()
+
+    script.answer = answer
+    with pytest.raises(DeadlineExceeded) as held:
+        script.client().request(GET, Deadline.after(0.1))
+    assert closed.wait(2)
+    del held
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"metadata"'])

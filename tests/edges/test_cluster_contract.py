@@ -174,6 +174,15 @@ def test_before_a_cache_is_filled_everything_is_read(stand_in: StandIn) -> None:
     assert stand_in.facts.copy("a", soon()) is not None
 
 
+def test_before_the_cache_is_filled_a_secret_written_long_ago_is_read_again(stand_in: StandIn) -> None:
+    """Nobody has told since whether it is still so."""
+    stand_in.make_namespace("a")
+    stand_in.facts.observe(stand_in.writer.create(copy("a"), soon()))
+    stand_in.remove_secret("a", SECRET_NAME)
+    assert stand_in.facts.secret("a", SECRET_NAME, soon()) is None
+    assert stand_in.facts.copy("a", soon()) is None
+
+
 def test_what_the_caches_know_costs_no_request(stand_in: StandIn) -> None:
     stand_in.make_namespace("a")
     stand_in.make_secret(copy("a"))

@@ -417,6 +417,25 @@ def test_the_pause_is_random_from_zero_to_its_bound(server: tuple[Server, Script
     assert pauses == [0.0] * 12
 
 
+def test_a_server_that_is_away_for_hours_does_not_break_the_arithmetic(server: tuple[Server, Script]) -> None:
+    """`2.0 ** 1024` is no float any more: that many pauses of 10 s are three hours."""
+    server[0].list = lambda request: request.json(status(500), 500)
+    reflector, pauses = paced(server, DEFAULT_PACING, uniform=lambda low, high: high)
+    reflector._row = 5000
+    reflector.run()
+    assert set(pauses) == {10}
+
+
+def test_a_slow_list_is_no_healthy_stream(server: tuple[Server, Script]) -> None:
+    """Lists are what costs the server most; a row of them has to slow down."""
+    behaviour = server[0]
+    behaviour.list = steps(lambda request: time.sleep(0.06), behaviour.list)
+    behaviour.watch = lambda request: request.json(status(410), 410)
+    reflector, pauses = paced(server, replace(DEFAULT_PACING, healthy=0.05), uniform=lambda low, high: high)
+    reflector.run()
+    assert pauses[:5] == [0.2, 0.4, 0.8, 1.6, 3.2]
+
+
 @pytest.mark.parametrize(("header", "pause"), [("7", 7.0), ("600", 30.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0)])
 def test_retry_after_is_heeded_within_reason(server: tuple[Server, Script], header: str, pause: float) -> None:
     server[0].list = lambda request: request.json(status(429), 429, Retry_After=header)

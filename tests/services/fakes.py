@@ -234,7 +234,10 @@ class FakeFacts:
 
     def _read(self, namespace: str, name: str, deadline: Deadline) -> Secret | None:
         self._cluster._called(Call(verb="get", resource="secrets", namespace=namespace, name=name), deadline)
-        return self._cluster.secret(namespace, name)
+        found = self._cluster.secret(namespace, name)
+        if found is not None and name == SECRET_NAME:
+            self.observe(found)
+        return found
 
 
 class FakeSecretWriter:

@@ -251,22 +251,12 @@ class Caches:
 
     def synced(self) -> bool:
         """Every cache has been filled once."""
-        return self.secrets_synced and self.namespaces_synced and self.service_accounts_synced
+        return all(reflector.synced for reflector in self._all)
 
     @property
     def secrets_synced(self) -> bool:
         """The Secrets have been listed once."""
         return self._secrets.synced
-
-    @property
-    def namespaces_synced(self) -> bool:
-        """The Namespaces have been listed once."""
-        return self._namespaces.synced
-
-    @property
-    def service_accounts_synced(self) -> bool:
-        """The ServiceAccounts have been listed once."""
-        return self._service_accounts.synced
 
     def health(self) -> tuple[WatchHealth, ...]:
         """Say how each watch is."""

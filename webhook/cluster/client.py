@@ -285,9 +285,8 @@ def _chunks(response: urllib3.BaseHTTPResponse, target: Target, deadline: Deadli
     except (urllib3.exceptions.HTTPError, OSError) as failure:
         raise from_failure(target, failure, timed_out=deadline.remaining() <= 0) from None
     finally:
-        if finished:
-            response.release_conn()
-        else:
+        # One that was read to its end has gone back to the pool by itself.
+        if not finished:
             response.close()
 
 

@@ -20,6 +20,8 @@ T = TypeVar("T")
 class ClusterFacts:
     """What is known of the cluster; see the Protocol for when a cache's word counts.
 
+    Before its first list a cache is empty, but for Secrets that were observed; those could be outdated unnoticed.
+
     RBAC: `get`, `list`, `watch` on namespaces, serviceaccounts, and secrets with `resourceNames: [ghcr-secret]`. With
     `read_all_secrets` also `get` on secrets; where that is missing all the same, a Secret is `Unreadable`.
     """
@@ -31,8 +33,7 @@ class ClusterFacts:
 
     def namespace(self, name: str, deadline: Deadline, *, fresh: bool = False) -> Namespace:
         """Read a Namespace; one that does not exist is a Namespace without labels."""
-        caches = self._caches
-        if not fresh and caches.namespaces_synced and (known := caches.namespaces.get(name)) is not None:
+        if not fresh and (known := self._caches.namespaces.get(name)) is not None:
             return known
         found = self._get("namespaces", "", name, deadline, decode_namespace)
         return Namespace(name=name) if found is None else found
@@ -41,11 +42,8 @@ class ClusterFacts:
         self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False
     ) -> tuple[str, ...]:
         """Read the names of a ServiceAccount's pull secrets; none if it does not exist."""
-        caches = self._caches
-        if not fresh and caches.service_accounts_synced:
-            known = caches.service_accounts.get((namespace, name))
-            if known is not None:
-                return known
+        if not fresh and (known := self._caches.service_accounts.get((namespace, name))) is not None:
+            return known
         return self._get("serviceaccounts", namespace, name, deadline, decode_pull_secrets) or ()
 
     def secret(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> SecretFact:

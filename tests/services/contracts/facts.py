@@ -139,6 +139,15 @@ class FactsContract:
         assert fresh is not None
         assert fresh.payload == OTHER_PAYLOAD
 
+    def test_what_a_fresh_read_saw_is_known_from_then_on(self, world: World) -> None:
+        world.make_namespace("a")
+        world.settle()
+        world.stop_watching()
+        world.make_secret(copy("a"))
+        fresh = world.facts.copy("a", soon(), fresh=True)
+        assert fresh is not None
+        assert world.facts.copy("a", soon()) == fresh
+
     def test_what_was_just_written_is_known_before_the_watch_tells_of_it(self, world: World) -> None:
         world.make_namespace("a")
         world.settle()
