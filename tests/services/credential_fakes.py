@@ -1,5 +1,6 @@
 """A registry in memory that passes `contracts.registry`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from webhook.core.keyring import Credential
@@ -13,11 +14,13 @@ class FakeRegistry:
     Attributes:
         answers: By host, what its registry answers whatever the credential.
         logins, described: What was asked about.
+        on_login: Called at each login: time passes, say.
     """
 
     answers: dict[str, LoginAnswer] = field(default_factory=dict)
     logins: list[tuple[str, Credential]] = field(default_factory=list)
     described: list[Credential] = field(default_factory=list)
+    on_login: Callable[[Deadline], None] = lambda _: None
     _tokens: dict[Credential, TokenHeaders] = field(default_factory=dict)
     _broken: LoginAnswer | None = None
 
@@ -45,6 +48,7 @@ class FakeRegistry:
         if not deadline.remaining():
             return LoginAnswer(fault=RegistryFault.TIMEOUT)
         self.logins.append((host, credential))
+        self.on_login(deadline)
         known = LoginAnswer(code=200 if credential in self._tokens else 403)
         return self._broken or self.answers.get(host) or known
 

@@ -26,7 +26,7 @@ from webhook.credential.judging import (
     scopes_from_header,
     targets,
 )
-from webhook.ports import EventReason, LoginAnswer, RegistryFault, Unavailable
+from webhook.ports import Deadline, EventReason, LoginAnswer, RegistryFault, Unavailable
 from webhook.telemetry.metrics import Metrics
 
 DAY = timedelta(days=1)
@@ -378,6 +378,32 @@ def test_an_unreachable_registry_changes_no_verdict_and_is_asked_again_sooner(wo
     assert world.told == [EventReason.CREDENTIAL_REJECTED]
     world.registry.cut_off()
     assert world.keep_until_due() == 60
+
+
+def test_a_new_credential_begins_with_short_pauses_again(world: World) -> None:
+    world.registry.cut_off()
+    for expected in (60, 120, 240):
+        assert world.keep_until_due() == expected
+    world.central(payload(token=WRONG.password))
+    assert world.watch.keep() == 60
+
+
+def test_a_registry_that_hangs_leaves_time_for_others_and_none_beyond_half_a_minute(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    monkeypatch.setattr("webhook.ports.time.monotonic", clock)
+    given: list[float] = []
+
+    def hang(deadline: Deadline) -> None:
+        given.append(deadline.remaining())
+        clock.advance(deadline.remaining() * 0.8)
+
+    world.registry.on_login = hang
+    entries = {f"ghcr.io/team{n}": {"username": "robot", "password": f"p{n}"} for n in range(6)}
+    reports = world.watch.check(secret(payload=json.dumps({"auths": entries}).encode()))
+    assert given == pytest.approx([10, 10, 10, 6, 1.2, 0.24])
+    assert len(reports) == 6
 
 
 def test_a_verdict_is_not_passed_on_to_another_credential(world: World) -> None:
