@@ -230,8 +230,15 @@ def fault(secret: Secret, repositories: Sequence[str] = ()) -> Reason | None:
     """
     if secret.type not in PULL_SECRET_KEYS:
         return Reason.WRONG_TYPE
+    payload = secret.payload or b""
+    if len(payload) > _REMEMBERED_BYTES:
+        return _content_fault(secret.type, payload, tuple(repositories))
+    return _remembered_fault(secret.type, payload, tuple(repositories))
+
+
+def _content_fault(secret_type: str, payload: bytes, repositories: tuple[str, ...]) -> Reason | None:
     try:
-        keyring = read_keyring(secret)
+        keyring = Keyring.from_secret(secret_type, payload)
     except MalformedSecret:
         return Reason.MALFORMED
     if not repositories:
@@ -263,7 +270,6 @@ _REMEMBERED_BYTES: Final = 16 * 1024
 """A pull secret has some hundred bytes. Larger ones are a tenant's own affair and must not fill our memory."""
 
 
-@functools.lru_cache(maxsize=64)
-def _remembered_keyring(secret_type: str, payload: bytes) -> Keyring:
-    # Every copy has the same content, so one parse serves nearly every review.
-    return Keyring.from_secret(secret_type, payload)
+# Every copy has the same content, so one reading serves nearly every review.
+_remembered_keyring = functools.lru_cache(maxsize=64)(Keyring.from_secret)
+_remembered_fault = functools.lru_cache(maxsize=256)(_content_fault)

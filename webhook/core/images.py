@@ -4,6 +4,7 @@ The grammar is that of github.com/distribution/reference v0.6.0 (``ParseNormaliz
 through ``parsers.ParseImageName``; digests are checked as github.com/opencontainers/go-digest v1.0.0 does.
 """
 
+import functools
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,6 +14,8 @@ from webhook.core.hostmatch import glob_matches
 
 DEFAULT_TAG: Final = "latest"
 MAX_PATH_LENGTH: Final = 255
+REMEMBERED_LENGTH: Final = 512
+"""Longest image whose reading is remembered: room for any valid one (host, 255, a tag and a digest)."""
 """Longest repository path, without the registry (``RepositoryNameTotalLengthMax``)."""
 
 # Possessive throughout: no part can end where another could begin, so nothing is tried twice on hostile input.
@@ -84,6 +87,11 @@ def parse(reference: str) -> ImageReference:
     Raises:
         InvalidReference: With the reason.
     """
+    # A cluster pulls the same images all day long.
+    return _parse_remembered(reference) if len(reference) <= REMEMBERED_LENGTH else _parse(reference)
+
+
+def _parse(reference: str) -> ImageReference:
     if _IMAGE_ID.fullmatch(reference):
         raise InvalidReference(reference, ReferenceFault.IMAGE_ID)
     domain, remainder = _split_domain(reference)
@@ -99,6 +107,9 @@ def parse(reference: str) -> ImageReference:
     if digest and not _DIGEST.fullmatch(digest):
         raise InvalidReference(reference, ReferenceFault.DIGEST)
     return ImageReference(repository=match["name"], tag=tag or ("" if digest else DEFAULT_TAG), digest=digest)
+
+
+_parse_remembered = functools.lru_cache(maxsize=1024)(_parse)
 
 
 def _split_domain(reference: str) -> tuple[str, str]:
@@ -228,9 +239,15 @@ class ImagePatterns:
 
     def selects(self, image: str) -> bool:
         """Tell whether an image, as written in a pod spec, is selected."""
+        return _selects_remembered(self, image) if len(image) <= REMEMBERED_LENGTH else self._selects(image)
+
+    def _selects(self, image: str) -> bool:
         return any(pattern.selects(image) for pattern in self._include) and not any(
             pattern.selects(image) for pattern in self._exclude
         )
+
+
+_selects_remembered = functools.lru_cache(maxsize=1024)(ImagePatterns._selects)  # noqa: SLF001 - this module's own
 
 
 def _compile_all(name: str, patterns: tuple[str, ...]) -> tuple[_Pattern, ...]:
