@@ -70,12 +70,6 @@ class Request:
         self._handler.close_connection = True
         self._handler.connection.close()
 
-    def wait_closed(self) -> None:
-        """Wait until the client closes its side."""
-        while self._handler.connection.recv(1):
-            pass
-        self._handler.close_connection = True
-
     def hang(self, until: threading.Event) -> None:
         """Say nothing more, and do not close either."""
         until.wait(30)
