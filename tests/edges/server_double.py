@@ -259,6 +259,7 @@ def main(arguments: Sequence[str]) -> None:
         flags[flag.removeprefix("--").replace("-", "_")] = value
     settings = ServeSettings.parse(flags, {})
     logs.configure(level=settings.log_level)
+    assert settings.tls_dir is not None
     certificate = CertificateFiles(settings.tls_dir, prepare_context)
     listener = ops.listen(settings.ops_bind)
 

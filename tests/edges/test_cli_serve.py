@@ -57,7 +57,7 @@ def test_every_fault_is_on_its_own_line_and_the_exit_code_is_2() -> None:
     result = CliRunner().invoke(main, ["serve", "--bind", "nowhere", "--read-all-secrets", "--threads", "many"])
     assert result.exit_code == 2
     lines = result.stderr.splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["--bind", "--tls-dir", "--threads", "--namespace"]
+    assert [line.partition(":")[0] for line in lines] == ["--bind", "--threads", "--namespace"]
     assert "nowhere" not in result.output
     assert "many" not in result.output
 

@@ -63,7 +63,6 @@ def test_all_faults_are_told_at_once() -> None:
         ServeSettings.parse({"bind": "x", "threads": "none", "log_level": "loud"}, {PREFIX + "ENFORCEMENT": "maybe"})
     assert [fault.flag for fault in caught.value.faults] == [
         "--bind",
-        "--tls-dir",
         "--threads",
         "--namespace",
         "--enforcement",
@@ -77,6 +76,9 @@ WRONG: list[tuple[str, Any]] = [
     ("bind", ":9443"),
     ("ops_bind", "0.0.0.0"),
     ("tls_dir", "hunter2"),
+    ("tls_secret", "Hunter2"),
+    ("tls_secret", "a" * 254),
+    ("tls_cache_dir", "hunter2"),
     ("kubeconfig", "hunter2"),
     ("namespace", "Hunter2"),
     ("threads", "0"),

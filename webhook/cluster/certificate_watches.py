@@ -12,6 +12,8 @@ AUTHORITY_WATCH: Final = "certificate-authority"
 LEAF_WATCH: Final = "certificate"
 """What the watches of the Secrets are called where watches are told apart by resource: `secrets` is another."""
 
+CertificateWatch = Reflector[SecretData]
+
 
 class CertificateWatches:
     """The watches of a keeper: both Secrets and both webhook configurations, by name.
@@ -93,7 +95,7 @@ def watch_certificate(
     name: str,
     take: Callable[[SecretData | None], None],
     pacing: Pacing = DEFAULT_PACING,
-) -> Reflector[SecretData]:
+) -> CertificateWatch:
     """Watch one Secret's data.
 
     Args:

@@ -47,7 +47,9 @@ class ServeSettings:
 
     bind: Address
     ops_bind: Address
-    tls_dir: Path
+    tls_dir: Path | None
+    tls_secret: str
+    tls_cache_dir: Path | None
     threads: int
     max_body_bytes: int
     shutdown_delay: float

@@ -123,9 +123,21 @@ SERVER_SETTINGS: Final = (
     Setting(
         name="tls_dir",
         metavar="DIR",
-        required=True,
         parse=values.directory,
-        help="Directory of tls.crt and tls.key. They may come later and may be replaced at any time.",
+        help="Directory of tls.crt and tls.key, in place of the Secret; they may come later and change at any time.",
+    ),
+    Setting(
+        name="tls_secret",
+        metavar="NAME",
+        default="ghcr-pull-secrets-webhook-tls",
+        parse=values.object_name,
+        help="Secret in the release namespace that holds the certificate; it may come later and change at any time.",
+    ),
+    Setting(
+        name="tls_cache_dir",
+        metavar="DIR",
+        parse=values.directory,
+        help="Where the Secret's certificate and key are written for OpenSSL. Without it: a directory in memory.",
     ),
     Setting(
         name="threads", metavar="N", default="16", parse=values.threads, help="Reviews worked on at the same time."

@@ -60,6 +60,12 @@ def namespace(text: str) -> str:
     return text
 
 
+def object_name(text: str) -> str:
+    if len(text) > 253 or not _DNS_NAME.fullmatch(text):
+        raise BadValue("expected the name of an object (lower-case letters, digits, '-' and '.', at most 253)")
+    return text
+
+
 def seconds(text: str) -> float:
     match = _DURATION.fullmatch(text)
     if match is None:

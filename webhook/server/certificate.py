@@ -12,7 +12,7 @@ import structlog
 
 from certs.authority import inspect
 from certs.bundle import split_bundle
-from certs.facts import Unreadable
+from certs.facts import CertificateFacts, Unreadable
 
 CERTIFICATE_FILE: Final = "tls.crt"
 KEY_FILE: Final = "tls.key"
@@ -50,6 +50,20 @@ class CertificateUnusable(Exception):
         self.problem = problem
 
 
+def judge(chain: bytes, key: bytes) -> CertificateFacts:
+    """Look at what a server is to show: a leaf, perhaps with intermediates after it, and the leaf's key.
+
+    Raises:
+        CertificateUnusable: It cannot be shown.
+    """
+    facts = inspect((split_bundle(chain) or (chain,))[0], key)
+    if isinstance(facts, Unreadable):
+        raise CertificateUnusable(f"tls.crt is {facts.reason}")
+    if not facts.key_matches:
+        raise CertificateUnusable("tls.key is damaged or another certificate's")
+    return facts
+
+
 class CertificateFiles:
     """Gives the TLS context to serve with; looks at the files each time and reads them only if they have changed.
 
@@ -60,10 +74,13 @@ class CertificateFiles:
     Args:
         directory: Holds `tls.crt` (leaf first, then intermediates) and `tls.key`.
         prepare: Puts the last touches to a new context.
+
+    Attributes:
+        directory: As given.
     """
 
     def __init__(self, directory: Path, prepare: Callable[[ssl.SSLContext], None] = lambda _: None) -> None:
-        self._directory = directory
+        self.directory = directory
         self._prepare = prepare
         self._lock = threading.Lock()
         self._seen: _Version | None = None
@@ -94,7 +111,7 @@ class CertificateFiles:
         stamps = []
         for name in (CERTIFICATE_FILE, KEY_FILE):
             try:
-                status = (self._directory / name).stat()
+                status = (self.directory / name).stat()
                 stamps.append((status.st_ino, status.st_mtime_ns, status.st_size))
             except OSError:
                 stamps.append((0, 0, 0))
@@ -119,17 +136,13 @@ class CertificateFiles:
         self._seen = version
 
     def _load(self) -> Served:
-        link = self._directory / _LINK
+        link = self.directory / _LINK
         try:
-            directory = link.resolve(strict=True) if link.is_symlink() else self._directory
+            directory = link.resolve(strict=True) if link.is_symlink() else self.directory
             chain, key = (directory / CERTIFICATE_FILE).read_bytes(), (directory / KEY_FILE).read_bytes()
         except OSError as error:
             raise CertificateUnusable(f"tls.crt and tls.key cannot be read ({type(error).__name__})") from None
-        facts = inspect((split_bundle(chain) or (chain,))[0], key)
-        if isinstance(facts, Unreadable):
-            raise CertificateUnusable(f"tls.crt is {facts.reason}")
-        if not facts.key_matches:
-            raise CertificateUnusable("tls.key is damaged or another certificate's")
+        facts = judge(chain, key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._prepare(context)

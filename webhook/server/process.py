@@ -89,7 +89,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
             "logger_class": GunicornLog,
             # gunicorn speaks TLS if it has a certificate's path, and does not start if nothing is there. The directory
             # is there when its files are not yet; what is served with comes from the hook.
-            "certfile": str(settings.tls_dir),
+            "certfile": str(self._certificate.directory),
             "ssl_context": self._context,
             "pre_request": self._before,
             "when_ready": _announce,

@@ -4,13 +4,17 @@ import importlib.metadata
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 from flask import Flask
 
 from webhook.admission import Admission
-from webhook.cluster import Cluster, connect
+from webhook.cluster import Cluster, WatchHealth, connect
 from webhook.cluster import ConfigError as Unreachable
+from webhook.cluster.certificate_watches import CertificateWatch, watch_certificate
 from webhook.config import ConfigError, Fault, ServeSettings
 from webhook.provisioning import Provisioner, Result
 from webhook.server import ops
@@ -18,6 +22,7 @@ from webhook.server.app import create_app
 from webhook.server.certificate import CertificateFiles
 from webhook.server.ops import Check
 from webhook.server.process import Application
+from webhook.server.secret_files import SecretFiles, files_directory
 from webhook.server.worker import prepare_context
 from webhook.telemetry import logs
 from webhook.telemetry.metrics import Metrics
@@ -33,7 +38,15 @@ def run(settings: ServeSettings) -> None:
         ConfigError: There is no usable way to reach an API server, or an address cannot be had.
     """
     logs.configure(level=settings.log_level, form=settings.log_format)
-    certificate = CertificateFiles(settings.tls_dir, prepare_context)
+    with _directory(settings) as directory:
+        _run(settings, CertificateFiles(directory, prepare_context))
+
+
+def _directory(settings: ServeSettings) -> AbstractContextManager[Path]:
+    return nullcontext(settings.tls_dir) if settings.tls_dir else files_directory(settings.tls_cache_dir)
+
+
+def _run(settings: ServeSettings, certificate: CertificateFiles) -> None:
     # What can fail for a wrong setting does so here, before the fork, and in words. A worker that has to be replaced
     # goes on with the same socket.
     cluster = _connect(settings)
@@ -68,9 +81,10 @@ def compose(
 ) -> Flask:
     """Start the watches and the second listener, and make the app. Begins threads, so only after the fork."""
     version = importlib.metadata.version("ghcr-pull-secrets")
+    source = None if settings.tls_dir else CertificateSource.of(settings, cluster, certificate.directory)
     metrics = Metrics(
         version=version,
-        watches=cluster.caches.health,
+        watches=lambda: watches(cluster, source),
         certificate_expiry=certificate.expiry,
         provisioning_results=Result,
     )
@@ -82,22 +96,48 @@ def compose(
     )
     admission = Admission(rules=settings.rules, kinds=settings.kinds, facts=cluster.facts, provisioner=provisioner)
     cluster.caches.start()
-    ops.serve(listener, lambda: checks(cluster, certificate, stopping), metrics.render)
+    if source is not None:
+        source.watch.start()
+    ops.serve(listener, lambda: checks(cluster, certificate, stopping, source), metrics.render)
     structlog.get_logger().info("started", version=version, namespace=settings.rules.release_namespace)
     return create_app(admission, metrics, max_body_bytes=settings.max_body_bytes)
 
 
-def checks(cluster: Cluster, certificate: CertificateFiles, stopping: threading.Event) -> Sequence[Check]:
+@dataclass(frozen=True, slots=True)
+class CertificateSource:
+    """The Secret that the certificate's files are made from, where they are."""
+
+    files: SecretFiles
+    watch: CertificateWatch
+
+    @classmethod
+    def of(cls, settings: ServeSettings, cluster: Cluster, directory: Path) -> "CertificateSource":
+        """Prepare to watch it."""
+        files = SecretFiles(directory)
+        namespace = settings.rules.release_namespace
+        watch = watch_certificate(cluster.client, namespace=namespace, name=settings.tls_secret, take=files.take)
+        return cls(files, watch)
+
+
+def watches(cluster: Cluster, source: CertificateSource | None) -> tuple[WatchHealth, ...]:
+    """Say how each watch is."""
+    return (*cluster.caches.health(), *((source.watch.health(),) if source else ()))
+
+
+def checks(
+    cluster: Cluster, certificate: CertificateFiles, stopping: threading.Event, source: CertificateSource | None = None
+) -> Sequence[Check]:
     """Look at what readiness rests on.
 
     A broken watch is shown and changes nothing: it breaks in all replicas at once, and what a cache does not know is
-    read from the API server.
+    read from the API server. So is a Secret that holds no certificate to serve: the last good one is.
     """
     loaded = certificate.current() is not None
     return (
         Check(name="certificate", ok=loaded, detail=certificate.problem),
         Check(name="caches", ok=cluster.caches.synced(), detail="" if cluster.caches.synced() else "not filled yet"),
         Check(name="shutdown", ok=not stopping.is_set(), detail="stopping" if stopping.is_set() else ""),
+        *((_secret_check(source.files),) if source else ()),
         *(
             Check(
                 name=f"watch-{watch.resource}",
@@ -105,6 +145,10 @@ def checks(cluster: Cluster, certificate: CertificateFiles, stopping: threading.
                 detail=", ".join(filter(None, (watch.error, f"last heard of {watch.last_event_age_s:.0f} s ago"))),
                 required=False,
             )
-            for watch in cluster.caches.health()
+            for watch in watches(cluster, source)
         ),
     )
+
+
+def _secret_check(files: SecretFiles) -> Check:
+    return Check(name="certificate-secret", ok=not files.problem, detail=files.problem, required=False)

@@ -1,0 +1,161 @@
+"""Settings of `ghcr-pull-secrets controller` and `ghcr-pull-secrets cleanup`."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from webhook.config.declared import CLUSTER_SETTINGS, LOG_SETTINGS, POLICY_SETTINGS, SERVER_SETTINGS
+from webhook.config.resolving import Raw, Setting, resolve
+from webhook.config.values import Address, BadValue, namespace, object_name, seconds, switch, threads
+from webhook.core.images import ImagePatterns
+from webhook.core.scope import NamespaceMode, Rules
+
+_RATE: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
+_IDENTITY: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?")
+_LONGEST_NAME: Final = 48
+"""As in the chart: a Service's 63 characters less those of the longest suffix."""
+
+
+def _rate(text: str) -> float:
+    if not _RATE.fullmatch(text):
+        raise BadValue("expected a number of requests a second, such as 200, or 0 for no limit")
+    return float(text)
+
+
+def _period(text: str) -> float:
+    value = seconds(text)
+    if value < 1:
+        raise BadValue("expected a duration of at least 1s")
+    return value
+
+
+def _identity(text: str) -> str:
+    if not _IDENTITY.fullmatch(text):
+        raise BadValue("expected letters, digits, '-', '_' and '.', at most 253")
+    return text
+
+
+def _prefix(text: str) -> str:
+    if len(text) > _LONGEST_NAME:
+        raise BadValue(f"expected at most {_LONGEST_NAME} characters")
+    return namespace(object_name(text))
+
+
+def _only(settings: tuple[Setting, ...], *names: str) -> tuple[Setting, ...]:
+    return tuple(setting for setting in settings if setting.name in names)
+
+
+_WHERE: Final = _only(CLUSTER_SETTINGS, "namespace", "kubeconfig")
+
+CONTROLLER_SETTINGS: Final = (
+    *_only(SERVER_SETTINGS, "ops_bind"),
+    Setting(
+        name="name",
+        metavar="NAME",
+        default="ghcr-pull-secrets",
+        parse=_prefix,
+        help="Prefix of the names of the Lease and the certificates' Secrets; name of Service and webhook configurations.",
+    ),
+    Setting(name="workers", metavar="N", default="16", parse=threads, help="Namespaces written to at the same time."),
+    Setting(name="qps", metavar="RATE", default="200", parse=_rate, help="Most writes a second; 0 for no limit."),
+    Setting(
+        name="sweep_interval",
+        metavar="DURATION",
+        default="300s",
+        parse=_period,
+        help="Time between two looks for Pending Pods that lack their Secret.",
+    ),
+    Setting(
+        name="identity",
+        metavar="TEXT",
+        parse=_identity,
+        help="Who we are among the candidates for the Lease; never the same twice. Without it: host name and a random UUID.",
+    ),
+    Setting(
+        name="manage_certificates",
+        switch=True,
+        default="true",
+        parse=switch,
+        help="Make and renew the webhook's certificates, and keep caBundle of its configurations.",
+    ),
+    Setting(
+        name="check_credential",
+        switch=True,
+        default="true",
+        parse=switch,
+        help="Ask the registry whether it accepts the central secret's credential.",
+    ),
+    Setting(
+        name="check_credential_interval",
+        metavar="DURATION",
+        default="3600s",
+        parse=_period,
+        help="Time between two such checks of an unchanged credential.",
+    ),
+    *_WHERE,
+    *_only(POLICY_SETTINGS, "images_include", "images_exclude", "namespaces_mode", "namespaces_excluded"),
+    *LOG_SETTINGS,
+)
+
+CLEANUP_SETTINGS: Final = _WHERE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerSettings:
+    """What `ghcr-pull-secrets controller` runs with; times in seconds."""
+
+    ops_bind: Address
+    name: str
+    workers: int
+    qps: float
+    sweep_interval: float
+    identity: str | None
+    manage_certificates: bool
+    check_credential: bool
+    check_credential_interval: float
+    kubeconfig: Path | None
+    rules: Rules
+    log_level: str
+    log_format: str
+
+    @classmethod
+    def parse(cls, flags: Raw, environ: Mapping[str, str]) -> "ControllerSettings":
+        """Parse everything `controller` needs; `ConfigError` with every fault."""
+        values: dict[str, Any] = resolve(CONTROLLER_SETTINGS, flags, environ)
+        rules = Rules(
+            patterns=ImagePatterns(include=values.pop("images_include"), exclude=values.pop("images_exclude")),
+            release_namespace=values.pop("namespace"),
+            excluded=frozenset(values.pop("namespaces_excluded")),
+            mode=NamespaceMode(values.pop("namespaces_mode")),
+        )
+        return cls(rules=rules, **values)
+
+    @property
+    def lease(self) -> str:
+        """Name of the Lease."""
+        return f"{self.name}-controller"
+
+    @property
+    def authority_secret(self) -> str:
+        """Name of the Secret with the CA."""
+        return f"{self.name}-webhook-ca"
+
+    @property
+    def certificate_secret(self) -> str:
+        """Name of the Secret with the server's certificate."""
+        return f"{self.name}-webhook-tls"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanupSettings:
+    """What `ghcr-pull-secrets cleanup` runs with."""
+
+    namespace: str
+    kubeconfig: Path | None
+
+    @classmethod
+    def parse(cls, flags: Raw, environ: Mapping[str, str]) -> "CleanupSettings":
+        """Parse everything `cleanup` needs; `ConfigError` with every fault."""
+        return cls(**resolve(CLEANUP_SETTINGS, flags, environ))
