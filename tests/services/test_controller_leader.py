@@ -359,19 +359,36 @@ def test_a_release_that_fails_is_no_error(store: LeaseStore, clock: ManualClock)
     assert not leads(one)
 
 
-def test_run_tells_of_both_ends_and_releases(store: LeaseStore) -> None:
+def test_run_tells_when_leading_begins_and_holds_the_lease_to_the_end(store: LeaseStore) -> None:
+    stop = threading.Event()
+    told: list[bool] = []
+
+    def on_change(leads: bool) -> None:
+        told.append(leads)
+        stop.set()
+
+    one = Elector(FakeLeases(store), identity="a")
+    one.run(stop, on_change)
+    assert told == [True]
+    assert one.leading
+    assert store.lease is not None
+    assert store.lease.holder == "a"
+
+
+def test_run_tells_when_leading_ends(store: LeaseStore) -> None:
     stop = threading.Event()
     told: list[bool] = []
 
     def on_change(leads: bool) -> None:
         told.append(leads)
         if leads:
+            store.write(Lease(holder="b", duration_s=12))
+        else:
             stop.set()
 
-    Elector(FakeLeases(store), identity="a").run(stop, on_change)
+    timing = Timing(lease_s=12, renew_s=8, retry_s=0.01)
+    Elector(FakeLeases(store), identity="a", timing=timing).run(stop, on_change)
     assert told == [True, False]
-    assert store.lease is not None
-    assert store.lease.holder == ""
 
 
 def test_run_tries_again_after_an_error_without_a_busy_loop(store: LeaseStore) -> None:

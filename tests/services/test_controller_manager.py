@@ -44,7 +44,9 @@ class FakeKeeper:
 class Stage:
     """A cluster, the manager under test, and a clock; work is done by the test's own thread when it asks for it."""
 
-    def __init__(self, *, keeper: Keeper | None = None, leading: bool = True) -> None:
+    def __init__(
+        self, *, certificates: Keeper | None = None, credential: Keeper | None = None, leading: bool = True
+    ) -> None:
         self.clock = ManualClock(1000.0)
         self.queue: Queue[Key] = Queue(clock=self.clock, jitter=lambda: 1.0)
         self.cluster = FakeCluster()
@@ -61,7 +63,8 @@ class Stage:
         self.manager = Manager(
             reconciler=self.reconciler,
             rules=RULES,
-            keeper=keeper,
+            certificates=certificates,
+            credential=credential,
             workers=2,
             sweep_interval_s=SWEEP_S,
             on_central=self.centrals.append,
@@ -410,7 +413,7 @@ def test_a_crash_ends_no_worker_and_is_tried_again(stage: Stage, monkeypatch: py
 
 def test_certificates_are_kept_on_leading_on_a_change_and_when_their_time_has_come() -> None:
     keeper = FakeKeeper(again_s=60)
-    stage = Stage(keeper=keeper)
+    stage = Stage(certificates=keeper)
     stage.work()
     assert keeper.kept == 1
     stage.manager.certificates_changed()
@@ -425,7 +428,7 @@ def test_certificates_are_kept_on_leading_on_a_change_and_when_their_time_has_co
 def test_a_keeper_that_fails_is_called_again() -> None:
     keeper = FakeKeeper()
     keeper.errors = [RuntimeError("a bug"), Unavailable("get", "secrets", code=503)]
-    stage = Stage(keeper=keeper)
+    stage = Stage(certificates=keeper)
     stage.work()
     stage.wait(0.05)
     stage.wait(0.1)
@@ -436,6 +439,19 @@ def test_without_a_keeper_nothing_is_kept(stage: Stage) -> None:
     stage.manager.certificates_changed()
     stage.work()
     assert stage.manager.backlog == 0
+
+
+def test_the_credential_is_looked_at_on_leading_on_a_change_and_when_its_time_has_come() -> None:
+    watch = FakeKeeper(again_s=60)
+    stage = Stage(credential=watch)
+    stage.work()
+    assert watch.kept >= 1
+    kept = watch.kept
+    stage.rotate("1")
+    stage.wait(0.05)
+    assert watch.kept == kept + 1
+    stage.wait(60)
+    assert watch.kept == kept + 2
 
 
 # --- start and stop

@@ -56,7 +56,7 @@ CONTROLLER_SETTINGS: Final = (
         metavar="NAME",
         default="ghcr-pull-secrets",
         parse=_prefix,
-        help="Prefix of the names of the Lease and the certificates' Secrets; name of Service and webhook configurations.",
+        help="Name of Service and webhook configurations, prefix of the names of Lease and certificates.",
     ),
     Setting(name="workers", metavar="N", default="16", parse=threads, help="Namespaces written to at the same time."),
     Setting(name="qps", metavar="RATE", default="200", parse=_rate, help="Most writes a second; 0 for no limit."),
@@ -71,7 +71,7 @@ CONTROLLER_SETTINGS: Final = (
         name="identity",
         metavar="TEXT",
         parse=_identity,
-        help="Who we are among the candidates for the Lease; never the same twice. Without it: host name and a random UUID.",
+        help="Who we are among the candidates for the Lease, never the same twice. Without it: host name and UUID.",
     ),
     Setting(
         name="manage_certificates",

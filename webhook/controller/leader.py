@@ -92,7 +92,7 @@ class Elector:
                 self._writes.notify_all()
 
     def run(self, stop: threading.Event, on_change: Callable[[bool], None]) -> None:
-        """Campaign until stopped, then release the Lease.
+        """Campaign until stopped. The Lease is still held then, for work that is to be finished; then call `resign`.
 
         Args:
             stop: Ends it.
@@ -102,8 +102,6 @@ class Elector:
             self.step()
             self._tell(on_change)
             stop.wait(self._timing.retry_s if self._seen else min(_FIRST_RETRY_S, self._timing.retry_s))
-        self.resign()
-        self._tell(on_change)
 
     def step(self) -> None:
         """Try once to take or to renew the Lease."""

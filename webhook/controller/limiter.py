@@ -31,8 +31,8 @@ class Limiter:
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._next = 0.0
-        self._paused_until = 0.0
+        self._next = float("-inf")
+        self._paused_until = float("-inf")
 
     def acquire(self) -> None:
         """Wait until a write may go."""

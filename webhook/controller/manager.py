@@ -33,6 +33,7 @@ class Kind(StrEnum):
     CENTRAL = "central"
     SWEEP = "sweep"
     CERTIFICATES = "certificates"
+    CREDENTIAL = "credential"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,14 @@ class Key:
 CENTRAL: Final = Key(Kind.CENTRAL)
 SWEEP: Final = Key(Kind.SWEEP)
 CERTIFICATES: Final = Key(Kind.CERTIFICATES)
+CREDENTIAL: Final = Key(Kind.CREDENTIAL)
 
 
 class Keeper(Protocol):
-    """Keeps the webhook's certificates (`certs.keeper`)."""
+    """Keeps something right: the webhook's certificates (`certs.keeper`), watch on the credential."""
 
     def keep(self) -> float:
-        """Bring them to the plan; returns the seconds after which to look again."""
+        """Do what is to be done now; returns the seconds after which to look again. Not called by two at once."""
         ...
 
 
@@ -64,16 +66,17 @@ class Manager:
         *,
         reconciler: Reconciler,
         rules: Rules,
-        keeper: Keeper | None,
         workers: int,
         sweep_interval_s: float,
+        certificates: Keeper | None = None,
+        credential: Keeper | None = None,
         on_central: Callable[[CentralState], None] = lambda _: None,
         queue: Queue[Key] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reconciler = reconciler
         self._rules = rules
-        self._keeper = keeper
+        self._keepers = {CERTIFICATES: certificates, CREDENTIAL: credential}
         self._workers = workers
         self._sweep_interval_s = sweep_interval_s
         self._on_central = on_central
@@ -116,7 +119,7 @@ class Manager:
         if not leads:
             self._leading.clear()
             return
-        for key in (CERTIFICATES, CENTRAL, SWEEP):
+        for key in (CERTIFICATES, CENTRAL, SWEEP, CREDENTIAL):
             self._queue.add(key)
         self._leading.set()
 
@@ -181,9 +184,9 @@ class Manager:
                 self._central()
             case Kind.SWEEP:
                 self._sweep()
-            case Kind.CERTIFICATES:
-                if self._keeper is not None:
-                    self._queue.add_after(CERTIFICATES, self._keeper.keep())
+            case Kind.CERTIFICATES | Kind.CREDENTIAL:
+                if (keeper := self._keepers[key]) is not None:
+                    self._queue.add_after(key, keeper.keep())
             case _:
                 assert_never(key.kind)
 
@@ -206,6 +209,8 @@ class Manager:
             self._sweep_all = True
             self._queue.add(SWEEP)
         self._central_usable = state.usable
+        # After the copies: to ask a registry takes a while.
+        self._queue.add(CREDENTIAL)
 
     def _sweep(self) -> None:
         begun = self._clock()

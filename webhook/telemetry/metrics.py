@@ -67,6 +67,10 @@ REACHABLE: Final[Mapping[str, tuple[tuple[str, Reason], ...]]] = {
 _API_CALLS: Final = (
     *product(("get", "list", "watch", "create", "update", "patch", "delete"), ("secrets",)),
     *product(("get", "list", "watch"), ("namespaces", "serviceaccounts")),
+    ("list", "pods"),
+    *product(("get", "create", "patch"), ("leases",)),
+    *product(("create", "patch"), ("events",)),
+    *product(("get", "list", "watch", "patch"), ("mutatingwebhookconfigurations", "validatingwebhookconfigurations")),
 )
 _CODE_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx", "none")
 

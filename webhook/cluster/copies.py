@@ -1,0 +1,94 @@
+"""What the controller and `cleanup` know of the cluster: every `ghcr-secret` and every Namespace."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from webhook.cluster.caches import Caches
+from webhook.cluster.client import DEFAULT_POOL_SIZE, Client, from_kubeconfig, in_cluster
+from webhook.cluster.facts import ClusterFacts
+from webhook.cluster.reflector import DEFAULT_PACING, PAGE_SIZE, Pacing, Reflector
+from webhook.cluster.requests import Target, Verb
+from webhook.cluster.secrets import ClusterSecretWriter, decode
+from webhook.core.copies import Secret
+from webhook.core.names import SECRET_NAME
+from webhook.ports import Deadline, Expired, Unavailable
+
+
+class CopyCaches(Caches):
+    """The caches of Secrets and Namespaces; ServiceAccounts are an admission's business and not watched.
+
+    RBAC: `get`, `list`, `watch` on namespaces, and on secrets with `resourceNames: [ghcr-secret]`.
+    """
+
+    @property
+    def _all(self) -> tuple[Reflector[Any], ...]:
+        return self._secrets, self._namespaces
+
+
+class ClusterCopies(ClusterFacts):
+    """`webhook.ports.Copies`: the facts, and where there is a `ghcr-secret`."""
+
+    def namespaces_with_secret(self) -> tuple[str, ...]:
+        """List the namespaces that have a `ghcr-secret`, from the cache."""
+        return tuple(self._caches.secrets.snapshot())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyCluster:
+    """All that the controller needs to work with one cluster (see `webhook.cluster.Cluster`)."""
+
+    client: Client
+    caches: CopyCaches
+    facts: ClusterCopies
+    writer: ClusterSecretWriter
+
+    def close(self) -> None:
+        """Stop the watches and close the connections."""
+        self.caches.stop()
+        self.client.close()
+
+
+def connect_copies(
+    kubeconfig: str | None, *, pool_size: int = DEFAULT_POOL_SIZE, pacing: Pacing = DEFAULT_PACING
+) -> CopyCluster:
+    """Prepare to work with a cluster; nothing is asked and no thread begun yet (see `webhook.cluster.connect`).
+
+    Raises:
+        ConfigError: The configuration cannot be read.
+    """
+    load = from_kubeconfig(kubeconfig) if kubeconfig else in_cluster()
+    client = Client(load, source=kubeconfig or "in-cluster", pool_size=pool_size)
+    caches = CopyCaches(client, pacing=pacing)
+    return CopyCluster(
+        client=client, caches=caches, facts=ClusterCopies(client, caches), writer=ClusterSecretWriter(client)
+    )
+
+
+def list_secrets(client: Client, deadline: Deadline, *, page_size: int = PAGE_SIZE) -> tuple[Secret, ...]:
+    """Read every `ghcr-secret` from the API server, past all caches; a list that expires (410) is begun anew, once.
+
+    RBAC: `list` on secrets with `resourceNames: [ghcr-secret]`.
+
+    Raises:
+        ClusterError: The API server did not give the list.
+    """
+    try:
+        return _list_secrets(client, deadline, page_size)
+    except Expired:
+        return _list_secrets(client, deadline, page_size)
+
+
+def _list_secrets(client: Client, deadline: Deadline, page_size: int) -> tuple[Secret, ...]:
+    target = Target(verb=Verb.LIST, resource="secrets")
+    query = {"fieldSelector": f"metadata.name={SECRET_NAME}", "limit": str(page_size)}
+    found: list[Secret] = []
+    while True:
+        page = client.request(target, deadline, query=query)
+        try:
+            found.extend(decode(item) for item in page["items"] or ())
+            token = page["metadata"].get("continue")
+        except (KeyError, TypeError, AttributeError, ValueError):
+            raise target.error(Unavailable, code=200) from None
+        if not token:
+            return tuple(found)
+        query["continue"] = token

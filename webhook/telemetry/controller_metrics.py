@@ -1,0 +1,114 @@
+"""The metrics of a controller; those of every process are in `webhook.telemetry.metrics`."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerFigures:
+    """How a controller is at the moment of a scrape.
+
+    Attributes:
+        leading: It holds the Lease and writes.
+        backlog: Keys that wait or are being worked on.
+        central_usable: The central secret can be spread; `None` where that is another's to judge, or not judged yet.
+        copies: Secrets that are ours.
+        foreign: Secrets of that name that are not.
+        stale: Copies that do not have what the central secret says, while it can be spread.
+    """
+
+    leading: bool
+    backlog: int
+    central_usable: bool | None
+    copies: int
+    foreign: int
+    stale: int
+
+
+class ControllerMetrics:
+    """Adds a controller's metrics to a registry.
+
+    Args:
+        registry: Of `Metrics`.
+        figures: Gives the figures at the moment of a scrape.
+        reconciliations: Every result a reconciliation can end with.
+        events: Everything that can become of an event.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        figures: Callable[[], ControllerFigures],
+        reconciliations: Iterable[str],
+        events: Iterable[str],
+    ) -> None:
+        registry.register(_Figures(figures))
+        self._reconciliations = Counter(
+            "ghcr_pull_secrets_reconciliations",
+            "Times a namespace's copy was looked at, by what came of it.",
+            ("result",),
+            registry=registry,
+        )
+        self._events = Counter(
+            "ghcr_pull_secrets_events",
+            "Kubernetes Events emitted, by what became of them.",
+            ("outcome",),
+            registry=registry,
+        )
+        for result in reconciliations:
+            self._reconciliations.labels(result)
+        for outcome in events:
+            self._events.labels(outcome)
+
+    def reconciled(self, result: str) -> None:
+        """Count a reconciliation."""
+        self._reconciliations.labels(result).inc()
+
+    def emitted(self, outcome: str) -> None:
+        """Count an event."""
+        self._events.labels(outcome).inc()
+
+
+class _Figures(Collector):
+    def __init__(self, figures: Callable[[], ControllerFigures]) -> None:
+        self._figures = figures
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing ahead: a scrape at registration would come before there is anything to read."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the figures."""
+        found = self._figures()
+        yield GaugeMetricFamily(
+            "ghcr_pull_secrets_leading", "1 while this controller holds the Lease.", value=float(found.leading)
+        )
+        yield GaugeMetricFamily(
+            "ghcr_pull_secrets_queue_backlog", "Keys that wait or are being worked on.", value=found.backlog
+        )
+        usable = GaugeMetricFamily(
+            "ghcr_pull_secrets_central_secret_usable",
+            "1 if the central secret can be spread; only the controller that leads says so.",
+        )
+        if found.central_usable is not None:
+            usable.add_metric((), float(found.central_usable))
+        yield usable
+        copies = GaugeMetricFamily(
+            "ghcr_pull_secrets_copies",
+            "Secrets named ghcr-secret outside the release namespace, ours and foreign ones.",
+            labels=("owner",),
+        )
+        copies.add_metric(("ours",), found.copies)
+        copies.add_metric(("foreign",), found.foreign)
+        yield copies
+        yield GaugeMetricFamily(
+            "ghcr_pull_secrets_copies_stale",
+            "Copies that do not have what a usable central secret says.",
+            value=found.stale,
+        )
