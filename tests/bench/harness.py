@@ -105,8 +105,21 @@ def measure(port: int, ca_file: Path, body: bytes, *, connections: int, seconds:
         file.write(body)
         file.flush()
         run = subprocess.run(
-            [sys.executable, "-m", "tests.bench.load", "--port", str(port), "--ca", str(ca_file), "--body", file.name]
-            + ["--connections", str(connections), "--seconds", str(seconds)],
+            [
+                sys.executable,
+                "-m",
+                "tests.bench.load",
+                "--port",
+                str(port),
+                "--ca",
+                str(ca_file),
+                "--body",
+                file.name,
+                "--connections",
+                str(connections),
+                "--seconds",
+                str(seconds),
+            ],
             check=True,
             capture_output=True,
             timeout=seconds + 60,

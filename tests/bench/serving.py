@@ -27,6 +27,7 @@ def speed() -> Iterator[tuple[str, str, str]]:
     """`/mutate` on a warm cache against a bare Flask route that only decodes and encodes the same review."""
     body = json.dumps(review(workload("Deployment", namespace=namespace_name(7)))).encode()
     with filled(100) as installation:
+        installation.log_file = installation.path / "log"
         server = installation.start_server()
         bare_port = free_port()
         bare = subprocess.Popen(

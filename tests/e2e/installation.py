@@ -52,6 +52,7 @@ class Installation:
         self.values = _merged(BASE_VALUES, values or {})
         self.servers: list[Process] = []
         self.controllers: list[Process] = []
+        self.log_file: Path | None = None
         self._central = central
         self._folder = tempfile.TemporaryDirectory(prefix="installation-", ignore_cleanup_errors=True)
         self.path = Path(self._folder.name)
@@ -160,7 +161,7 @@ class Installation:
                 **flags,
             },
         )
-        return Process(arguments, environment, ops_port=ops_port, folder=self.path)
+        return Process(arguments, environment, ops_port=ops_port, folder=self.path, output=self.log_file)
 
     def _deployment(self, command: str) -> dict[str, Any]:
         for manifest in self.manifests:

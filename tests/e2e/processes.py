@@ -55,20 +55,27 @@ def with_flags(arguments: Sequence[str], flags: Mapping[str, str | None]) -> lis
 
 
 class Process:
-    """One process of the add-on, its output kept line by line."""
+    """One process of the add-on, its output kept line by line, or in a file for benchmarks: reading costs time."""
 
     def __init__(
-        self, arguments: Sequence[str], environment: Mapping[str, str], *, ops_port: int, folder: Path
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        ops_port: int,
+        folder: Path,
+        output: Path | None = None,
     ) -> None:
         self.arguments = list(arguments)
         self.ops_port = ops_port
         self.lines: list[str] = []
+        self._file = output.open("ab") if output else None
         self._popen = subprocess.Popen(
             [sys.executable, "-m", "webhook", *arguments],
             env={**os.environ, **environment, "PYTHONUNBUFFERED": "1", "COVERAGE_PROCESS_START": ""},
             cwd=folder,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=self._file or subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
@@ -86,7 +93,8 @@ class Process:
         return "\n".join(self.lines)
 
     def _read(self) -> None:
-        assert self._popen.stdout is not None
+        if self._popen.stdout is None:
+            return
         for line in self._popen.stdout:
             self.lines.append(line.rstrip("\n"))
 
@@ -138,6 +146,7 @@ class Process:
             self._popen.kill()
             self._popen.wait()
         self._reader.join(5)
-        if self._popen.stdout is not None:
-            self._popen.stdout.close()
+        for opened in (self._popen.stdout, self._file):
+            if opened is not None:
+                opened.close()
         return self._popen.returncode
