@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import kubernetes
+import kubernetes as untyped
 import pytest
 import yaml
 
@@ -14,6 +14,8 @@ from tests.apiserver import ApiServer, Match
 from tests.apiserver.interfaces import User
 from tests.apiserver.tests.http import deployment, secret
 
+# The official client is half typed: as `Any` it can be used without a remark on each line.
+kubernetes: Any = untyped
 KUBECTL = Path(sys.executable).parent / "kubectl"
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -162,7 +164,7 @@ def test_the_python_client_writes_and_watches(cluster: ApiServer, core: Any) -> 
     listed = core.list_secret_for_all_namespaces(field_selector="metadata.name=s")
     assert [item.metadata.labels for item in listed.items] == [{"a": "b"}]
     cluster.admin.delete("secrets", "app", "s")
-    watch: Any = kubernetes.watch.Watch()
+    watch = kubernetes.watch.Watch()
     since = listed.metadata.resource_version
     events = watch.stream(core.list_secret_for_all_namespaces, resource_version=since, timeout_seconds=5)
     assert next(iter(events))["type"] == "DELETED"
