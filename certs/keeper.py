@@ -47,6 +47,20 @@ ROUNDS_PAUSE: Final = timedelta(seconds=5)
 """Pause after that many, so that whoever undoes what we do is not met at full speed."""
 
 
+class UnendingRotation(ValueError):
+    """Terms under which a rotation would not be over before the next one begins.
+
+    Args:
+        field: Name of the field of `Terms` that has to be more.
+        problem: How much more.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field = field
+        self.problem = problem
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What certificates are made, and how they follow one another.
@@ -58,8 +72,8 @@ class Terms:
         overlap, settle: See `certs.plan`.
 
     Raises:
-        ValueError: `overlap` is not longer than `settle`, or a certificate would be due for renewal before the overlap
-            after its making is over, so that rotations would never end.
+        UnendingRotation: `overlap` is not longer than `settle`, or a certificate would be due for renewal before the
+            overlap after its making is over.
     """
 
     dns_names: tuple[str, ...]
@@ -72,12 +86,12 @@ class Terms:
     def __post_init__(self) -> None:
         """Check that rotations end."""
         if self.overlap <= self.settle:
-            raise ValueError("overlap must be longer than settle")
+            raise UnendingRotation("overlap", "must be longer than settle")
         # The last third of a life that began CLOCK_SKEW before: after 2/3 of (validity + skew), less the skew.
         shortest = (self.settle + self.overlap + CLOCK_SKEW / 3) * 3 / 2
         for name in ("ca_validity", "leaf_validity"):
             if getattr(self, name) <= shortest:
-                raise ValueError(f"{name} must be longer than {shortest.total_seconds():g} s with this overlap")
+                raise UnendingRotation(name, f"must be longer than {shortest.total_seconds():g} s with this overlap")
 
 
 class Keeper:

@@ -2,7 +2,7 @@
 
 import base64
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,117 +14,21 @@ from certs.ports import Changed, Registered, Stored
 from tests.apiserver import ApiServer
 from tests.apiserver.faults import Match
 from tests.e2e.kube import Kube
+from tests.edges.certificate_world import (
+    CA,
+    GROUP,
+    HOOKS,
+    NAMESPACE,
+    SERVER_RULES,
+    StandIn,
+    bind,
+    webhook,
+)
 from tests.edges.cluster_script import eventually
 from tests.services.contracts.certificates import DATA, NAME, RegistrationContract, StoreContract
 from webhook.cluster.certificate_watches import CertificateWatches, watch_certificate
 from webhook.cluster.certificates import MUTATING, VALIDATING, CertificateSecrets, WebhookRegistration
-from webhook.cluster.client import Client, from_kubeconfig
 from webhook.ports import Deadline, DeadlineExceeded, Forbidden, NotLeading
-
-NAMESPACE, CA, HOOKS = "ghcr", "hooks-webhook-ca", "hooks"
-GROUP = "admissionregistration.k8s.io"
-RBAC = "rbac.authorization.k8s.io"
-SECRET_RULES: Sequence[Mapping[str, Any]] = [
-    {
-        "apiGroups": [""],
-        "resources": ["secrets"],
-        "resourceNames": [CA, NAME],
-        "verbs": ["get", "list", "watch", "patch", "delete"],
-    },
-    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
-]
-HOOK_RULES: Sequence[Mapping[str, Any]] = [
-    {
-        "apiGroups": [GROUP],
-        "resources": [MUTATING, VALIDATING],
-        "resourceNames": [HOOKS],
-        "verbs": ["get", "list", "watch", "patch"],
-    },
-]
-SERVER_RULES: Sequence[Mapping[str, Any]] = [
-    {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [NAME], "verbs": ["list", "watch"]},
-]
-
-
-def bind(api: ApiServer, account: str, kind: str, rules: Sequence[Mapping[str, Any]]) -> None:
-    where = {"namespace": NAMESPACE} if kind == "Role" else {}
-    api.load(
-        [
-            {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": {"name": account, **where}, "rules": list(rules)},
-            {
-                "apiVersion": f"{RBAC}/v1",
-                "kind": f"{kind}Binding",
-                "metadata": {"name": account, **where},
-                "roleRef": {"apiGroup": RBAC, "kind": kind, "name": account},
-                "subjects": [{"kind": "ServiceAccount", "namespace": NAMESPACE, "name": account}],
-            },
-        ]
-    )
-
-
-def webhook(name: str, bundle: bytes, path: str = "/mutate") -> dict[str, Any]:
-    config: dict[str, Any] = {"service": {"namespace": NAMESPACE, "name": "hooks", "path": path}}
-    if bundle:
-        config["caBundle"] = base64.b64encode(bundle).decode()
-    return {
-        "name": name,
-        "clientConfig": config,
-        "admissionReviewVersions": ["v1"],
-        "sideEffects": "None",
-        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
-        "namespaceSelector": {"matchLabels": {"nothing": "here"}},
-        "matchConditions": [{"name": "always", "expression": "true"}],
-    }
-
-
-class StandIn:
-    """A `CertificateWorld` on the stand-in."""
-
-    def __init__(self, api: ApiServer) -> None:
-        self.api = api
-        api.admin.create("namespaces", "", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-        self.client = self.client_of("keeper")
-        bind(api, "keeper", "Role", SECRET_RULES)
-        bind(api, "keeper", "ClusterRole", HOOK_RULES)
-        self.store = CertificateSecrets(self.client, NAMESPACE)
-        self.registration = WebhookRegistration(self.client, MUTATING, HOOKS)
-        self.validating = WebhookRegistration(self.client, VALIDATING, HOOKS)
-
-    def client_of(self, account: str) -> Client:
-        return Client(from_kubeconfig(self.api.kubeconfig_file(self.api.token_for(NAMESPACE, account))))
-
-    def register(self, bundles: Mapping[str, bytes], kind: str = "MutatingWebhookConfiguration") -> None:
-        webhooks = [webhook(name, bundle) for name, bundle in bundles.items()]
-        obj = {"apiVersion": f"{GROUP}/v1", "kind": kind, "metadata": {"name": HOOKS}, "webhooks": webhooks}
-        self.api.admin.create(f"{kind.lower()}s.{GROUP}", "", obj)
-
-    def configuration(self, resource: str = MUTATING) -> dict[str, Any]:
-        return self.api.admin.get(f"{resource}.{GROUP}", "", HOOKS)
-
-    def unregister(self) -> None:
-        self.api.admin.delete(f"{MUTATING}.{GROUP}", "", HOOKS)
-
-    def edit_bundle(self, webhook: str, bundle: bytes) -> None:
-        found = self.configuration()
-        for each in found["webhooks"]:
-            if each["name"] == webhook:
-                each["clientConfig"]["caBundle"] = base64.b64encode(bundle).decode()
-        self.api.admin.update(f"{MUTATING}.{GROUP}", "", found)
-
-    def secret(self, name: str = NAME) -> dict[str, Any]:
-        return self.api.admin.get("secrets", NAMESPACE, name)
-
-    def make_secret(self, data: Mapping[str, bytes], **changes: Any) -> None:
-        encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
-        obj = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": NAME}, "data": encoded, **changes}
-        self.api.admin.create("secrets", NAMESPACE, obj)
-
-    def edit_secret(self, name: str, data: Mapping[str, bytes]) -> None:
-        encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
-        self.api.admin.update("secrets", NAMESPACE, {**self.secret(name), "data": encoded})
-
-    def delete_secret(self, name: str) -> None:
-        self.api.admin.delete("secrets", NAMESPACE, name)
 
 
 @pytest.fixture
@@ -238,7 +142,7 @@ def test_only_the_bundle_is_written_and_owned(stand_in: StandIn) -> None:
     after = stand_in.configuration()
     assert without_bundles(after) == without_bundles(before)
     (owned,) = owned_by(after, "ghcr-pull-secrets")
-    bundle = {"f:clientConfig": {"f:caBundle": {}}}
+    bundle: dict[str, Any] = {"f:clientConfig": {"f:caBundle": {}}}
     assert owned == {"f:webhooks": {f'k:{{"name":"{name}"}}': bundle for name in ("a.hooks.io", "b.hooks.io")}}
 
 
@@ -355,7 +259,7 @@ def test_every_change_is_told_and_nobody_elses(
         lambda: world.register({"a.hooks.io": b""}),
         lambda: world.register({"a.hooks.io": b""}, "ValidatingWebhookConfiguration"),
         lambda: world.edit_bundle("a.hooks.io", b"edited"),
-        lambda: world.unregister(),
+        world.unregister,
     ]
     for number, change in enumerate(changes):
         changed.clear()
