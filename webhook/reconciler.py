@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, assert_never
 
-from webhook.core import copies, policy, workloads
+from webhook.core import copies, policy, texts, workloads
 from webhook.core.copies import Because, Create, Delete, Leave, Place, Secret, Step, Update
 from webhook.core.names import SECRET_NAME
 from webhook.core.reasons import Reason
@@ -28,7 +28,6 @@ from webhook.ports import (
     Pods,
     SecretWriter,
 )
-from webhook.provisioning import unusable_because
 
 _ATTEMPTS: Final = 5
 """Steps for one namespace before it goes back in line: delete and create are two, the rest is for lost races."""
@@ -274,7 +273,7 @@ class Reconciler:
             text = "the central secret does not exist; the copies stay as they are"
             self._events.emit(EventReason.CENTRAL_SECRET_MISSING, about, text, warning=True)
         elif state.fault is not None:
-            text = f"not spread, the last good copies stay: {unusable_because(state.fault)}"
+            text = f"not spread, the last good copies stay: {texts.central_fault(state.fault)}"
             self._events.emit(EventReason.CENTRAL_SECRET_UNUSABLE, about, text, warning=True)
         elif self._central is not None:
             self._events.emit(EventReason.CENTRAL_SECRET_USABLE, about, "usable again, and spread to every copy")
