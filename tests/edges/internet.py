@@ -58,9 +58,11 @@ class Internet:
         leaf = issue_leaf(ca, dns_names=NAMES, now=now)
         chain = directory / "site.pem"
         chain.write_bytes(leaf.certificate_pem + leaf.key_pem)
+        self.ca_file = directory / "site-ca.pem"
+        self.ca_file.write_bytes(ca.certificate_pem)
         self._server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._server_context.load_cert_chain(chain)
-        self.context = ssl.create_default_context(cadata=ca.certificate_pem.decode())
+        self.context = ssl.create_default_context(cafile=self.ca_file)
         self.sites: dict[str, Site] = {}
         self.requests: list[Request] = []
         self.tunnels: list[tuple[str, bytes]] = []
