@@ -9,6 +9,8 @@ import click
 # Name of the command and of its module, and what it is for: the module is not imported to say so.
 _COMMANDS: Final[Mapping[str, str]] = {
     "serve": "Answer the API server's admission reviews.",
+    "controller": "Keep every copy like the central secret.",
+    "cleanup": "Remove every copy that is ours.",
 }
 
 

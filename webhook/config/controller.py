@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from certs.keeper import Terms
+from webhook.config.certificates import CERTIFICATE_SETTINGS, terms_of
+from webhook.config.credential import CREDENTIAL_SETTINGS
 from webhook.config.declared import CLUSTER_SETTINGS, LOG_SETTINGS, POLICY_SETTINGS, SERVER_SETTINGS
 from webhook.config.resolving import Raw, Setting, resolve
 from webhook.config.values import Address, BadValue, namespace, object_name, seconds, switch, threads
@@ -80,20 +83,8 @@ CONTROLLER_SETTINGS: Final = (
         parse=switch,
         help="Make and renew the webhook's certificates, and keep caBundle of its configurations.",
     ),
-    Setting(
-        name="check_credential",
-        switch=True,
-        default="true",
-        parse=switch,
-        help="Ask the registry whether it accepts the central secret's credential.",
-    ),
-    Setting(
-        name="check_credential_interval",
-        metavar="DURATION",
-        default="3600s",
-        parse=_period,
-        help="Time between two such checks of an unchanged credential.",
-    ),
+    *CERTIFICATE_SETTINGS,
+    *CREDENTIAL_SETTINGS,
     *_WHERE,
     *_only(POLICY_SETTINGS, "images_include", "images_exclude", "namespaces_mode", "namespaces_excluded"),
     *LOG_SETTINGS,
@@ -104,7 +95,11 @@ CLEANUP_SETTINGS: Final = _WHERE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerSettings:
-    """What `ghcr-pull-secrets controller` runs with; times in seconds."""
+    """What `ghcr-pull-secrets controller` runs with; times in seconds.
+
+    Attributes:
+        terms: What certificates to make.
+    """
 
     ops_bind: Address
     name: str
@@ -113,8 +108,10 @@ class ControllerSettings:
     sweep_interval: float
     identity: str | None
     manage_certificates: bool
-    check_credential: bool
-    check_credential_interval: float
+    terms: Terms
+    credential_check: bool
+    credential_check_interval: float
+    credential_api_url: str
     kubeconfig: Path | None
     rules: Rules
     log_level: str
@@ -124,13 +121,16 @@ class ControllerSettings:
     def parse(cls, flags: Raw, environ: Mapping[str, str]) -> "ControllerSettings":
         """Parse everything `controller` needs; `ConfigError` with every fault."""
         values: dict[str, Any] = resolve(CONTROLLER_SETTINGS, flags, environ)
+        terms = terms_of(values, service=values["name"], namespace=values["namespace"])
+        for setting in CERTIFICATE_SETTINGS:
+            del values[setting.name]
         rules = Rules(
             patterns=ImagePatterns(include=values.pop("images_include"), exclude=values.pop("images_exclude")),
             release_namespace=values.pop("namespace"),
             excluded=frozenset(values.pop("namespaces_excluded")),
             mode=NamespaceMode(values.pop("namespaces_mode")),
         )
-        return cls(rules=rules, **values)
+        return cls(rules=rules, terms=terms, **values)
 
     @property
     def lease(self) -> str:

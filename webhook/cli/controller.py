@@ -1,0 +1,21 @@
+"""`ghcr-pull-secrets controller`."""
+
+import os
+from typing import Any
+
+import click
+
+from webhook.cli.options import options, reporting_faults
+from webhook.config.controller import CONTROLLER_SETTINGS, ControllerSettings
+
+
+@click.command("controller")
+@options(CONTROLLER_SETTINGS)
+def command(**flags: Any) -> None:
+    """Keep every copy like the central secret, the webhook's certificates in life, and an eye on the credential."""
+    with reporting_faults():
+        settings = ControllerSettings.parse(flags, os.environ)
+        # Imported late: what a controller needs would make `--help` and the report of a fault slow.
+        from webhook.cli.controller_process import run  # noqa: PLC0415
+
+        run(settings)
