@@ -36,7 +36,7 @@ def main() -> None:
     settings = ServeSettings.parse(
         {"bind": f"127.0.0.1:{port}", "tls_dir": str(Path(tls_dir)), "namespace": "bench", "shutdown_delay": "0s"}, {}
     )
-    Application(settings, CertificateFiles(settings.tls_dir, prepare_context), load).run()
+    Application(settings, CertificateFiles(Path(tls_dir), prepare_context), load).run()
 
 
 if __name__ == "__main__":
