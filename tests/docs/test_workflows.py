@@ -1,0 +1,145 @@
+"""The workflows: well formed, pinned, with the least permissions, and without a way in for untrusted text."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+IDS = [path.name for path in WORKFLOWS]
+
+
+def run_tool(name: str, *args: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a tool of the virtual environment."""
+    command = [str(Path(sys.executable).parent / name), *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def read(path: Path) -> dict[str, Any]:
+    # YAML 1.1 reads the key `on` as true.
+    document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return document
+
+
+def jobs(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from read(path)["jobs"].items()
+
+
+def steps(path: Path) -> Iterator[dict[str, Any]]:
+    for _, job in jobs(path):
+        yield from job.get("steps", [])
+
+
+def unpinned(text: str) -> list[str]:
+    """List what is used from elsewhere and not pinned to a commit, with its version beside it."""
+    used = re.findall(r"^\s*(?:- )?uses: (.+)$", text, re.MULTILINE)
+    pinned = re.compile(r"\./\S+|[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+    return [each for each in used if not pinned.fullmatch(each)]
+
+
+def test_there_are_the_two_workflows() -> None:
+    assert IDS == ["ci.yml", "release.yml"]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=IDS)
+def test_it_follows_the_schema_of_workflows(path: Path) -> None:
+    done = run_tool("check-jsonschema", "--builtin-schema", "vendor.github-workflows", path)
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=IDS)
+def test_zizmor_finds_nothing(path: Path) -> None:
+    done = run_tool("zizmor", "--offline", "--no-progress", "--min-severity", "medium", "--persona", "auditor", path)
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_zizmor_would_find_something(tmp_path: Path) -> None:
+    bad = tmp_path / ".github" / "workflows" / "bad.yml"
+    bad.parent.mkdir(parents=True)
+    bad.write_text(
+        "on: pull_request_target\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n"
+        '      - run: echo "${{ github.event.pull_request.title }}"\n'
+    )
+
+    found = run_tool("zizmor", "--offline", "--no-progress", bad)
+
+    assert "template-injection" in found.stdout
+    assert "dangerous-triggers" in found.stdout
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=IDS)
+def test_every_action_is_pinned_to_a_commit(path: Path) -> None:
+    assert unpinned(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("used", ["actions/checkout@v7", "actions/checkout@main", f"actions/checkout@{'a' * 40}"])
+def test_an_action_by_tag_or_without_its_version_would_be_noticed(used: str) -> None:
+    assert unpinned(f"    - uses: {used}\n") == [used]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=IDS)
+def test_nothing_is_granted_but_by_the_job_that_needs_it(path: Path) -> None:
+    assert read(path)["permissions"] == {}
+    writes = {
+        (name, scope)
+        for name, job in jobs(path)
+        for scope, access in job["permissions"].items()
+        if access != "read" or scope != "contents"
+    }
+    assert writes == (
+        {
+            ("image", "packages"),
+            ("image", "id-token"),
+            ("image", "attestations"),
+            ("chart", "packages"),
+            ("chart", "id-token"),
+        }
+        if path.name == "release.yml"
+        else set()
+    )
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=IDS)
+def test_no_expression_is_pasted_into_a_script(path: Path) -> None:
+    assert [step for step in steps(path) if "${{" in step.get("run", "")] == []
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=IDS)
+def test_no_checkout_leaves_its_token_behind(path: Path) -> None:
+    checkouts = [step for step in steps(path) if step.get("uses", "").startswith("actions/checkout@")]
+
+    assert checkouts
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=IDS)
+def test_every_job_ends_in_time(path: Path) -> None:
+    assert all("timeout-minutes" in job or "uses" in job for _, job in jobs(path))
+
+
+def test_three_minors_of_kubernetes_are_tried_each_by_digest() -> None:
+    rows = dict(jobs(WORKFLOWS[0]))["e2e"]["strategy"]["matrix"]["include"]
+
+    assert len({row["kubernetes"] for row in rows}) == 3
+    for row in rows:
+        assert re.fullmatch(rf"kindest/node:v{re.escape(row['kubernetes'])}\.\d+@sha256:[0-9a-f]{{64}}", row["node"])
+
+
+def test_what_is_released_was_tested_and_is_signed() -> None:
+    of = dict(jobs(WORKFLOWS[1]))
+    scripts = {name: "\n".join(step.get("run", "") for step in job.get("steps", [])) for name, job in of.items()}
+    build = next(step for step in of["image"]["steps"] if step.get("id") == "build")["with"]
+
+    assert "ci" in of["image"]["needs"]
+    assert "image" in of["chart"]["needs"]
+    assert (build["platforms"], build["sbom"], build["provenance"]) == ("linux/amd64,linux/arm64", True, "mode=max")
+    assert "cosign sign" in scripts["image"]
+    assert "cosign sign" in scripts["chart"]
