@@ -229,7 +229,7 @@ class Reconciler:
     def _left(self, namespace: str, step: Leave) -> None:
         if step.because is Because.FOREIGN:
             with self._lock:
-                turned = self._turned.pop(namespace, None)
+                turned = self._turned.get(namespace)
             if turned is not None:
                 about, text = turned
                 self._events.emit(EventReason.COPY_FOREIGN, about, text, warning=True)

@@ -142,7 +142,7 @@ def test_a_changed_central_secret_reaches_every_copy_at_once(stage: Stage) -> No
 def test_many_changes_in_a_row_cost_one_round(stage: Stage) -> None:
     for token in range(20):
         stage.rotate(str(token))
-        stage.clock.advance(0.002)
+        stage.wait(0.002)
     stage.wait(0.05)
     assert stage.follows(*STORY)
     assert len(stage.cluster.called("patch")) == len(STORY)
