@@ -98,7 +98,8 @@ class Process:
             version=version,
             watches=self._watches,
             certificate_expiry=lambda: self._certificates.expiry() if self._certificates else None,
-            credentials=lambda: self._credential.figures if self._credential else (),
+            # A standby's last word may be on a token that is long gone.
+            credentials=lambda: self._credential.figures if self._credential and self._elector.leading else (),
             credential_results=CredentialState if settings.credential_check else (),
         )
         counts = ControllerMetrics(self._metrics.registry, figures=self._figures, reconciliations=Work, events=Outcome)

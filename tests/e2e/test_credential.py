@@ -1,0 +1,114 @@
+"""The credential watch in a controller process: stand-in API server, and a registry and API by their real names."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.apiserver import ApiServer
+from tests.e2e.processes import Process, free_port
+from tests.e2e.waiting import until
+from tests.edges.internet import HttpsWorld, Internet, basic
+from tests.objects import CANARY, RELEASE_NAMESPACE, payload
+from tests.services.contracts.registry import GOOD, UNTIL, WRONG
+
+SECRET = "ghcr-secret"
+LEASES = "leases.coordination.k8s.io"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[HttpsWorld]:
+    internet = Internet(tmp_path)
+    yield HttpsWorld(internet)
+    internet.close()
+
+
+@pytest.fixture
+def api() -> Iterator[ApiServer]:
+    with ApiServer() as server:
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RELEASE_NAMESPACE}}
+        server.admin.create("namespaces", "", namespace)
+        central = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": SECRET},
+            "type": "kubernetes.io/dockerconfigjson",
+            "data": {".dockerconfigjson": base64.b64encode(payload()).decode()},
+        }
+        server.admin.create("secrets", RELEASE_NAMESPACE, central)
+        yield server
+
+
+def put_token(api: ApiServer, token: str) -> None:
+    found = api.admin.get("secrets", RELEASE_NAMESPACE, SECRET)
+    found["data"] = {".dockerconfigjson": base64.b64encode(payload(token=token)).decode()}
+    api.admin.update("secrets", RELEASE_NAMESPACE, found)
+
+
+def figures(process: Process) -> dict[str, float]:
+    return {
+        sample.name.removeprefix("ghcr_pull_secrets_credential_"): sample.value
+        for family in text_string_to_metric_families(process.ops("/metrics")[1])
+        for sample in family.samples
+        if "credential" in sample.name and sample.labels.get("registry") == "ghcr.io"
+    }
+
+
+@pytest.fixture
+def process(api: ApiServer, world: HttpsWorld) -> Iterator[Process]:
+    world.issue(GOOD, scopes="read:packages", expiration=UNTIL)
+    port = free_port()
+    process = Process(
+        ["controller", f"--namespace={RELEASE_NAMESPACE}", f"--ops-bind=127.0.0.1:{port}", "--no-manage-certificates"],
+        {
+            "GHCR_PULL_SECRETS_KUBECONFIG": api.kubeconfig_file(),
+            "HTTPS_PROXY": f"http://127.0.0.1:{world.internet.port}",
+            "NO_PROXY": "127.0.0.1,localhost",
+            "SSL_CERT_FILE": str(world.internet.ca_file),
+        },
+        ops_port=port,
+        folder=Path(__file__).parents[2],
+    )
+    try:
+        process.wait_ready()
+        yield process
+    finally:
+        process.stop()
+
+
+def test_a_controller_tells_of_a_rejected_token_and_of_the_new_ones_end(
+    api: ApiServer, world: HttpsWorld, process: Process
+) -> None:
+    until(lambda: figures(process).get("accepted") == 1, "the token is accepted")
+    assert figures(process)["expiry_timestamp_seconds"] == 1796032800  # 2026-11-30 10:00:00 UTC
+    put_token(api, WRONG.password)
+    until(lambda: figures(process).get("accepted") == 0, "the wrong token is rejected")
+    events = until(lambda: rejections(api), "an Event tells of it")
+    put_token(api, CANARY)
+    until(lambda: figures(process).get("accepted") == 1, "the good token is accepted again")
+    metrics = process.ops("/metrics")[1]
+    code = process.stop()
+    assert code == 0, process.output
+    assert {"kind": "Secret", "name": SECRET, "namespace": RELEASE_NAMESPACE}.items() <= events[0][
+        "involvedObject"
+    ].items()
+    shown = process.output + metrics + json.dumps(events)
+    for secret in (CANARY, WRONG.password, basic(GOOD), basic(WRONG)):
+        assert secret not in shown
+        assert secret not in str(world.internet.tunnels)
+
+
+def test_a_controller_that_lost_the_lease_says_no_more_of_the_credential(api: ApiServer, process: Process) -> None:
+    until(lambda: figures(process).get("accepted") == 1, "the token is accepted")
+    lease = api.admin.get(LEASES, RELEASE_NAMESPACE, "ghcr-pull-secrets-controller")
+    lease["spec"]["holderIdentity"] = "another"
+    api.admin.update(LEASES, RELEASE_NAMESPACE, lease)
+    until(lambda: not figures(process), "what it knew is no longer shown")
+
+
+def rejections(api: ApiServer) -> list[dict[str, Any]]:
+    return [event for event in api.admin.list("events", RELEASE_NAMESPACE) if event["reason"] == "CredentialRejected"]
