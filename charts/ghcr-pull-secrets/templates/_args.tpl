@@ -18,7 +18,11 @@
 - serve
 - --bind=0.0.0.0:{{ .Values.server.ports.webhook }}
 - --ops-bind=0.0.0.0:{{ .Values.server.ports.ops }}
+{{- if .Values.certManager.enabled }}
 - --tls-dir=/tls
+{{- else }}
+- --tls-secret={{ include "gps.tlsSecretName" . }}
+{{- end }}
 - --threads={{ .Values.server.threads }}
 - --shutdown-delay={{ .Values.server.shutdownDelaySeconds }}s
 {{ include "gps.policyArgs" . }}
@@ -40,9 +44,9 @@
 - --qps={{ .Values.controller.qps }}
 - --sweep-interval={{ .Values.controller.sweepIntervalSeconds }}s
 - {{ ternary "--no-manage-certificates" "--manage-certificates" .Values.certManager.enabled }}
-- {{ ternary "--check-credential" "--no-check-credential" .Values.credentialCheck.enabled }}
+- {{ ternary "--credential-check" "--no-credential-check" .Values.credentialCheck.enabled }}
 {{- if .Values.credentialCheck.enabled }}
-- --check-credential-interval={{ .Values.credentialCheck.intervalSeconds }}s
+- --credential-check-interval={{ .Values.credentialCheck.intervalSeconds }}s
 {{- end }}
 {{ include "gps.policyArgs" . }}
 {{- end -}}
