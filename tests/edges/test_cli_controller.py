@@ -275,6 +275,47 @@ def test_after_a_kill_a_standby_takes_over_within_twenty_seconds(stage: Stage) -
             assert time.monotonic() - killed < 20
 
 
+def test_who_idles_renews_its_lease_and_asks_nothing_else(stage: Stage) -> None:
+    stage.secret(NAMESPACE, "t")
+    for name in STORY:
+        stage.namespace(name)
+        stage.secret(name, "t", labels={MANAGED_BY_LABEL: MANAGED_BY_VALUE})
+    with stage.controller() as controller:
+        eventually(lambda: controller.leads, within=20)
+        eventually(lambda: controller.figure('reconciliations_total{result="updated"}') == 7)
+        eventually(lambda: controller.figure("queue_backlog") == 0)
+        eventually(lambda: controller.figure('events_total{outcome="written"}') == 7)
+        stage.api.requests.clear()
+        time.sleep(4.2)
+        asked = [(request.info.verb, request.info.resource) for request in stage.api.requests]
+        assert set(asked) == {("patch", LEASES)}
+        assert len(asked) <= 3  # every 2 s; with the watches' ends every 30 to 40 s far below one request a second
+
+
+def test_certificates_are_made_if_that_is_wanted(stage: Stage) -> None:
+    names = ["ghcr-pull-secrets-webhook-ca", "ghcr-pull-secrets-webhook-tls"]
+    rules = [
+        {
+            "apiGroups": [""],
+            "resources": ["secrets"],
+            "resourceNames": names,
+            "verbs": ["get", "list", "watch", "patch"],
+        },
+        {
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
+            "resourceNames": ["ghcr-pull-secrets"],
+            "verbs": ["get", "list", "watch", "patch"],
+        },
+    ]
+    stage.kubeconfig = stage.api.kubeconfig_file(account(stage.api, "keeper", [*COPIES, *rules]))
+    with stage.controller("--manage-certificates") as controller:
+        eventually(lambda: all(stage.api.store.get("secrets", NAMESPACE, name) for name in names), within=20)
+        eventually(lambda: "CertificateRenewed" in stage.reasons())
+        assert (controller.figure("certificate_expiry_timestamp_seconds") or 0) > time.time()
+        assert "watch-certificate" in controller.get("/readyz?verbose")[1]
+
+
 def test_probes_show_what_is_watched(stage: Stage) -> None:
     with stage.controller() as controller:
         eventually(lambda: controller.leads, within=20)
