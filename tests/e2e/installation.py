@@ -42,10 +42,22 @@ def secret_manifest(
 
 
 class Installation:
-    """One release of the add-on."""
+    """One release of the add-on.
+
+    Args:
+        plane: Where to install it.
+        values: Of the chart, over `BASE_VALUES`.
+        central: Credentials of the central secret; `None` for no such Secret.
+        keeper: Flags under which the controller keeps the certificates; `None` if they are issued here, once.
+    """
 
     def __init__(
-        self, plane: ControlPlane, values: Mapping[str, Any] | None = None, *, central: bytes | None = payload()
+        self,
+        plane: ControlPlane,
+        values: Mapping[str, Any] | None = None,
+        *,
+        central: bytes | None = payload(),
+        keeper: Mapping[str, str] | None = None,
     ) -> None:
         self.plane = plane
         self.kube: Kube = plane.kube
@@ -54,6 +66,7 @@ class Installation:
         self.controllers: list[Process] = []
         self.log_file: Path | None = None
         self._central = central
+        self._keeper = keeper
         self._folder = tempfile.TemporaryDirectory(prefix="installation-", ignore_cleanup_errors=True)
         self.path = Path(self._folder.name)
         self.manifests = helm.render(self.values, namespace=RELEASE_NAMESPACE)
@@ -68,7 +81,11 @@ class Installation:
         self.kube.apply(
             *[each for each in self.manifests if each["kind"] not in _WEBHOOK_KINDS and not _is_crd_object(each)]
         )
-        self.issue_certificates()
+        if self._keeper is None:
+            self.issue_certificates()
+        else:
+            # `localhost` is where a real API server reaches us.
+            self.start_controller(wait=True, **{"extra_dns_name": "localhost", **self._keeper})
         for _ in range(servers):
             self.start_server()
         self.register()
@@ -97,10 +114,9 @@ class Installation:
             manifest = copy.deepcopy(helm.select(self.manifests, kind))
             for webhook in manifest["webhooks"]:
                 service = webhook["clientConfig"].pop("service")
-                webhook["clientConfig"] = {
-                    "url": f"https://localhost:{self.bind_port}{service['path']}",
-                    "caBundle": base64.b64encode(self.ca_pem).decode(),
-                }
+                webhook["clientConfig"] = {"url": f"https://localhost:{self.bind_port}{service['path']}"}
+                if self._keeper is None:
+                    webhook["clientConfig"]["caBundle"] = base64.b64encode(self.ca_pem).decode()
             self.kube.apply(manifest, args=["--server-side", "--field-manager=helm"])
         self._wait_registered()
 
@@ -131,10 +147,8 @@ class Installation:
     def start_server(self, *, port: int | None = None, wait: bool = True, **flags: str) -> Process:
         """Start one more server, with the chart's arguments and as its ServiceAccount."""
         port = port or (self.bind_port if not self.servers else free_port())
-        process = self._start(
-            "serve", {"--bind": f"127.0.0.1:{port}", "--tls-dir": str(self.path / "tls"), **_as_flags(flags)}
-        )
-
+        tls = {"--tls-dir": str(self.path / "tls")} if self._keeper is None else {}
+        process = self._start("serve", {"--bind": f"127.0.0.1:{port}", **tls, **_as_flags(flags)})
         self.servers.append(process)
         if wait:
             process.wait_ready()
@@ -153,6 +167,9 @@ class Installation:
         pod_spec = deployment["spec"]["template"]["spec"]
         arguments, environment = container_command(pod_spec["containers"][0], namespace=RELEASE_NAMESPACE)
         ops_port = free_port()
+        if self._keeper is None:
+            switched = {"--manage-certificates": "--no-manage-certificates"}
+            arguments = [switched.get(argument, argument) for argument in arguments]
         arguments = with_flags(
             arguments,
             {
