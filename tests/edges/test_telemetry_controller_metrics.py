@@ -1,0 +1,58 @@
+"""A controller's metrics: every series there from the start, figures read at the scrape."""
+
+from dataclasses import replace
+
+from prometheus_client import CollectorRegistry
+
+from webhook.cluster.events import Outcome
+from webhook.reconciler import Work
+from webhook.telemetry.controller_metrics import ControllerFigures, ControllerMetrics
+
+FIGURES = ControllerFigures(leading=False, backlog=0, central_usable=None, copies=0, foreign=0, stale=0)
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.figures = FIGURES
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.metrics = ControllerMetrics(
+            self.registry, figures=lambda: self.figures, reconciliations=Work, events=Outcome
+        )
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(f"ghcr_pull_secrets_{name}", labels)
+
+
+def test_every_series_is_there_at_zero() -> None:
+    stage = Stage()
+    for work in Work:
+        assert stage.value("reconciliations_total", result=work) == 0
+    for outcome in Outcome:
+        assert stage.value("events_total", outcome=outcome) == 0
+    for name in ("leading", "queue_backlog", "copies_stale"):
+        assert stage.value(name) == 0
+    for owner in ("ours", "foreign"):
+        assert stage.value("copies", owner=owner) == 0
+
+
+def test_who_does_not_judge_the_central_secret_says_nothing_of_it() -> None:
+    stage = Stage()
+    assert stage.value("central_secret_usable") is None
+    for usable in (True, False):
+        stage.figures = replace(FIGURES, central_usable=usable)
+        assert stage.value("central_secret_usable") == usable
+
+
+def test_figures_are_read_at_the_scrape() -> None:
+    stage = Stage()
+    stage.figures = ControllerFigures(leading=True, backlog=3, central_usable=True, copies=7, foreign=2, stale=1)
+    assert [stage.value(name) for name in ("leading", "queue_backlog", "copies_stale")] == [1, 3, 1]
+    assert (stage.value("copies", owner="ours"), stage.value("copies", owner="foreign")) == (7, 2)
+
+
+def test_what_happens_is_counted() -> None:
+    stage = Stage()
+    stage.metrics.reconciled(Work.UPDATED)
+    stage.metrics.emitted(Outcome.QUEUE_FULL)
+    assert stage.value("reconciliations_total", result="updated") == 1
+    assert stage.value("events_total", outcome="queue_full") == 1
