@@ -19,6 +19,18 @@ from webhook.telemetry.redaction import REDACTED
 TOKEN = "CANARYcanary0123456789canaryCANARY42"
 JWT = f"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrdWJlcm5ldGVzIn0.{TOKEN}"
 
+CREDENTIALS = [
+    f"Authorization: Bearer {TOKEN}",
+    f"authorization: basic {TOKEN}",
+    f"got ghp_{TOKEN}",
+    f"got github_pat_{TOKEN}",
+    f"token {JWT} refused",
+    f"https://robot:{TOKEN}@ghcr.io/v2/",
+    f'{{"auths": {{"ghcr.io": {{"auth": "{TOKEN}"}}}}}}',
+    f'{{"password":"{TOKEN}","username":"robot"}}',
+    f"-----BEGIN EC PRIVATE KEY-----\n{TOKEN}\n-----END EC PRIVATE KEY-----",
+]
+
 
 @pytest.fixture
 def out() -> Iterator[io.BytesIO]:
@@ -121,20 +133,7 @@ def test_bytes_are_never_written(out: io.BytesIO) -> None:
     assert (line["body"], line["bodies"]) == ("36 bytes", ["36 bytes"])
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"Authorization: Bearer {TOKEN}",
-        f"authorization: basic {TOKEN}",
-        f"got ghp_{TOKEN}",
-        f"got github_pat_{TOKEN}",
-        f"token {JWT} refused",
-        f"https://robot:{TOKEN}@ghcr.io/v2/",
-        f'{{"auths": {{"ghcr.io": {{"auth": "{TOKEN}"}}}}}}',
-        f'{{"password":"{TOKEN}","username":"robot"}}',
-        f"-----BEGIN EC PRIVATE KEY-----\n{TOKEN}\n-----END EC PRIVATE KEY-----",
-    ],
-)
+@pytest.mark.parametrize("text", CREDENTIALS)
 @pytest.mark.parametrize("form", logs.FORMATS)
 def test_what_looks_like_a_credential_is_cut_out_of_any_text(text: str, form: str) -> None:
     out = io.BytesIO()
@@ -161,6 +160,15 @@ def test_ordinary_words_stay(out: io.BytesIO) -> None:
     assert {key: line[key] for key in words} == words
 
 
+@pytest.mark.parametrize("text", CREDENTIALS)
+def test_the_fast_writer_cuts_credentials_out_of_what_is_others(text: str) -> None:
+    out = io.BytesIO()
+    with logging_restored():
+        logs.configure(stream=out)
+        logs.line_writer("e")({"name": text}, {"half": "mutate"})
+    assert TOKEN not in out.getvalue().decode()
+
+
 @pytest.mark.parametrize("form", logs.FORMATS)
 def test_the_fast_writer_writes_the_same_line(form: str) -> None:
     slow, fast = io.BytesIO(), io.BytesIO()
@@ -168,9 +176,9 @@ def test_the_fast_writer_writes_the_same_line(form: str) -> None:
         logs.configure(stream=slow, form=form)
         structlog.get_logger().info("e", name=f"ghp_{TOKEN}", other=7)
         logs.configure(stream=fast, form=form)
-        logs.line_writer("e")({"name": f"ghp_{TOKEN}", "other": 7})
+        logs.line_writer("e")({"name": f"ghp_{TOKEN}"}, {"other": 7})
         logs.configure(stream=fast, form=form, level="error")
-        logs.line_writer("e")({"name": "below the level"})
+        logs.line_writer("e")({"name": "below the level"}, {})
     if form == "json":
         [one], [other] = lines(slow), lines(fast)
         assert len(one.pop("timestamp")) == len(other.pop("timestamp"))

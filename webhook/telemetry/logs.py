@@ -3,6 +3,7 @@
 Whatever libraries log through `logging`, warnings, and exceptions that nobody caught come out in the same form.
 """
 
+import functools
 import json
 import logging
 import sys
@@ -16,7 +17,7 @@ from typing import Any, BinaryIO, Final
 import orjson
 import structlog
 
-from webhook.telemetry.redaction import redact_keys, redact_line
+from webhook.telemetry.redaction import is_plain, redact_keys, redact_line
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("json", "text")
@@ -53,22 +54,22 @@ def configure(*, level: str = "info", form: str = "json", stream: BinaryIO | Non
     threading.excepthook = _on_uncaught_in_thread
 
 
-def line_writer(event: str) -> Callable[[dict[str, Any]], None]:
+def line_writer(event: str) -> Callable[[dict[str, str], dict[str, Any]], None]:
     """Give a function that writes lines of one event, at `info`, as `structlog.get_logger().info(event, ...)` would.
 
-    It takes the fields, whose keys are the caller's own and not secret, and takes a third of the time: for the one
-    line that every review costs.
+    It takes the fields whose texts are others', and those that are our own words and figures, in which nothing has to
+    be looked for. No key is one of a secret. It takes a fourth of the time, for the one line that every review costs.
     """
     if not structlog.get_logger().is_enabled_for(logging.INFO):
-        return lambda _: None
+        return lambda _foreign, _own: None
     config = structlog.get_config()
     render, write = config["processors"][-1], config["logger_factory"]().info
+    encode = _encode if render is _to_json else functools.partial(render, None, "info")
 
-    def write_line(fields: dict[str, Any]) -> None:
-        fields["event"] = event
-        fields["level"] = "info"
-        fields["timestamp"] = f"{datetime.now(UTC).isoformat()[:-6]}Z"
-        write(render(None, "info", fields))
+    def write_line(foreign: dict[str, str], own: dict[str, Any]) -> None:
+        timestamp = f"{datetime.now(UTC).isoformat()[:-6]}Z"
+        line = encode({**foreign, **own, "event": event, "level": "info", "timestamp": timestamp})
+        write(line if is_plain("".join(foreign.values())) else redact_line(line))
 
     return write_line
 
@@ -86,13 +87,16 @@ def _render_exception(_logger: object, _method: str, event: Any) -> Any:
 
 
 def _to_json(_logger: object, _method: str, event: Any) -> bytes:
+    return redact_line(_encode(event))
+
+
+def _encode(event: dict[str, Any]) -> bytes:
     try:
-        line = orjson.dumps(event, default=str)
+        return orjson.dumps(event, default=str)
     except TypeError:
         # orjson refuses lone surrogates (file names, malformed headers) and integers beyond 64 bits. A line must never
         # be the reason why a review fails.
-        line = json.dumps(event, default=str, skipkeys=True).encode("ascii")
-    return redact_line(line)
+        return json.dumps(event, default=str, skipkeys=True).encode("ascii")
 
 
 class _Text:
