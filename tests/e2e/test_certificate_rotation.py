@@ -97,7 +97,7 @@ def test_ten_rotations_of_ca_and_leaf_under_steady_traffic_fail_no_admission(rot
     before = len(events(controller, "ca_retired"))
     with Traffic(rotating, namespace) as traffic:
         until(
-            lambda: len(events(controller, "ca_retired")) >= before + ROTATIONS,
+            lambda: traffic.failed or len(events(controller, "ca_retired")) >= before + ROTATIONS,
             f"{ROTATIONS} rotations are over",
             timeout_s=110,
             every_s=0.2,
