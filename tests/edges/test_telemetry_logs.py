@@ -185,3 +185,9 @@ def test_the_fast_writer_writes_the_same_line(form: str) -> None:
         assert one == other
     else:
         assert slow.getvalue()[27:] == fast.getvalue()[27:]
+
+
+def test_the_fast_writer_does_without_configure() -> None:
+    with structlog.testing.capture_logs() as captured:
+        logs.line_writer("e")({"name": "n"}, {"other": 7})
+    assert captured == [{"event": "e", "log_level": "info", "name": "n", "other": 7}]

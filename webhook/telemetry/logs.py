@@ -3,7 +3,6 @@
 Whatever libraries log through `logging`, warnings, and exceptions that nobody caught come out in the same form.
 """
 
-import functools
 import json
 import logging
 import sys
@@ -60,15 +59,18 @@ def line_writer(event: str) -> Callable[[dict[str, str], dict[str, Any]], None]:
     It takes the fields whose texts are others', and those that are our own words and figures, in which nothing has to
     be looked for. No key is one of a secret. It takes a fourth of the time, for the one line that every review costs.
     """
-    if not structlog.get_logger().is_enabled_for(logging.INFO):
+    log = structlog.get_logger()
+    if not log.is_enabled_for(logging.INFO):
         return lambda _foreign, _own: None
     config = structlog.get_config()
-    render, write = config["processors"][-1], config["logger_factory"]().info
-    encode = _encode if render is _to_json else functools.partial(render, None, "info")
+    if config["processors"][-1] is not _to_json:
+        # For people, or not set up by `configure`.
+        return lambda foreign, own: log.info(event, **foreign, **own)
+    write = config["logger_factory"]().info
 
     def write_line(foreign: dict[str, str], own: dict[str, Any]) -> None:
         timestamp = f"{datetime.now(UTC).isoformat()[:-6]}Z"
-        line = encode({**foreign, **own, "event": event, "level": "info", "timestamp": timestamp})
+        line = _encode({**foreign, **own, "event": event, "level": "info", "timestamp": timestamp})
         write(line if is_plain("".join(foreign.values())) else redact_line(line))
 
     return write_line
