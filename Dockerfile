@@ -18,7 +18,9 @@ RUN --mount=type=secret,id=ca --mount=type=secret,id=pip.conf,target=/etc/pip.co
  && python3 -m venv --without-pip /app \
  && /tools/bin/pip install --require-hashes --only-binary :all: -r requirements/build.txt \
  && /tools/bin/pip --python /app/bin/python install --require-hashes --only-binary :all: --no-compile \
-        -r requirements/runtime.txt
+        -r requirements/runtime.txt \
+ # The client's asynchronous twin, of its own size, that nothing here imports.
+ && rm -r /app/lib/python3.*/site-packages/kubernetes/aio
 COPY pyproject.toml README.md LICENSE ./
 COPY webhook webhook
 COPY certs certs
@@ -36,9 +38,11 @@ RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3.*/site-packages/* /usr/sha
         -x '/(dist-packages|idlelib|lib2to3|pydoc_data|test|tkinter|turtledemo)/' \
         "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 COPY --from=build /app /app
+# Temporary files, such as the key in a kubeconfig, are kept in memory: all that can be written is /dev/shm.
 ENV PATH=/app/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    TMPDIR=/dev/shm
 # Numeric, so that a kubelet can tell from the image alone that it is not root.
 USER 65532:65532
 WORKDIR /

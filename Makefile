@@ -10,10 +10,10 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 export KUBEBUILDER_ASSETS
 
-.PHONY: help demo test lint bench e2e image clean lock
+.PHONY: help demo test lint bench e2e image image-test clean lock
 
 help: ## Say what can be made.
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements/dev.txt pyproject.toml Makefile
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
@@ -40,8 +40,15 @@ lint: $(STAMP) ## ruff, mypy --strict, the import contracts.
 bench: $(STAMP) ## Measure, as ratios in one run.
 	$(BIN)/python -m tests.bench
 
+image: ## Build the container image with docker or, where none answers, buildah; scripts/build-image says what can be set.
+	scripts/build-image
+
+image-test: $(STAMP) image ## Run the built image's commands as the chart would.
+	IMAGE="$$(cat build/image)" $(BIN)/python -m pytest tests/image $(PYTEST_ARGS)
+
 lock: ## Renew the locked requirements (needs uv).
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q requirements/runtime.in -o requirements/runtime.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q requirements/build.in -o requirements/build.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q requirements/dev.in -o requirements/dev.txt
 
 clean: ## Remove everything that was made.
