@@ -18,6 +18,9 @@ IMAGE = "ghcr.io/sesacthon/auth-api:latest"
 CANARY = "ghp_CANARYcanary0123456789canaryCANARY42"
 """The token of every Secret in these tests; it must not be found anywhere but in Secrets."""
 
+CANARY_PREFIX = CANARY[:16]
+"""Of this token and of every other one the tests rotate to."""
+
 RULES = Rules(patterns=ImagePatterns(include=("ghcr.io/*",), exclude=()), release_namespace=RELEASE_NAMESPACE)
 
 TEMPLATE_PATHS: Mapping[str, tuple[str, ...]] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import serving
+from tests.bench import controlling, serving
 
 Benchmark = Callable[[], Iterator[tuple[str, str, str]]]
 
@@ -15,6 +15,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "size": serving.size,
     "start": serving.start,
     "broken": serving.broken,
+    "rotation": controlling.rotation,
+    "seven": controlling.seven,
+    "holding": controlling.holding,
 }
 
 

@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from tests.e2e.installation import Installation, secret_manifest
-from tests.e2e.planes import control_plane
+from tests.e2e.planes import StandIn, control_plane
 from tests.e2e.waiting import until
 from tests.objects import payload, pod_spec_of, workload
 
@@ -47,6 +47,8 @@ class Demo:
             ("A foreign, broken ghcr-secret is left untouched, and rejected", self._foreign),
             ("An image from elsewhere never reaches the webhook", self._elsewhere),
             ("A dry run shows the patch and writes nothing", self._dry_run),
+            ("The central token changes, and the seven copies follow", self._rotate),
+            ("A copy that is deleted comes back", self._heal),
         ]
         for number, (title, act) in enumerate(acts, 1):
             self._console.rule(f"[bold]{number}. {title}", align="left")
@@ -138,6 +140,43 @@ class Demo:
         _expect(_listed(shown) == "ghcr-secret", "the patch is shown")
         _expect(not self._kube.exists("secret", "ghcr-secret", "dry"), "no Secret was made")
         return "patched on paper, no Secret made"
+
+    def _rotate(self) -> str:
+        controller = self._installation.start_controller()
+        until(lambda: "ghcr_pull_secrets_leading 1.0" in controller.ops("/metrics")[1], "the controller leads")
+        new = payload(token="ghp_CANARYcanaryROTATED789canaryCANARY42")
+        watched = {name: self._watch(name) for name in NAMES}
+        begun = time.monotonic()
+        self._installation.set_central(new)
+        written = time.monotonic()
+        for name, copy in watched.items():
+            until(lambda copy=copy: copy() == new, f"the copy of {name} follows", every_s=0.005)  # type: ignore[misc]
+        took = time.monotonic() - written
+        self._console.print(
+            f"kubectl apply of the central secret: {written - begun:.2f} s; the last of 7 copies equal {took:.2f} s later"
+        )
+        until(lambda: "CopyUpdated" in self._kube("get", "events", "-n", "my").out, "the Event is there")
+        self._show("get", "events", "-n", "my", "--field-selector=reason=CopyUpdated")
+        return f"7 of 7 within {max(took, 0.01):.2f} s of kubectl's return"
+
+    def _watch(self, namespace: str) -> Callable[[], bytes]:
+        """Read a copy's credentials quickly: from within the stand-in, or with kubectl from a real API server."""
+        plane = self._installation.plane
+        if not isinstance(plane, StandIn):
+            return lambda: self._installation.payload_of(namespace)
+        store = plane.api.store
+
+        def read() -> bytes:
+            found = store.get("secrets", namespace, "ghcr-secret") or {"data": {}}
+            return base64.b64decode(found["data"].get(".dockerconfigjson", ""))
+
+        return read
+
+    def _heal(self) -> str:
+        self._show("delete", "secret", "ghcr-secret", "-n", "chat")
+        begun = time.monotonic()
+        until(lambda: self._kube.exists("secret", "ghcr-secret", "chat"), "it is back", every_s=0.01)
+        return f"back within {time.monotonic() - begun:.2f} s"
 
     def _show(self, *args: str, stdin: str | None = None, ok: bool = True) -> str:
         said = self._kube(*args, stdin=stdin, ok=ok).text.strip()

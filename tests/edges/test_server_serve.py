@@ -95,6 +95,9 @@ def test_a_workload_without_its_secret_is_kept_out(api: ApiServer, authority: Au
         process.wait_ready()
         status, answer = process.post("/validate?timeout=5s", pod_review("u-3", "ghcr-secret"))
         assert (status, answer["response"]["allowed"]) == (200, False)
+        asked = 'api_requests_total{code="4xx",resource="secrets",verb="get"} '
+        assert asked in process.ops("/metrics")[1]
+        assert f"{asked}0.0" not in process.ops("/metrics")[1]
         assert process.events("review_answered")[0]["outcome"] == "denied"
 
 
@@ -118,6 +121,6 @@ def test_an_api_server_that_is_gone_is_an_error_with_a_status_in_time(
         process.wait_ready()
         api.faults.add(match=Match(verb="get"), status=503)
         status, answer = process.post("/validate?timeout=1s", pod_review("u-5", "ghcr-secret"))
-        assert (status, answer["kind"], answer["code"]) == (503, "Status", 503)
+        assert (status, answer["kind"], answer["code"]) == (500, "Status", 500)
         assert process.ops("/readyz")[0] == 200
         assert 'review_errors_total{half="validate",kind="cluster"} 1.0' in process.ops("/metrics")[1]

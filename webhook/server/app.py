@@ -15,7 +15,7 @@ from webhook.admission import Answer
 from webhook.core.reasons import Reason
 from webhook.core.review import BadReview, Review, parse, render, status
 from webhook.core.workloads import MalformedObject
-from webhook.ports import ClusterError, Deadline, DeadlineExceeded, Unauthorized, Unavailable
+from webhook.ports import ClusterError, Deadline
 from webhook.server.timeouts import budget
 from webhook.telemetry.logs import line_writer
 from webhook.telemetry.metrics import Metrics
@@ -199,9 +199,9 @@ class _Errors:
         return self._answer(400, f"{field}: {error.problem}", "malformed_object", field=field, problem=error.problem)
 
     def cluster(self, error: ClusterError) -> Response:
-        passing = isinstance(error, (Unavailable, DeadlineExceeded, Unauthorized))
+        # 500 whatever the cause: that is the answer whose effect under `failurePolicy` was measured.
         return self._answer(
-            503 if passing else 500,
+            500,
             f"what the decision rests on could not be read: {error}",
             "cluster",
             verb=error.verb,

@@ -88,6 +88,7 @@ def compose(
         certificate_expiry=certificate.expiry,
         provisioning_results=Result,
     )
+    cluster.client.on_request(metrics.api_requested)
     provisioner = Provisioner(
         cluster.facts,
         cluster.writer,
