@@ -196,7 +196,15 @@ def test_cleanup_removes_what_is_ours_and_nothing_else(installation: Installatio
 
     def cleanup(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "webhook", "cleanup", "--namespace=ghcr-pull-secrets", *arguments, f"--kubeconfig={kube.kubeconfig}"],
+            [
+                sys.executable,
+                "-m",
+                "webhook",
+                "cleanup",
+                "--namespace=ghcr-pull-secrets",
+                *arguments,
+                f"--kubeconfig={kube.kubeconfig}",
+            ],
             capture_output=True,
             text=True,
             check=True,
