@@ -95,11 +95,9 @@ class Image(ABC):
 
     Attributes:
         config: `User`, `Env`, `Entrypoint`, `Labels` and so on, as in its OCI configuration.
-        size: Of its layers, in bytes, not compressed.
     """
 
     config: Mapping[str, Any]
-    size: int
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -149,7 +147,7 @@ class Docker(Image):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         (found,) = json.loads(_output("docker", "image", "inspect", name))
-        self.config, self.size = found["Config"], found["Size"]
+        self.config = found["Config"]
 
     def start(
         self,
@@ -200,8 +198,6 @@ class Buildah(Image):
         self._working = self._buildah("from", "--pull-never", self.name)
         try:
             self._root = Path(self._buildah("mount", self._working))
-            # `du` counts a hard link once, as a layer does.
-            self.size = int(_output("du", "--summarize", "--bytes", str(self._root)).split()[0])
         except BaseException:
             self._buildah("rm", self._working)
             raise
