@@ -6,7 +6,7 @@ After a change of a setting, a metric, a reason or a name: ``python -m tests.doc
 import functools
 import importlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -42,7 +42,7 @@ KEYS: Final[Mapping[str, tuple[str, str, str]]] = {
         "whoever may write it",
         (
             '`"false"`: out, nothing is added there and no copy made. `"true"` on a Namespace: in, where '
-            '`namespaces.mode` is `opt-in`. On a workload only `"false"` means anything.'
+            '`namespaces.mode` is `opt-in`. On a workload or its pod template only `"false"` means anything.'
         ),
     ),
     names.ENFORCE_LABEL: (
@@ -227,7 +227,7 @@ def events() -> str:
 
 def written() -> str:
     """Give the page's text with the tables as they should be."""
-    made = {
+    made: dict[str, Callable[[], str]] = {
         "keys": keys,
         "metrics": metrics,
         "reasons": reasons,
