@@ -10,7 +10,7 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 export KUBEBUILDER_ASSETS
 
-.PHONY: help demo test lint bench e2e image image-test clean lock
+.PHONY: help demo test lint coverage bench e2e image image-test clean lock
 
 help: ## Say what can be made.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ lint: $(STAMP) ## ruff, mypy --strict, the import contracts.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+coverage: $(STAMP) ## Run the tests in this process's reach with branch coverage.
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term tests/core tests/services tests/edges $(PYTEST_ARGS)
 
 bench: $(STAMP) ## Measure, as ratios in one run.
 	$(BIN)/python -m tests.bench
