@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests import helm
+from tests.chart.switches import SWITCHES, everything
 from webhook.core.images import ImagePatterns
 from webhook.core.scope import Enforcement, Namespace, NamespaceMode, Rules
 
@@ -168,3 +169,13 @@ def test_the_webhooks_call_the_service_of_the_release() -> None:
                 "port": 8443,
             }
             assert "elsewhere" in webhook["namespaceSelector"]["matchExpressions"][0]["values"]
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_no_template_sets_what_the_controller_writes(switch: str) -> None:
+    found = [each for each in everything(switch) if each["kind"].endswith("WebhookConfiguration")]
+
+    assert len(found) == 2
+    assert all("caBundle" not in webhook["clientConfig"] for each in found for webhook in each["webhooks"])
+    kept = {"ghcr-pull-secrets-webhook-ca", "ghcr-pull-secrets-webhook-tls"}
+    assert not kept & {each["metadata"]["name"] for each in everything(switch) if each["kind"] == "Secret"}

@@ -119,7 +119,7 @@ class Installation:
             manifest = copy.deepcopy(helm.select(self.manifests, kind))
             for webhook in manifest["webhooks"]:
                 service = webhook["clientConfig"].pop("service")
-                webhook["clientConfig"] = {"url": f"https://localhost:{self.bind_port}{service['path']}"}
+                webhook["clientConfig"]["url"] = f"https://localhost:{self.bind_port}{service['path']}"
                 if self._keeper is None:
                     webhook["clientConfig"]["caBundle"] = base64.b64encode(self.ca_pem).decode()
             self.kube.apply(manifest, args=["--server-side", "--field-manager=helm"])

@@ -7,6 +7,7 @@ The release is applied as Helm applies it, server-side and as its own field mana
 import base64
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -70,12 +71,13 @@ class Release(Installation):
         """Replace the server and the controller, the old ones told to stop once the new ones are ready."""
         old_server, old_controller = self.servers[-1], self.controllers[-1]
         _, port = self.serve()
-        old_server.terminate()
-        time.sleep(ENDPOINT_LAG_S)
-        self.service.set_endpoints(port)
-        self.start_controller(extra_dns_name="localhost")
-        assert old_controller.stop() == 0
-        assert old_server.stop() == 0
+        with ThreadPoolExecutor(max_workers=1) as meanwhile:
+            ended = meanwhile.submit(old_server.stop)
+            time.sleep(ENDPOINT_LAG_S)
+            self.service.set_endpoints(port)
+            self.start_controller(extra_dns_name="localhost")
+            assert old_controller.stop() == 0
+            assert ended.result() == 0
 
     def serve(self) -> tuple[Process, int]:
         """Start a server; returns it, ready, and its port."""
