@@ -22,7 +22,7 @@ from tests.objects import payload
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "30"))
 CENTRAL = payload()
 STALE = payload(token="stale")
-ALWAYS = frozenset({Kind.KILL_LEADER, Kind.RESTART_API, Kind.ROTATE, Kind.EDIT_COPY})
+ALWAYS = frozenset({Kind.KILL_LEADER, Kind.RESTART_API, Kind.ROTATE})
 """What finds something to act on at least once in half a minute, on either control plane."""
 
 
@@ -37,6 +37,8 @@ def test_after_chaos_every_copy_equals_the_central_secret_and_nothing_foreign_wa
     assert not report.faults, str(report)
     if SECONDS >= 30:
         assert {kind for kind in ALWAYS if not report.done.get(kind)} == set()
+        # One of these may meet a copy that another has just taken away; not all of them.
+        assert report.done.get(Kind.DELETE_COPY) or report.done.get(Kind.EDIT_COPY)
 
 
 @pytest.mark.parametrize("seed", range(20))
