@@ -74,12 +74,19 @@ class Container(ABC):
 
     def close(self) -> None:
         """End it if it still runs."""
-        if not self.ended:
-            self.kill()
-        self._popen.wait(30)
-        self._reader.join(5)
-        if self._popen.stdout is not None:
-            self._popen.stdout.close()
+        try:
+            if not self.ended:
+                self.kill()
+        finally:
+            # The command ends with its container; if the engine cannot tell it so, it ends alone.
+            try:
+                self._popen.wait(30)
+            except subprocess.TimeoutExpired:
+                self._popen.kill()
+                self._popen.wait()
+            self._reader.join(5)
+            if self._popen.stdout is not None:
+                self._popen.stdout.close()
 
     def _read(self) -> None:
         assert self._popen.stdout is not None
@@ -178,7 +185,8 @@ class _DockerContainer(Container):
         _output("docker", "kill", "--signal", "TERM", self._name)
 
     def kill(self) -> None:
-        _output("docker", "rm", "--force", self._name)
+        # It may be gone by now, with --rm.
+        subprocess.run(["docker", "rm", "--force", self._name], capture_output=True, timeout=120, check=False)
 
 
 class Buildah(Image):

@@ -19,6 +19,12 @@ from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, payload, workload
 
 _VALUES: Final = {"centralSecret": {"existing": True}, "credentialCheck": {"enabled": False}}
 
+_START_S: Final = 60
+"""An engine without an overlay file system copies all of the image first."""
+
+# Two starts, two graces and what happens between; on a busy machine more than the two minutes of other tests.
+pytestmark = pytest.mark.timeout(300)
+
 Start = Callable[[str], tuple[Container, dict[str, Any], int]]
 
 
@@ -102,7 +108,7 @@ def _wait_ready(container: Container, port: int) -> None:
             return container.ended
 
     try:
-        until(ready, "the container is ready", timeout_s=60)
+        until(ready, "the container is ready", timeout_s=_START_S)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{container.output}") from None
     assert not container.ended, container.output
@@ -139,7 +145,7 @@ def test_server_and_controller_do_their_work_and_stop_on_sigterm_within_their_gr
 def test_a_component_that_is_not_ready_yet_stops_on_sigterm_too(start: Start, api: ApiServer, command: str) -> None:
     api.stop()
     container, pod_spec, port = start(command)
-    until(lambda: _listens(port), f"{command} listens")
+    until(lambda: _listens(port), f"{command} listens", timeout_s=_START_S)
     _stop(container, pod_spec)
 
 
