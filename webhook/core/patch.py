@@ -1,5 +1,6 @@
 """RFC 6902 operations that append pull secrets to a pod spec, and nothing else."""
 
+import functools
 from collections.abc import Sequence
 
 from webhook.core.review import Json
@@ -14,10 +15,15 @@ def append_pull_secrets(workload: Workload, names: Sequence[str]) -> tuple[Json,
     """
     if not names:
         return ()
-    path = "/" + "/".join(_escape(token) for token in (*workload.spec_path, "imagePullSecrets"))
+    path = _pointer((*workload.spec_path, "imagePullSecrets"))
     if workload.listed is None:
         return ({"op": "add", "path": path, "value": [{"name": name} for name in names]},)
     return tuple({"op": "add", "path": f"{path}/-", "value": {"name": name}} for name in names)
+
+
+@functools.lru_cache(maxsize=64)  # there are as many paths as kinds
+def _pointer(tokens: tuple[str, ...]) -> str:
+    return "/" + "/".join(_escape(token) for token in tokens)
 
 
 def _escape(token: str) -> str:

@@ -1,6 +1,6 @@
 """An object to `Workload`: where its pod spec is, who controls it, what it pulls and with which secrets."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -214,10 +214,13 @@ class _Reader:
             raise _fault((*path, name), "a string", value)
         return value
 
-    def entries(self, holder: Json, name: str, path: tuple[str, ...]) -> list[tuple[Json, tuple[str, ...]]] | None:
+    def entries(self, holder: Json, name: str, path: tuple[str, ...]) -> Sequence[tuple[Json, tuple[str, ...]]] | None:
         value = holder.get(name)
-        if value is None:
-            return None
+        if not value:
+            if value is None:
+                return None
+            if value == []:
+                return ()
         if not isinstance(value, list):
             raise _fault((*path, name), "an array", value)
         found = []
