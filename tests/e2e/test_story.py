@@ -228,7 +228,10 @@ def test_concurrent_reviews_on_two_servers_make_one_secret(
         kube.get("secret", "ghcr-secret", namespace)["metadata"]["labels"]["app.kubernetes.io/managed-by"]
         == "ghcr-pull-secrets"
     )
-    created = [
-        record for record in reviews(installation, namespace=namespace) if record.get("provisioning") == "created"
-    ]
-    assert len(created) == 1
+
+    def created() -> list[dict[str, object]]:
+        return reviews(installation, namespace=namespace, provisioning="created")
+
+    # Lines are written a few milliseconds after their answers.
+    until(lambda: len(reviews(installation, namespace=namespace)) == 16, "all reviews are logged")
+    assert len(created()) == 1

@@ -10,6 +10,7 @@ import pytest
 
 from tests.apiserver.faults import Match
 from tests.apiserver.server import ApiServer
+from tests.e2e.waiting import until
 from tests.edges.server_double import Authority, Process, review, write_pair
 from tests.objects import CANARY, IMAGE, payload
 
@@ -72,6 +73,7 @@ def test_a_pod_is_injected_provisioned_and_let_in(api: ApiServer, authority: Aut
         assert base64.b64decode(copy["data"][".dockerconfigjson"]) == payload()
         status, answer = process.post("/validate?timeout=5s", pod_review("u-2", "ghcr-secret"))
         assert (status, answer["response"]["allowed"]) == (200, True)
+        until(lambda: len(process.events("review_answered")) == 2, "both lines are written")
         lines = {line["uid"]: line for line in process.events("review_answered")}
         assert (lines["u-1"]["reason"], lines["u-1"]["provisioning"]) == ("injected", "created")
         assert lines["u-2"]["reason"] == "covered"
@@ -98,6 +100,7 @@ def test_a_workload_without_its_secret_is_kept_out(api: ApiServer, authority: Au
         asked = 'api_requests_total{code="4xx",resource="secrets",verb="get"} '
         assert asked in process.ops("/metrics")[1]
         assert f"{asked}0.0" not in process.ops("/metrics")[1]
+        until(lambda: process.events("review_answered"), "its line is written")
         assert process.events("review_answered")[0]["outcome"] == "denied"
 
 

@@ -17,7 +17,7 @@ from webhook.core.review import BadReview, Review, parse, render, status
 from webhook.core.workloads import MalformedObject
 from webhook.ports import ClusterError, Deadline
 from webhook.server.timeouts import budget
-from webhook.telemetry.logs import line_writer
+from webhook.telemetry.logs import LineWriter, line_writer
 from webhook.telemetry.metrics import Metrics
 
 _JSON: Final = "application/json"
@@ -42,18 +42,20 @@ class ClientGone(Exception):
     """The connection ended, or nothing more came on it, before the whole body was there."""
 
 
-def create_app(reviewer: Reviewer, metrics: Metrics, *, max_body_bytes: int) -> Flask:
+def create_app(reviewer: Reviewer, metrics: Metrics, *, max_body_bytes: int, batch_lines: bool = False) -> Flask:
     """Make the app.
 
     Args:
         reviewer: Decides.
         metrics: Counts.
         max_body_bytes: Longest body read; a longer one is answered 413.
+        batch_lines: Hand the line of each review to a thread, which this begins.
     """
+    write_line = line_writer("review_answered", batched=batch_lines)
     app = _App("webhook.server", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     for half, decide in (("mutate", reviewer.mutate), ("validate", reviewer.validate)):
-        view = _Half(half, decide, metrics, max_body_bytes)
+        view = _Half(half, decide, metrics, write_line, max_body_bytes)
         app.add_url_rule(f"/{half}", endpoint=half, view_func=view.answer, methods=["POST"])
     _Errors(metrics).register(app)
     return app
@@ -96,7 +98,12 @@ class _Half:
     """The view of one half; it is on the way of every Pod, so what can be looked up once is."""
 
     def __init__(
-        self, half: str, decide: Callable[[Review, Deadline], Answer], metrics: Metrics, max_body_bytes: int
+        self,
+        half: str,
+        decide: Callable[[Review, Deadline], Answer],
+        metrics: Metrics,
+        write_line: LineWriter,
+        max_body_bytes: int,
     ) -> None:
         self._half = half
         self._decide = decide
@@ -105,7 +112,7 @@ class _Half:
         self._in_flight = metrics.in_flight[half]
         self._max_body_bytes = max_body_bytes
         self._log = structlog.get_logger().bind(half=half)
-        self._write_line = line_writer("review_answered")
+        self._write_line = write_line
 
     def answer(self) -> Response:
         started = perf_counter()

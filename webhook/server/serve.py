@@ -101,7 +101,7 @@ def compose(
         source.watch.start()
     ops.serve(listener, lambda: checks(cluster, certificate, stopping, source), metrics.render)
     structlog.get_logger().info("started", version=version, namespace=settings.rules.release_namespace)
-    return create_app(admission, metrics, max_body_bytes=settings.max_body_bytes)
+    return create_app(admission, metrics, max_body_bytes=settings.max_body_bytes, batch_lines=True)
 
 
 @dataclass(frozen=True, slots=True)
