@@ -156,7 +156,12 @@ class Installation:
         process = self._start("serve", {"--bind": f"127.0.0.1:{port}", **tls, **_as_flags(flags)})
         self.servers.append(process)
         if wait:
-            process.wait_ready()
+            try:
+                process.wait_ready()
+            except AssertionError as error:
+                # What a server waits for, its certificate above all, others make.
+                others = "\n".join(each.output for each in self.controllers)
+                raise AssertionError(f"{error}\nthe controllers:\n{others}") from None
         return process
 
     def start_controller(self, *, wait: bool = True, **flags: str) -> Process:
