@@ -50,8 +50,9 @@ def test_a_copy_that_is_as_it_should_be_is_left() -> None:
         changed(extra_keys=True),
         changed(marks={MANAGED_BY_LABEL: "ghcr-pull-secrets"}),
         changed(marks={**GOOD.marks, "ghcr-pull-secrets.io/source": "elsewhere/ghcr-secret"}),
+        changed(marks={**GOOD.marks, "argocd.argoproj.io/sync-options": "Prune=true"}),
     ],
-    ids=["payload", "no payload", "another key", "annotations stripped", "another source"],
+    ids=["payload", "no payload", "another key", "annotations stripped", "another source", "another Argo CD option"],
 )
 def test_a_copy_that_differs_is_updated_where_it_stands(existing: Secret) -> None:
     step = plan(CENTRAL, dataclasses.replace(existing, uid="u", resource_version="9"))
