@@ -214,8 +214,8 @@ class Installation:
             ]["token"]
             admin = yaml.safe_load(self.kube.kubeconfig.read_text())
             cluster = admin["clusters"][0]["cluster"]
-            ca = cluster.get("certificate-authority-data")
-            write_kubeconfig(path, server=cluster["server"], token=token, ca_pem=base64.b64decode(ca) if ca else None)
+            ca_pem = base64.b64decode(cluster["certificate-authority-data"])
+            write_kubeconfig(path, server=cluster["server"], token=token, ca_pem=ca_pem)
         return path
 
     # --- the cluster as people use it

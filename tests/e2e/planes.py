@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import http.client
 import os
 import secrets
 import socket
 import ssl
 import subprocess
 import tempfile
-import urllib.request
 from pathlib import Path
 from typing import Protocol
 
@@ -107,8 +108,9 @@ class RealControlPlane:
             "--cert-dir=api-certs", "--service-cluster-ip-range=10.0.0.0/24", "--authorization-mode=RBAC",
             "--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file=sa.pub",
             "--service-account-signing-key-file=sa.key", "--token-auth-file=tokens.csv", "--allow-privileged=true",
-                    )  # fmt: skip
+        )  # fmt: skip
         until(self._ready, "the API server is ready", timeout_s=90, every_s=0.2)
+        self._write_kubeconfigs()
         if "kube-controller-manager" not in self._processes:
             self._spawn(
                 "kube-controller-manager", "--kubeconfig=controllers.kubeconfig", "--leader-elect=false",
@@ -155,12 +157,13 @@ class RealControlPlane:
         if process.poll() is not None:
             tail = (self._path / "kube-apiserver.log").read_text()[-2000:]
             raise RuntimeError(f"kube-apiserver ended with {process.returncode}:\n{tail}")
-        context = ssl._create_unverified_context()
-        request = urllib.request.Request(
-            f"https://127.0.0.1:{self._ports[0]}/readyz", headers={"Authorization": f"Bearer {self._tokens['admin']}"}
+        # Not urllib: it leaves the socket open when the server resets a connection it has only just accepted.
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self._ports[0], timeout=5, context=ssl._create_unverified_context()
         )
-        with urllib.request.urlopen(request, context=context, timeout=5) as answer:
-            return bool(answer.status == 200)
+        with contextlib.closing(connection):
+            connection.request("GET", "/readyz", headers={"Authorization": f"Bearer {self._tokens['admin']}"})
+            return connection.getresponse().status == 200
 
     def _write_credentials(self) -> None:
         from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - only here
@@ -180,19 +183,22 @@ class RealControlPlane:
         users = {"admin": ("admin", "system:masters"), "controllers": ("system:kube-controller-manager", "")}
         lines = [f'{self._tokens[who]},{user},{user},"{group}"' for who, (user, group) in users.items()]
         (self._path / "tokens.csv").write_text("\n".join(lines) + "\n")
+
+    def _write_kubeconfigs(self) -> None:
+        # The API server has made its certificate, and the CA behind it, when it started for the first time.
+        ca_pem = (self._path / "api-certs" / "apiserver.crt").read_bytes()
         for who, token in self._tokens.items():
             write_kubeconfig(
-                self._path / f"{who}.kubeconfig", server=f"https://127.0.0.1:{self._ports[0]}", token=token, ca_pem=None
+                self._path / f"{who}.kubeconfig",
+                server=f"https://127.0.0.1:{self._ports[0]}",
+                token=token,
+                ca_pem=ca_pem,
             )
 
 
-def write_kubeconfig(path: Path, *, server: str, token: str, ca_pem: bytes | None) -> Path:
+def write_kubeconfig(path: Path, *, server: str, token: str, ca_pem: bytes) -> Path:
     """Write a kubeconfig for a bearer token."""
-    cluster: dict[str, object] = {"server": server}
-    if ca_pem is None:
-        cluster["insecure-skip-tls-verify"] = True
-    else:
-        cluster["certificate-authority-data"] = base64.b64encode(ca_pem).decode()
+    cluster = {"server": server, "certificate-authority-data": base64.b64encode(ca_pem).decode()}
     document = {
         "apiVersion": "v1",
         "kind": "Config",
