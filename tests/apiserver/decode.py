@@ -5,6 +5,7 @@ Unknown fields are dropped (or refused), fields of a wrong type refused, empty l
 
 import base64
 import binascii
+import copy
 from typing import Any
 
 from tests.apiserver.errors import ApiError, bad_request
@@ -20,6 +21,7 @@ _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "integer": (int,),
     "number": (int, float),
 }
+_ZERO_VALUES: dict[str, Any] = {"object": {}, "string": "", "boolean": False, "integer": 0, "number": 0}
 # Structs and lists that are written even when empty, though no schema requires them.
 _KEPT_EMPTY = frozenset({"rules", "emptyDir"})
 
@@ -51,7 +53,7 @@ class _Walker:
             return self._object(value, node, path)
         if isinstance(value, list):
             item = node.item()
-            return [self._checked(child, item, path) for child in value]
+            return [_zero_value(item) if child is None else self._checked(child, item, path) for child in value]
         return value
 
     def _object(self, value: Json, node: Node, path: str) -> Json:
@@ -84,6 +86,12 @@ class _Walker:
                     f"json: cannot unmarshal {got} into Go struct field {self._resource.kind}.{path} of type {wanted}",
                 )
         return self.walk(value, node, path)
+
+
+def _zero_value(node: Node) -> Any:
+    """What encoding/json leaves in a slice for a null: the zero value of its element."""
+    kind = next((name for name in node.types if name in _ZERO_VALUES), None)
+    return None if kind is None else copy.copy(_ZERO_VALUES[kind])
 
 
 def secret_data(obj: Json, resource: ResourceInfo) -> Json:

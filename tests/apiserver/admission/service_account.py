@@ -60,13 +60,15 @@ def _automounts(spec: Json, account: Json) -> bool:
 def _mount_token(spec: Json) -> None:
     """Mount one token volume where nothing is mounted yet; reuse one that an earlier round added."""
     volumes: list[Json] = spec.get("volumes") or []
-    name = next((volume["name"] for volume in volumes if volume["name"].startswith(VOLUME_PREFIX)), None)
+    # Validation comes after admission: a name may be missing here.
+    names = [volume.get("name", "") for volume in volumes]
+    name = next((name for name in names if name.startswith(VOLUME_PREFIX)), None)
     is_new = name is None
     name = name or VOLUME_PREFIX + "".join(random.choices(_SUFFIX_ALPHABET, k=5))
     used = False
-    for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
+    for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
         mounts = container.get("volumeMounts") or []
-        if any(mount["mountPath"] == MOUNT_PATH for mount in mounts):
+        if any(mount.get("mountPath") == MOUNT_PATH for mount in mounts):
             continue
         container["volumeMounts"] = [*mounts, {"name": name, "readOnly": True, "mountPath": MOUNT_PATH}]
         used = True

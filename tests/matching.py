@@ -1,0 +1,86 @@
+"""Images and pod specs, hostile ones among them, with whether the default patterns select an image of theirs."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from webhook.core.workloads import WorkloadKind
+
+
+def wrap(spec: Any, kind: WorkloadKind) -> dict[str, Any]:
+    """Put a pod spec where this kind has it."""
+    body: Any = {"spec": spec}
+    for token in reversed(kind.template):
+        body = {token: body}
+    return {"metadata": {"name": "it"}, **body}
+
+
+def container(image: str | None) -> dict[str, Any]:
+    """A container; `None` for one without an image."""
+    return {"name": "c", **({} if image is None else {"image": image})}
+
+
+def image_volume(reference: str | None) -> dict[str, Any]:
+    """A volume made of an image; `None` for one without a reference."""
+    return {"name": "v", "image": {} if reference is None else {"reference": reference}}
+
+
+IMAGES: Final[Mapping[str, bool]] = {
+    "ghcr.io/a/b": True,
+    "ghcr.io/a/b:1": True,
+    "ghcr.io/a/b@sha256:" + "0" * 64: True,
+    "ghcr.io:443/a/b": True,
+    "GHCR.IO/a/b": True,
+    "Ghcr.Io:443/a/b:latest": True,
+    "ghcr.io/A/b": True,
+    "ghcr.io/": True,
+    "ghcr.io:444/a/b": False,
+    "ghcr.io.example.com/a/b": False,
+    "xghcr.io/a/b": False,
+    "ghcrxio/a/b": False,
+    "docker.io/ghcr.io/a": False,
+    "ghcr.io": False,
+    "ghcr.io:443": False,
+    "nginx": False,
+    "": False,
+    " ghcr.io/a/b": False,
+    "ghcr.io/a/b\n": True,
+    "\nghcr.io/a/b": False,
+    "ghcr.io/a\nb": True,
+    "ghcr.ıo/a/b": False,
+    "GHCR.İO/a/b": False,
+}
+SPECS: Final[Mapping[str, tuple[Any, bool]]] = {
+    "a container": ({"containers": [container("ghcr.io/a/b")]}, True),
+    "the last of many containers": ({"containers": [container("x")] * 5 + [container("GHCR.IO/a/b")]}, True),
+    "an init container": ({"initContainers": [container("ghcr.io/a/b")], "containers": [container("nginx")]}, True),
+    "an ephemeral container": ({"ephemeralContainers": [container("ghcr.io/a/b")]}, True),
+    "an image volume": (
+        {"containers": [], "volumes": [{"name": "t", "emptyDir": {}}, image_volume("ghcr.io/a/b")]},
+        True,
+    ),
+    "an image volume without a reference": ({"volumes": [image_volume(None)]}, False),
+    "volumes of other kinds": ({"volumes": [{"name": "t", "emptyDir": {}}]}, False),
+    "a container without an image": ({"containers": [container(None)]}, False),
+    "a container without an image, then one with": ({"containers": [container(None), container("ghcr.io/a/b")]}, True),
+    "images from elsewhere": ({"containers": [container("nginx"), container("quay.io/ghcr.io/a")]}, False),
+    "no containers": ({}, False),
+    # Go writes a nil slice without omitempty as null, and validation comes after admission.
+    "containers null": ({"containers": None}, False),
+    "containers null beside an init container": (
+        {"containers": None, "initContainers": [container("ghcr.io/a")]},
+        True,
+    ),
+    "everything null": (dict.fromkeys(("containers", "initContainers", "ephemeralContainers", "volumes")), False),
+    "null entries": ({"containers": [None], "volumes": [None, {"name": "v", "image": None}]}, False),
+    "a null image": ({"containers": [{"name": "c", "image": None}]}, False),
+    "a null reference": ({"volumes": [{"name": "v", "image": {"reference": None}}]}, False),
+    "a spec that is null": (None, False),
+    "fields of other kinds": (
+        {"containers": "ghcr.io/a", "initContainers": {"image": "ghcr.io/a"}, "volumes": 1},
+        False,
+    ),
+    "entries of other kinds": (
+        {"containers": ["ghcr.io/a", 1, {"image": ["ghcr.io/a"]}], "volumes": [{"image": "ghcr.io/a"}]},
+        False,
+    ),
+}
