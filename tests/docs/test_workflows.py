@@ -1,6 +1,8 @@
 """The workflows: well formed, pinned, with the least permissions, and without a way in for untrusted text."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+CHART = "charts/ghcr-pull-secrets/Chart.yaml"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 IDS = [path.name for path in WORKFLOWS]
 
@@ -50,6 +53,12 @@ def test_there_are_the_two_workflows() -> None:
 @pytest.mark.parametrize("path", WORKFLOWS, ids=IDS)
 def test_it_follows_the_schema_of_workflows(path: Path) -> None:
     done = run_tool("check-jsonschema", "--builtin-schema", "vendor.github-workflows", path)
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_moves_the_pins_follows_its_schema_too() -> None:
+    done = run_tool("check-jsonschema", "--builtin-schema", "vendor.dependabot", ROOT / ".github" / "dependabot.yml")
 
     assert done.returncode == 0, done.stdout
 
@@ -121,6 +130,13 @@ def test_no_checkout_leaves_its_token_behind(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=IDS)
+def test_a_pipe_fails_with_any_of_its_commands(path: Path) -> None:
+    # GitHub runs a shell that is named `bash` with pipefail, and its unnamed default without.
+    assert read(path)["defaults"] == {"run": {"shell": "bash"}}
+    assert not any("shell" in step for step in steps(path))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=IDS)
 def test_every_job_ends_in_time(path: Path) -> None:
     assert all("timeout-minutes" in job or "uses" in job for _, job in jobs(path))
 
@@ -143,3 +159,124 @@ def test_what_is_released_was_tested_and_is_signed() -> None:
     assert (build["platforms"], build["sbom"], build["provenance"]) == ("linux/amd64,linux/arm64", True, "mode=max")
     assert "cosign sign" in scripts["image"]
     assert "cosign sign" in scripts["chart"]
+
+
+def test_the_privileged_containers_of_a_release_are_pinned_and_not_cached() -> None:
+    used = {step["uses"].partition("@")[0]: step.get("with", {}) for step in steps(WORKFLOWS[1]) if "uses" in step}
+    emulator, builder = used["docker/setup-qemu-action"], used["docker/setup-buildx-action"]
+
+    assert re.fullmatch(r"docker\.io/tonistiigi/binfmt:\S+@sha256:[0-9a-f]{64}", emulator["image"])
+    assert re.fullmatch(r"image=docker\.io/moby/buildkit:\S+@sha256:[0-9a-f]{64}", builder["driver-opts"])
+    assert (emulator["cache-image"], builder["cache-binary"]) == (False, False)
+
+
+@pytest.fixture
+def tagged(tmp_path: Path) -> Path:
+    """A clone, its HEAD on main, with the files that say a version."""
+    for name in ("pyproject.toml", CHART):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    commit(tmp_path)
+    git(tmp_path, "update-ref", "refs/remotes/origin/main", "HEAD")
+    return tmp_path
+
+
+def git(folder: Path, *args: str) -> None:
+    identity = ("-c", "user.name=test", "-c", "user.email=test@example.invalid", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *identity, *args], cwd=folder, check=True, capture_output=True, timeout=60)
+
+
+def commit(folder: Path) -> None:
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message=test")
+
+
+def check_version(
+    folder: Path, tag: str, repository: str = "sesacthon/ghcr-pull-secrets"
+) -> tuple[str, dict[str, str]]:
+    """Run the release's check as GitHub does; give what it printed, and its outputs if it succeeded."""
+    script = next(step["run"] for step in steps(WORKFLOWS[1]) if step.get("id") == "version")
+    output = folder / ".git" / "output"
+    output.unlink(missing_ok=True)
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+        cwd=folder,
+        env={
+            "PATH": os.environ["PATH"],
+            "GITHUB_REF_NAME": tag,
+            "GITHUB_REPOSITORY": repository,
+            "GITHUB_OUTPUT": str(output),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode == 0) == output.exists()
+    written = output.read_text(encoding="utf-8").splitlines() if output.exists() else []
+    return done.stdout, dict(line.split("=", 1) for line in written)
+
+
+def version() -> str:
+    chart: dict[str, str] = yaml.safe_load((ROOT / CHART).read_text(encoding="utf-8"))
+    return chart["version"]
+
+
+def test_the_tag_of_the_version_is_released_under_names_a_registry_takes(tagged: Path) -> None:
+    assert check_version(tagged, f"v{version()}", "SeSACTHON/GHCR-pull-secrets") == (
+        "",
+        {
+            "version": version(),
+            "image": "ghcr.io/sesacthon/ghcr-pull-secrets",
+            "charts": "ghcr.io/sesacthon/charts",
+        },
+    )
+
+
+def test_a_tag_of_another_version_is_not_released(tagged: Path) -> None:
+    said, outputs = check_version(tagged, f"v{version()}-rc.1")
+
+    assert outputs == {}
+    assert (
+        f'::error::The tag is v{version()}-rc.1, but pyproject.toml has no line: version = "{version()}-rc.1"' in said
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("pyproject.toml", 'version = "{}"'),
+        (CHART, "version: {}"),
+        (CHART, 'appVersion: "{}"'),
+        (CHART, "      image: ghcr.io/sesacthon/ghcr-pull-secrets:{}"),
+    ],
+)
+def test_no_version_is_released_that_one_place_has_forgotten(tagged: Path, name: str, line: str) -> None:
+    path = tagged / name
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        text.replace(f"\n{line.format(version())}\n", f"\n{line.format(version() + '-rc.1')}\n"), encoding="utf-8"
+    )
+
+    said, outputs = check_version(tagged, f"v{version()}")
+
+    assert outputs == {}
+    assert f"{name} has no line: {line.format(version())}" in said
+
+
+def test_a_tag_that_is_not_on_main_is_not_released(tagged: Path) -> None:
+    commit(tagged)
+
+    said, outputs = check_version(tagged, f"v{version()}")
+
+    assert outputs == {}
+    assert f"::error::v{version()} is not on main." in said
+
+
+def test_a_tag_of_an_older_commit_on_main_is_released(tagged: Path) -> None:
+    commit(tagged)
+    git(tagged, "update-ref", "refs/remotes/origin/main", "HEAD")
+    git(tagged, "checkout", "--quiet", "--detach", "HEAD~1")
+
+    assert check_version(tagged, f"v{version()}")[1]["version"] == version()
