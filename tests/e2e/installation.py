@@ -261,10 +261,12 @@ class Installation:
                 "delete", kind.lower(), helm.select(self.manifests, kind)["metadata"]["name"], "--ignore-not-found"
             )
         printed = self.everything_printed()
+        refused = self.plane.refused(f"system:serviceaccount:{RELEASE_NAMESPACE}:")
         for process in (*self.controllers, *self.servers):
             process.stop()
         events = self.kube("get", "events", "-A", "-o", "json").out
         assert CANARY_PREFIX not in printed + events, "a credential was printed"
+        assert not refused, f"the chart's roles do not allow {refused}"
         self._folder.cleanup()
 
 

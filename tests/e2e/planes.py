@@ -5,19 +5,29 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import json
 import os
 import secrets
 import socket
 import ssl
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import yaml
 
 from tests.e2e.kube import Kube
 from tests.e2e.waiting import until
+
+AUDIT_POLICY: Final[Mapping[str, object]] = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    # No bodies, they have credentials; and nobody but ServiceAccounts, for the size of it.
+    "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}],
+}
 
 
 class ControlPlane(Protocol):
@@ -28,6 +38,10 @@ class ControlPlane(Protocol):
     @property
     def kube(self) -> Kube:
         """kubectl as cluster admin."""
+        ...
+
+    def refused(self, user_prefix: str) -> list[str]:
+        """What users whose names begin so asked for, and RBAC did not allow."""
         ...
 
     def start(self) -> None:
@@ -63,6 +77,12 @@ class StandIn:
     def kube(self) -> Kube:
         return Kube(Path(self.api.kubeconfig_file()))
 
+    def refused(self, user_prefix: str) -> list[str]:
+        from tests.apiserver.rbac import RbacAuthorizer  # noqa: PLC0415 - as above
+
+        assert isinstance(self.api.authorizer, RbacAuthorizer)
+        return self.api.authorizer.refused(user_prefix)
+
     def start(self) -> None:
         self.api.start()
 
@@ -94,6 +114,15 @@ class RealControlPlane:
     def kube(self) -> Kube:
         return Kube(self._path / "admin.kubeconfig")
 
+    def refused(self, user_prefix: str) -> list[str]:
+        found = set()
+        for line in (self._path / "audit.log").read_text().splitlines():
+            entry = json.loads(line)
+            user = entry["user"]["username"]
+            if user.startswith(user_prefix) and entry["annotations"]["authorization.k8s.io/decision"] == "forbid":
+                found.add(f"{user}: {entry['verb']} {entry['requestURI']}")
+        return sorted(found)
+
     def start(self) -> None:
         api, etcd, peer, controllers = self._ports
         etcd_url, peer_url = f"http://127.0.0.1:{etcd}", f"http://127.0.0.1:{peer}"
@@ -108,6 +137,7 @@ class RealControlPlane:
             "--cert-dir=api-certs", "--service-cluster-ip-range=10.0.0.0/24", "--authorization-mode=RBAC",
             "--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file=sa.pub",
             "--service-account-signing-key-file=sa.key", "--token-auth-file=tokens.csv", "--allow-privileged=true",
+            "--audit-policy-file=audit.yaml", "--audit-log-path=audit.log",
         )  # fmt: skip
         until(self._ready, "the API server is ready", timeout_s=90, every_s=0.2)
         self._write_kubeconfigs()
@@ -183,6 +213,7 @@ class RealControlPlane:
         users = {"admin": ("admin", "system:masters"), "controllers": ("system:kube-controller-manager", "")}
         lines = [f'{self._tokens[who]},{user},{user},"{group}"' for who, (user, group) in users.items()]
         (self._path / "tokens.csv").write_text("\n".join(lines) + "\n")
+        (self._path / "audit.yaml").write_text(yaml.safe_dump(AUDIT_POLICY))
 
     def _write_kubeconfigs(self) -> None:
         # The API server has made its certificate, and the CA behind it, when it started for the first time.
