@@ -263,6 +263,27 @@ def _webhooks(obj: Json) -> None:
             service.setdefault("port", 443)
 
 
+def _match_resources(resources: Json) -> None:
+    resources.setdefault("matchPolicy", "Equivalent")
+    for selector in ("namespaceSelector", "objectSelector"):
+        resources.setdefault(selector, {})
+    for rule in (*(resources.get("resourceRules") or ()), *(resources.get("excludeResourceRules") or ())):
+        rule.setdefault("scope", "*")
+
+
+def _policy(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("failurePolicy", "Fail")
+    if spec.get("matchConstraints"):
+        _match_resources(spec["matchConstraints"])
+    obj.setdefault("status", {})
+
+
+def _policy_binding(obj: Json) -> None:
+    if resources := obj.setdefault("spec", {}).get("matchResources"):
+        _match_resources(resources)
+
+
 def _autoscaler(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("minReplicas", 1)
@@ -314,6 +335,8 @@ DEFAULTS: Mapping[str, Callable[[Json], None]] = MappingProxyType(
         "clusterrolebindings.rbac.authorization.k8s.io": _binding,
         "roles.rbac.authorization.k8s.io": lambda obj: obj.setdefault("rules", None),
         "clusterroles.rbac.authorization.k8s.io": lambda obj: obj.setdefault("rules", None),
+        "validatingadmissionpolicies.admissionregistration.k8s.io": _policy,
+        "validatingadmissionpolicybindings.admissionregistration.k8s.io": _policy_binding,
         "mutatingwebhookconfigurations.admissionregistration.k8s.io": _webhooks,
         "validatingwebhookconfigurations.admissionregistration.k8s.io": _webhooks,
         "customresourcedefinitions.apiextensions.k8s.io": _crd,

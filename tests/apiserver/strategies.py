@@ -22,6 +22,8 @@ _COUNTED = frozenset(
         "networkpolicies.networking.k8s.io",
         "ingresses.networking.k8s.io",
         "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+        "validatingadmissionpolicies.admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings.admissionregistration.k8s.io",
         "validatingwebhookconfigurations.admissionregistration.k8s.io",
         "customresourcedefinitions.apiextensions.k8s.io",
         "priorityclasses.scheduling.k8s.io",
@@ -34,6 +36,8 @@ CONDITIONAL_ONLY = frozenset(
         "leases.coordination.k8s.io",
         "poddisruptionbudgets.policy",
         "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+        "validatingadmissionpolicies.admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings.admissionregistration.k8s.io",
         "validatingwebhookconfigurations.admissionregistration.k8s.io",
         "customresourcedefinitions.apiextensions.k8s.io",
     }

@@ -1,14 +1,27 @@
-"""The chain in the API server's order: plugins, mutating webhooks, (the core's validation,) validating webhooks."""
+"""The chain in the API server's order: plugins, mutating webhooks, (the core's validation,) policies, validating webhooks."""
 
 from __future__ import annotations
 
-from tests.apiserver.admission import configuration, pod_defaults, service_account
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from tests.apiserver.admission import configuration, pod_defaults, policy_configuration, service_account
+from tests.apiserver.admission.policies import PolicyDispatcher
 from tests.apiserver.admission.reinvocation import Reinvocation
-from tests.apiserver.admission.selection import MUTATING, VALIDATING
+from tests.apiserver.admission.selection import BINDINGS, MUTATING, POLICIES, VALIDATING
 from tests.apiserver.admission.transport import Transport
 from tests.apiserver.admission.webhooks import Call, WebhookDispatcher
-from tests.apiserver.errors import invalid
+from tests.apiserver.errors import FieldError, invalid
 from tests.apiserver.interfaces import Attributes, Cluster, Json, Operation
+
+_CHECKS: Mapping[str, Callable[[Json], list[FieldError]]] = MappingProxyType(
+    {
+        MUTATING: configuration.check,
+        VALIDATING: configuration.check,
+        POLICIES: policy_configuration.check,
+        BINDINGS: policy_configuration.check,
+    }
+)
 
 
 class AdmissionChain:
@@ -16,6 +29,7 @@ class AdmissionChain:
 
     def __init__(self, cluster: Cluster, *, transport: Transport | None = None) -> None:
         self._cluster = cluster
+        self._policies = PolicyDispatcher(cluster)
         self._webhooks = WebhookDispatcher(cluster, transport)
 
     @property
@@ -39,9 +53,9 @@ class AdmissionChain:
         return obj, warnings
 
     def validate(self, attributes: Attributes) -> list[str]:
-        """Check webhook configurations, ask validating webhooks."""
+        """Check webhook configurations and policies, go by the policies, ask validating webhooks."""
         self._check_configuration(attributes)
-        return self._webhooks.validate(attributes)
+        return [*self._policies.validate(attributes), *self._webhooks.validate(attributes)]
 
     def close(self) -> None:
         """Close connections to webhooks."""
@@ -57,7 +71,8 @@ class AdmissionChain:
     def _check_configuration(attributes: Attributes) -> None:
         resource, obj = attributes.resource, attributes.object
         written = attributes.operation in {Operation.CREATE, Operation.UPDATE} and not attributes.subresource
-        if obj is None or not written or resource.key not in {MUTATING, VALIDATING}:
+        check = _CHECKS.get(resource.key)
+        if obj is None or not written or check is None:
             return
-        if errors := configuration.check(obj):
+        if errors := check(obj):
             raise invalid(resource.kind, resource.group, attributes.name, errors)

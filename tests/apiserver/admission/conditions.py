@@ -1,4 +1,4 @@
-"""matchConditions: CEL expressions that the API server runs to decide whether to call a webhook at all.
+"""CEL as the API server runs it: matchConditions of webhooks and policies, and a policy's validations.
 
 The library is ``common-expression-language`` (module ``cel``). Chosen over ``cel-python`` because its parser words a
 syntax error as the API server does, it lists the names an expression refers to, it takes the string functions that
@@ -33,12 +33,20 @@ class CompileError(Exception):
         self.text = text
 
 
+class EvaluationError(Exception):
+    """An expression that failed at run time; `text` is the API server's, which names the expression."""
+
+    def __init__(self, expression: str, why: str) -> None:
+        self.text = f"expression '{expression}' resulted in error: {why}"
+        super().__init__(self.text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What the conditions say of one request.
 
     Attributes:
-        matches: Whether to call the webhook, when `errors` is empty.
+        matches: Whether to call the webhook or go by the policy, when `errors` is empty.
         errors: One text for each expression that failed at run time. They count only when no expression is false,
             and what they then mean is `failurePolicy`'s to say.
     """
@@ -47,18 +55,18 @@ class Outcome:
     errors: tuple[str, ...] = ()
 
 
-def check(expression: str) -> None:
-    """Compile `expression` as the API server does when the webhook configuration is written.
+def check(expression: str, *, variables: frozenset[str] = VARIABLES) -> None:
+    """Compile `expression` as the API server does when what holds it is written.
 
     Raises:
-        CompileError: On a syntax error or on a name that no matchCondition knows.
+        CompileError: On a syntax error or on a name that is none of `variables`.
     """
     try:
         program = cel.compile(expression)
     except ValueError as error:
         raise CompileError(expression, _syntax_error(str(error))) from error
     blanked = _STRING.sub(lambda match: " " * len(match.group()), expression)
-    known = VARIABLES | TYPES | set(_MACRO_VARIABLE.findall(blanked))
+    known = variables | TYPES | set(_MACRO_VARIABLE.findall(blanked))
     for name in sorted(set(program.variables()) - known):
         found = re.search(rf"(?<![\w.]){re.escape(name)}\b", blanked)
         column = found.start() if found else 0
@@ -80,22 +88,33 @@ class Conditions:
 
         One that is false settles it, even beside one that fails; a result that is no boolean counts as true.
         """
-        context = cel.Context(variables=dict(variables))
-        cel.stdlib.add_stdlib_to_context(context)
         errors: list[str] = []
         for expression in expressions:
             try:
-                result = self._program(expression).execute(context)
-            except KeyError as error:
-                errors.append(f"expression '{expression}' resulted in error: no such key: {error.args[0]}")
-            except TypeError:
-                errors.append(f"expression '{expression}' resulted in error: no such overload")
-            except (ValueError, RuntimeError, IndexError, ArithmeticError) as error:
-                errors.append(f"expression '{expression}' resulted in error: {error}")
+                result = self.run(expression, variables)
+            except EvaluationError as error:
+                errors.append(error.text)
             else:
                 if result is False:
                     return Outcome(matches=False)
         return Outcome(matches=True, errors=tuple(errors))
+
+    def run(self, expression: str, variables: Mapping[str, Any]) -> Any:
+        """Run one expression on variables (plain JSON data).
+
+        Raises:
+            EvaluationError: It failed.
+        """
+        context = cel.Context(variables=dict(variables))
+        cel.stdlib.add_stdlib_to_context(context)
+        try:
+            return self._program(expression).execute(context)
+        except KeyError as error:
+            raise EvaluationError(expression, f"no such key: {error.args[0]}") from error
+        except TypeError as error:
+            raise EvaluationError(expression, "no such overload") from error
+        except (ValueError, RuntimeError, IndexError, ArithmeticError) as error:
+            raise EvaluationError(expression, str(error)) from error
 
     def _program(self, expression: str) -> cel.Program:
         program = self._programs.get(expression)
