@@ -15,11 +15,12 @@ _USERS = ResourceInfo(
 
 
 class Access:
-    """Authenticates and authorizes requests."""
+    """Authenticates and authorizes requests; what it refuses is added to `refusals`."""
 
-    def __init__(self, tokens: Tokens, authorize: Authorize) -> None:
+    def __init__(self, tokens: Tokens, authorize: Authorize, refusals: set[str]) -> None:
         self._tokens = tokens
         self._authorize = authorize
+        self._refusals = refusals
 
     def user(self, request: Request, subject: Subject) -> User:
         """Return who asks: by bearer token, else client certificate, else anonymous. Raises ApiError(401, 403)."""
@@ -61,10 +62,12 @@ class Access:
         suffix = f": {why}" if why else ""
         if resource is None:
             text = f'forbidden: User "{user.name}" cannot {asked.verb} path "{asked.path}"{suffix}'
+            self._refusals.add(text)
             raise ApiError(403, "Forbidden", text, {})
         full = f"{resource.plural}/{asked.subresource}" if asked.subresource else resource.plural
         scope = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
         text = (
             f'User "{user.name}" cannot {asked.verb} resource "{full}" in API group "{resource.group}" {scope}{suffix}'
         )
+        self._refusals.add(text)
         raise errors.forbidden(resource.plural, resource.group, asked.name, text)

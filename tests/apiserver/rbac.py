@@ -75,7 +75,6 @@ class RbacAuthorizer:
         self._store = store
         self._lock = threading.Lock()
         self._used: dict[str, set[Grant]] = {}
-        self._refused: dict[str, set[str]] = {}
 
     def authorize(  # noqa: PLR0917 - the Protocol of the core has this signature
         self,
@@ -102,20 +101,7 @@ class RbacAuthorizer:
             _covers(grant, request) for group, rule in _BUILT_IN if group in user.groups for grant in _split(rule, "")
         ):
             return None
-        what = "/".join(part for part in (resource.plural, subresource) if part) if resource else path
-        with self._lock:
-            self._refused.setdefault(user.name, set()).add(f"{verb} {what} {namespace}/{name}")
         return ""
-
-    def refused(self, user_prefix: str) -> list[str]:
-        """Word what users whose names begin so asked for and were not allowed, since the start."""
-        with self._lock:
-            return sorted(
-                f"{user}: {what}"
-                for user, asked in self._refused.items()
-                if user.startswith(user_prefix)
-                for what in asked
-            )
 
     def granted(self, user: User) -> frozenset[Grant]:
         """Return what bindings in the store give `user` in any namespace, atom by atom."""

@@ -104,6 +104,8 @@ class ApiServer:
         self.store.subscribe(self._on_change)
         self.authorizer = authorizer(self.store) if authorizer is not None else None
         self._authorize = Authorize(self.authorizer)
+        self.refusals: set[str] = set()
+        """What users were told that they may not."""
         for name in SYSTEM_NAMESPACES:
             self.load([{"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}}])
             self.load(obj for _, obj in namespaces.contents(name, self.ca_pem))
@@ -209,7 +211,7 @@ class ApiServer:
             Subresources(self._registry, self._tokens),
             Reviews(self._table, self._tokens, self._authorize),
         )
-        access = Access(self._tokens, self._authorize)
+        access = Access(self._tokens, self._authorize, self.refusals)
         return Handler(self._table, access, dispatcher, self.faults, self.requests)
 
     # --- how clients reach it ---
