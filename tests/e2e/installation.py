@@ -264,10 +264,10 @@ class Installation:
         refused = self.plane.refused(f"system:serviceaccount:{RELEASE_NAMESPACE}:")
         for process in (*self.controllers, *self.servers):
             process.stop()
+        self._folder.cleanup()
         events = self.kube("get", "events", "-A", "-o", "json").out
         assert CANARY_PREFIX not in printed + events, "a credential was printed"
         assert not refused, f"the chart's roles do not allow {refused}"
-        self._folder.cleanup()
 
 
 def _is_crd_object(manifest: Mapping[str, Any]) -> bool:
