@@ -22,8 +22,8 @@ from tests.objects import payload
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "30"))
 CENTRAL = payload()
 STALE = payload(token="stale")
-ALWAYS = frozenset({Kind.KILL_LEADER, Kind.RESTART_API, Kind.ROTATE})
-"""What finds something to act on at least once in half a minute, on either control plane."""
+ALWAYS = frozenset({Kind.RESTART_API, Kind.ROTATE})
+"""What finds something to act on at least once in half a minute, on either control plane; there may be no leader to kill."""
 
 
 # Beyond the run: setting up, a minute to converge, taking away, all of it on a busy machine.
