@@ -1,21 +1,27 @@
 """CEL expressions, run by two libraries that share no code; a test that runs both trusts neither alone."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import cel
 import cel.stdlib
 import celpy
 import celpy.adapter
 
-Condition = Callable[[Mapping[str, Any]], bool]
+
+class Condition(Protocol):
+    """A compiled expression."""
+
+    def __call__(self, obj: Mapping[str, Any], /, **others: Mapping[str, Any]) -> bool:
+        """Evaluate it on `object`, and on other variables."""
+        ...
 
 
 def _with_cel_rust(expression: str) -> Condition:
     program = cel.compile(expression)
 
-    def holds(obj: Mapping[str, Any]) -> bool:
-        context = cel.Context(variables={"object": dict(obj)})
+    def holds(obj: Mapping[str, Any], /, **others: Mapping[str, Any]) -> bool:
+        context = cel.Context(variables={"object": dict(obj), **others})
         cel.stdlib.add_stdlib_to_context(context)
         return _boolean(program.execute(context))
 
@@ -26,8 +32,11 @@ def _with_cel_python(expression: str) -> Condition:
     environment = celpy.Environment()
     program = environment.program(environment.compile(expression))
 
-    def holds(obj: Mapping[str, Any]) -> bool:
-        return _boolean(program.evaluate({"object": celpy.adapter.json_to_cel(dict(obj))}))
+    def holds(obj: Mapping[str, Any], /, **others: Mapping[str, Any]) -> bool:
+        variables = {"object": obj, **others}
+        return _boolean(
+            program.evaluate({name: celpy.adapter.json_to_cel(dict(each)) for name, each in variables.items()})
+        )
 
     return holds
 

@@ -17,6 +17,7 @@ SWITCHES: dict[str, Values] = {
     "external secret": {"centralSecret": {"externalSecret": {**ON, "labels": {"a": "b"}, "annotations": {"c": "d"}}}},
     "no RBAC": {"rbac": {"create": False}},
     "read all secrets": {"rbac": {"readAllSecrets": True}},
+    "no admission policy": {"admissionPolicy": {"enabled": False}},
     "no credential check": {"credentialCheck": {"enabled": False}},
     "cleanup": {"cleanup": {"onUninstall": "delete"}},
     "image by digest": {"image": {"digest": "sha256:" + "a" * 64, "pullPolicy": "Always"}},

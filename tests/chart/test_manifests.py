@@ -36,7 +36,8 @@ def test_every_object_has_its_own_name_and_belongs_to_the_release(switch: str) -
             continue
         assert metadata["labels"]["app.kubernetes.io/instance"] == "ghcr-pull-secrets"
         assert metadata["labels"]["app.kubernetes.io/managed-by"] == "Helm"
-        cluster_scoped = manifest["kind"].startswith("Cluster") or manifest["kind"].endswith("WebhookConfiguration")
+        cluster_scoped = manifest["kind"].startswith(("Cluster", "ValidatingAdmissionPolicy"))
+        cluster_scoped |= manifest["kind"].endswith("WebhookConfiguration")
         if cluster_scoped:
             assert "namespace" not in metadata
         elif "helm.sh/hook" not in metadata.get("annotations", {}):

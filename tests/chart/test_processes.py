@@ -4,18 +4,22 @@ import runpy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import click
 import kubernetes.client
 import pytest
+from flask import Flask
 from kubernetes.client.exceptions import ApiException
 
 from tests import helm
 from webhook.cli import main
 from webhook.config import ServeSettings
+from webhook.config.controller import ControllerSettings
 from webhook.core.scope import Enforcement, NamespaceMode
 from webhook.core.workloads import BUILT_IN_KINDS
+from webhook.server.certificate import CertificateFiles
+from webhook.server.process import Application
 
 BASE: dict[str, Any] = {"centralSecret": {"existing": True}}
 
@@ -86,6 +90,29 @@ def test_every_value_about_decisions_reaches_the_server(tmp_path: Any) -> None:
         ("apps.kruise.io", "clonesets", ("spec", "template")),
     ]
     assert (found.threads, found.shutdown_delay, found.bind.port, found.ops_bind.port) == (4, 7, 10250, 10251)
+
+
+@pytest.mark.parametrize("delay", [0, 10, 25])
+def test_the_least_grace_period_the_chart_takes_is_the_time_the_server_takes_to_stop(delay: int, tmp_path: Any) -> None:
+    least = {"server": {"shutdownDelaySeconds": delay, "terminationGracePeriodSeconds": delay + 35}}
+    certificate = cast(CertificateFiles, SimpleNamespace(directory=tmp_path))
+    server = Application(settings(least, str(tmp_path)), certificate, lambda _: Flask("none"))
+
+    assert server.cfg.graceful_timeout == least["server"]["terminationGracePeriodSeconds"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, "https://api.github.com/"),
+        ({"apiUrl": "https://ghe.example.com/api/v3"}, "https://ghe.example.com/api/v3"),
+        ({"apiUrl": "none"}, ""),
+    ],
+)
+def test_the_controller_asks_the_api_it_is_told_of_about_the_credential(values: dict[str, Any], expected: str) -> None:
+    arguments = containers({"credentialCheck": values})["controller"]
+
+    assert ControllerSettings.parse(flags("controller", arguments), {}).credential_api_url == expected
 
 
 # --- the scripts of the hooks, against the calls they make

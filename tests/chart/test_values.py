@@ -88,9 +88,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a number as a label": ({"commonLabels": {"a": 1}}, "at '/commonLabels/a': got number, want string"),
     "an unknown cleanup": ({"cleanup": {"onUninstall": "purge"}}, "at '/cleanup/onUninstall'"),
     "too little time to stop in": (
-        {"server": {"terminationGracePeriodSeconds": 15}},
-        "server.terminationGracePeriodSeconds: 15 is not more than",
+        {"server": {"shutdownDelaySeconds": 20, "terminationGracePeriodSeconds": 54}},
+        "server.terminationGracePeriodSeconds: 54 is less than shutdownDelaySeconds (20) and the 35 s that",
     ),
+    "an API without TLS": ({"credentialCheck": {"apiUrl": "http://api.github.com/"}}, "at '/credentialCheck/apiUrl'"),
     "an autoscaler upside down": (
         {"server": {"autoscaling": {"enabled": True, "minReplicas": 9}}},
         "server.autoscaling: minReplicas is above maxReplicas",
@@ -126,6 +127,9 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "no extra kinds": {"extraWorkloadKinds": []},
     "no pull secret of our own": {"imagePullSecrets": []},
+    "just enough time to stop in": {"server": {"shutdownDelaySeconds": 20, "terminationGracePeriodSeconds": 55}},
+    "an API of one's own": {"credentialCheck": {"apiUrl": "https://[::1]:8443/api/v3"}},
+    "no API": {"credentialCheck": {"apiUrl": "none"}},
 }
 
 

@@ -47,6 +47,7 @@
 - {{ ternary "--credential-check" "--no-credential-check" .Values.credentialCheck.enabled }}
 {{- if .Values.credentialCheck.enabled }}
 - --credential-check-interval={{ .Values.credentialCheck.intervalSeconds }}s
+- --credential-api-url={{ .Values.credentialCheck.apiUrl }}
 {{- end }}
 {{ include "gps.policyArgs" . }}
 {{- end -}}

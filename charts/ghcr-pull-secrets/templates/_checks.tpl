@@ -8,10 +8,10 @@
 {{- else if gt (int $chosen) 1 -}}
 {{- fail "centralSecret: existing, create.enabled and externalSecret.enabled exclude each other; choose one" -}}
 {{- end -}}
-{{- $longest := max .Values.webhooks.mutating.timeoutSeconds .Values.webhooks.validating.timeoutSeconds -}}
-{{- $needed := add .Values.server.shutdownDelaySeconds $longest -}}
-{{- if le (int .Values.server.terminationGracePeriodSeconds) (int $needed) -}}
-{{- fail (printf "server.terminationGracePeriodSeconds: %d is not more than shutdownDelaySeconds and the longest webhook timeout together (%d), so a stopping Pod would lose reviews" (int .Values.server.terminationGracePeriodSeconds) (int $needed)) -}}
+{{- /* 35 s: the longest review, 30 s, and a moment to close the connections (webhook/server/process.py). */ -}}
+{{- $needed := add .Values.server.shutdownDelaySeconds 35 -}}
+{{- if lt (int .Values.server.terminationGracePeriodSeconds) (int $needed) -}}
+{{- fail (printf "server.terminationGracePeriodSeconds: %d is less than shutdownDelaySeconds (%d) and the 35 s that a stopping server gives the reviews under way together, so they could be cut off; set at least %d" (int .Values.server.terminationGracePeriodSeconds) (int .Values.server.shutdownDelaySeconds) (int $needed)) -}}
 {{- end -}}
 {{- if and .Values.server.autoscaling.enabled (gt (int .Values.server.autoscaling.minReplicas) (int .Values.server.autoscaling.maxReplicas)) -}}
 {{- fail "server.autoscaling: minReplicas is above maxReplicas" -}}

@@ -35,12 +35,17 @@ CEL: the object names a selected image. Arguments: dict of root and template (JS
 )
 {{- end -}}
 
-{{/* namespaceSelector term: never the system's namespaces, nor ours, nor those the user named. */}}
+{{/* Namespaces that are always out, as a JSON list: the system's, ours, and those the user named. */}}
+{{- define "gps.excludedNamespaces" -}}
+{{- concat (list "kube-system" "kube-public" "kube-node-lease" (include "gps.namespace" .)) .Values.namespaces.excluded | uniq | toJson -}}
+{{- end -}}
+
+{{/* namespaceSelector term for all others. */}}
 {{- define "gps.notExcluded" -}}
 - key: kubernetes.io/metadata.name
   operator: NotIn
   values:
-    {{- concat (list "kube-system" "kube-public" "kube-node-lease" (include "gps.namespace" .)) .Values.namespaces.excluded | uniq | toYaml | nindent 4 }}
+    {{- include "gps.excludedNamespaces" . | fromJsonArray | toYaml | nindent 4 }}
 {{- end -}}
 
 {{/*
