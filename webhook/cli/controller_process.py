@@ -4,16 +4,15 @@ Here and not in `webhook.controller`, since the second listener is the server's 
 """
 
 import importlib.metadata
-import signal
 import socket
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
 
+from webhook.cli.signals import stopped_by_signals
 from webhook.cluster import ConfigError as Unreachable
 from webhook.cluster import WatchHealth
 from webhook.cluster.copies import CopyCluster, connect_copies
@@ -61,19 +60,8 @@ def run(settings: ControllerSettings) -> None:
         listener = ops.listen(settings.ops_bind)
     except OSError as error:
         raise ConfigError([Fault("--ops-bind", f"cannot listen there: {error.strerror}")]) from None
-    with _stopped_by_signals() as stop:
+    with stopped_by_signals() as stop:
         Process(settings, cluster, stop).run(listener)
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Process:
