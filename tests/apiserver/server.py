@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import secrets
 import shutil
 import socket
 import ssl
@@ -232,8 +233,12 @@ class ApiServer:
             # Gone with the server object, or at exit: kubeconfigs hold keys.
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         path = self._folder / name
-        path.touch(mode=0o600)
-        path.write_bytes(content)
+        if not path.exists() or path.read_bytes() != content:
+            # Whole at once: another may be reading it.
+            new = self._folder / f"{name}.{secrets.token_hex(4)}"
+            new.touch(mode=0o600)
+            new.write_bytes(content)
+            new.replace(path)
         return path
 
     @property
@@ -313,8 +318,17 @@ class ApiServer:
         self._services[namespace, name, port] = (host, real_port)
 
     def resolve_service(self, namespace: str, name: str, port: int) -> tuple[str, int]:
-        """Return where a Service's port really listens. Raises LookupError."""
-        return self._services[namespace, name, port]
+        """Return where a Service's port really listens: where a test said, else at its cluster IP.
+
+        Raises:
+            LookupError: There is no such Service, or it has no such port.
+        """
+        if (bound := self._services.get((namespace, name, port))) is not None:
+            return bound
+        spec = (self.store.get("services", namespace, name) or {}).get("spec") or {}
+        if port not in [each["port"] for each in spec.get("ports") or ()]:
+            raise LookupError(f"no port {port} of a Service {namespace}/{name}")
+        return spec["clusterIP"], port
 
     @contextlib.contextmanager
     def restarting(self) -> Iterator[None]:

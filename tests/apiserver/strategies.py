@@ -114,8 +114,9 @@ def _prepare_service(obj: Json) -> None:
     if spec["type"] == "ExternalName":
         return
     if not spec.get("clusterIP"):
+        # Of the loopback range: whoever plays kube-proxy can listen there, and webhooks are called there.
         digest = hashlib.sha256(obj["metadata"]["uid"].encode()).digest()
-        spec["clusterIP"] = f"10.0.{digest[0]}.{digest[1] % 254 + 1}"
+        spec["clusterIP"] = f"127.77.{digest[0]}.{digest[1] % 254 + 1}"
     spec["clusterIPs"] = [spec["clusterIP"]]
 
 

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests import helm
+from tests.e2e.containers import container_command, pod_fields, with_flags
 from tests.e2e.kube import Kube
-from tests.e2e.planes import ControlPlane, write_kubeconfig
-from tests.e2e.processes import Process, container_command, free_port, with_flags
+from tests.e2e.planes import ControlPlane, service_account_kubeconfig
+from tests.e2e.processes import Process, free_port
 from tests.e2e.waiting import until
 from tests.objects import CANARY_PREFIX, RELEASE_NAMESPACE, payload
 from webhook.core.names import SECRET_NAME, SECRET_TYPE
@@ -175,7 +174,7 @@ class Installation:
     def _start(self, command: str, flags: Mapping[str, str]) -> Process:
         deployment = self._deployment(command)
         pod_spec = deployment["spec"]["template"]["spec"]
-        arguments, environment = container_command(pod_spec["containers"][0], namespace=RELEASE_NAMESPACE)
+        arguments, environment = container_command(pod_spec["containers"][0], pod_fields(RELEASE_NAMESPACE))
         ops_port = free_port()
         if self._keeper is None:
             switched = {"--manage-certificates": "--no-manage-certificates"}
@@ -201,22 +200,7 @@ class Installation:
     def kubeconfig_of(self, service_account: str) -> Path:
         """A kubeconfig with a token of a ServiceAccount of the release."""
         path = self.path / f"{service_account}.kubeconfig"
-        if not path.exists():
-            # As `kubectl create token` does, but in JSON: that command sends protobuf, which the stand-in does not read.
-            resource = f"/api/v1/namespaces/{RELEASE_NAMESPACE}/serviceaccounts/{service_account}/token"
-            request = {
-                "apiVersion": "authentication.k8s.io/v1",
-                "kind": "TokenRequest",
-                "spec": {"expirationSeconds": 7200},
-            }
-            token = json.loads(self.kube("create", "--raw", resource, "-f", "-", stdin=json.dumps(request)).out)[
-                "status"
-            ]["token"]
-            admin = yaml.safe_load(self.kube.kubeconfig.read_text())
-            cluster = admin["clusters"][0]["cluster"]
-            ca_pem = base64.b64decode(cluster["certificate-authority-data"])
-            write_kubeconfig(path, server=cluster["server"], token=token, ca_pem=ca_pem)
-        return path
+        return service_account_kubeconfig(self.kube, RELEASE_NAMESPACE, service_account, path)
 
     # --- the cluster as people use it
 

@@ -12,7 +12,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
@@ -29,6 +29,10 @@ AUDIT_POLICY: Final[Mapping[str, object]] = {
     # No bodies, they have credentials; and nobody but ServiceAccounts, for the size of it.
     "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}],
 }
+
+
+SERVICE_RANGE: Final = "127.77.0.0/16"
+"""Of the loopback range, as in the stand-in: there is no kube-proxy, and an API server calls a webhook's cluster IP."""
 
 
 class ControlPlane(Protocol):
@@ -58,21 +62,26 @@ class ControlPlane(Protocol):
         ...
 
 
-def control_plane() -> ControlPlane:
-    """Make the control plane the environment asks for; not started yet."""
+def control_plane(*, elsewhere: Collection[str] = ()) -> ControlPlane:
+    """Make the control plane the environment asks for; not started yet.
+
+    Args:
+        elsewhere: Namespaces whose Pods a `tests.e2e.node.Node` runs.
+    """
     assets = os.environ.get("KUBEBUILDER_ASSETS")
-    return RealControlPlane(Path(assets)) if assets else StandIn()
+    return RealControlPlane(Path(assets)) if assets else StandIn(elsewhere=elsewhere)
 
 
 class StandIn:
-    """`tests.apiserver`, in this process."""
+    """`tests.apiserver`, in this process. Its own kubelet makes Pods run by saying so, but for those `elsewhere`."""
 
     name = "stand-in"
 
-    def __init__(self) -> None:
+    def __init__(self, *, elsewhere: Collection[str] = ()) -> None:
         from tests.apiserver import ApiServer  # noqa: PLC0415 - not needed on a real control plane
+        from tests.apiserver.controllers import ControllerManager  # noqa: PLC0415
 
-        self.api = ApiServer()
+        self.api = ApiServer(controllers=lambda cluster: ControllerManager(cluster, elsewhere=elsewhere))
 
     @property
     def kube(self) -> Kube:
@@ -137,7 +146,7 @@ class RealControlPlane:
         began = datetime.now(UTC)
         self._spawn(
             "kube-apiserver", f"--etcd-servers={etcd_url}", f"--secure-port={api}", "--bind-address=127.0.0.1",
-            "--cert-dir=api-certs", "--service-cluster-ip-range=10.0.0.0/24", "--authorization-mode=RBAC",
+            "--cert-dir=api-certs", f"--service-cluster-ip-range={SERVICE_RANGE}", "--authorization-mode=RBAC",
             "--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file=sa.pub",
             "--service-account-signing-key-file=sa.key", "--token-auth-file=tokens.csv", "--allow-privileged=true",
             "--audit-policy-file=audit.yaml", "--audit-log-path=audit.log",
@@ -230,6 +239,23 @@ class RealControlPlane:
                 token=token,
                 ca_pem=ca_pem,
             )
+
+
+def service_account_kubeconfig(kube: Kube, namespace: str, name: str, path: Path) -> Path:
+    """Write a kubeconfig with a token of a ServiceAccount, unless it is there."""
+    if not path.exists():
+        # As `kubectl create token` does, but in JSON: that command sends protobuf, which the stand-in does not read.
+        resource = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": 7200},
+        }
+        answer = json.loads(kube("create", "--raw", resource, "-f", "-", stdin=json.dumps(request)).out)
+        cluster = yaml.safe_load(kube.kubeconfig.read_text())["clusters"][0]["cluster"]
+        ca_pem = base64.b64decode(cluster["certificate-authority-data"])
+        write_kubeconfig(path, server=cluster["server"], token=answer["status"]["token"], ca_pem=ca_pem)
+    return path
 
 
 def write_kubeconfig(path: Path, *, server: str, token: str, ca_pem: bytes) -> Path:

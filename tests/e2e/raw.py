@@ -37,7 +37,7 @@ class RawApi:
         ca_pem = base64.b64decode(cluster["certificate-authority-data"]).decode()
         self._server = cluster["server"]
         self._headers = {"Authorization": f"Bearer {user['token']}"}
-        self._pool = urllib3.PoolManager(ca_cert_data=ca_pem, retries=False, timeout=30)
+        self._pool = urllib3.PoolManager(ca_cert_data=ca_pem, retries=False, timeout=30, maxsize=10)
 
     def __call__(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, content_type: str = "application/json"

@@ -1,4 +1,4 @@
-"""A Service as kube-proxy makes one: a port in front of servers that come and go."""
+"""A Service as kube-proxy makes one: an address in front of servers that come and go."""
 
 from __future__ import annotations
 
@@ -6,34 +6,35 @@ import contextlib
 import random
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from socketserver import BaseRequestHandler, ThreadingTCPServer
+from typing import TypeAlias
 
 _CHUNK = 1 << 16
 _CONNECT_S = 5.0
+
+Address: TypeAlias = tuple[str, int]
 
 
 class Service:
     """Forwards each new connection to one of the endpoints there are then; those that exist stay where they are.
 
-    An endpoint that does not listen is not passed over: its connections fail, as they would in a cluster.
+    An endpoint that does not listen is not passed over: its connections fail, as they would in a cluster. With no
+    endpoint at all connections are closed at once.
+
+    Args:
+        address: Where it listens.
     """
 
-    def __init__(self) -> None:
-        self._endpoints: frozenset[int] = frozenset()
-        self._server = _Server(("127.0.0.1", 0), self._forward)
+    def __init__(self, address: Address) -> None:
+        self._endpoints: frozenset[Address] = frozenset()
+        self._server = _Server(address, self._forward)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
-    @property
-    def port(self) -> int:
-        """Where it listens on loopback."""
-        port: int = self._server.server_address[1]
-        return port
-
-    def set_endpoints(self, *ports: int) -> None:
+    def set_endpoints(self, endpoints: Collection[Address]) -> None:
         """Say where new connections go."""
-        self._endpoints = frozenset(ports)
+        self._endpoints = frozenset(endpoints)
 
     def close(self) -> None:
         """Take no more connections."""
@@ -42,8 +43,9 @@ class Service:
         self._thread.join()
 
     def _forward(self, client: socket.socket) -> None:
-        port = random.choice(sorted(self._endpoints))
-        with socket.create_connection(("127.0.0.1", port), timeout=_CONNECT_S) as server:
+        if not (endpoints := sorted(self._endpoints)):
+            return
+        with socket.create_connection(random.choice(endpoints), timeout=_CONNECT_S) as server:
             server.settimeout(None)
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -57,8 +59,9 @@ class _Server(ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
+    allow_reuse_address = True
 
-    def __init__(self, address: tuple[str, int], forward: Callable[[socket.socket], None]) -> None:
+    def __init__(self, address: Address, forward: Callable[[socket.socket], None]) -> None:
         super().__init__(address, BaseRequestHandler)
         self._forward = forward
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.installation import Installation
+from tests.e2e.kube import Kube
 from tests.e2e.planes import control_plane
 from tests.e2e.processes import Process
 from tests.e2e.waiting import until
@@ -31,8 +32,8 @@ def events(process: Process, name: str) -> list[dict[str, str]]:
 class Traffic:
     """Creates Pods as dry runs at a fixed rate; each is one call of `/mutate` and one of `/validate`."""
 
-    def __init__(self, installation: Installation, namespace: str) -> None:
-        self._client = Client(from_kubeconfig(str(installation.kube.kubeconfig)), pool_size=CALLERS)
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self._client = Client(from_kubeconfig(str(kube.kubeconfig)), pool_size=CALLERS)
         self._target = Target(verb=Verb.CREATE, resource="pods", namespace=namespace)
         self._pod = workload("Pod", name="dry-run", namespace=namespace, images=[IMAGE])
         self._stop = threading.Event()
@@ -95,7 +96,7 @@ def test_ten_rotations_of_ca_and_leaf_under_steady_traffic_fail_no_admission(rot
     (controller,), (server,) = rotating.controllers, rotating.servers
 
     before = len(events(controller, "ca_retired"))
-    with Traffic(rotating, namespace) as traffic:
+    with Traffic(rotating.kube, namespace) as traffic:
         until(
             lambda: traffic.failed or len(events(controller, "ca_retired")) >= before + ROTATIONS,
             f"{ROTATIONS} rotations are over",

@@ -9,7 +9,6 @@ import functools
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +18,9 @@ import pytest
 from tests import helm
 from tests.apiserver.faults import Match
 from tests.apiserver.rbac import RbacAuthorizer, describe, service_account_user
+from tests.e2e.containers import pod_fields, program_of
 from tests.e2e.installation import Installation, secret_manifest
 from tests.e2e.planes import StandIn
-from tests.e2e.processes import container_command, with_flags
 from tests.e2e.waiting import until
 from tests.objects import IMAGE, RELEASE_NAMESPACE, payload, workload
 from webhook.core.names import MANAGED_BY_LABEL, MANAGED_BY_VALUE, SECRET_NAME
@@ -33,11 +32,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 }
 ROTATED = payload(token="ghp_CANARYcanaryROTATED789canaryCANARY42")
 OURS = {MANAGED_BY_LABEL: MANAGED_BY_VALUE}
-# What a Pod of ours finds in its own file system is in a kubeconfig here; the script itself is run as it is.
-AS_IN_CLUSTER = """
-import os, kubernetes.config
-kubernetes.config.load_incluster_config = lambda: kubernetes.config.load_kube_config(os.environ["TEST_KUBECONFIG"])
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +185,7 @@ def run_helm_test(release: Release) -> None:
     hooks = hooks_of(release, "test")
     spec = helm.select(hooks, "Pod")["spec"]
     (container,) = spec["containers"]
-    run_script(release, container, spec["serviceAccountName"])
+    run(release, container, spec["serviceAccountName"])
 
 
 def run_uninstall(release: Release, namespace: str) -> None:
@@ -200,15 +194,13 @@ def run_uninstall(release: Release, namespace: str) -> None:
     spec = helm.select(hooks, "Job")["spec"]["template"]["spec"]
     (stop,), (cleanup,) = spec["initContainers"], spec["containers"]
     account = spec["serviceAccountName"]
-    run_script(release, stop, account)
+    run(release, stop, account)
 
     user = service_account_user(RELEASE_NAMESPACE, account).name
     release.stand_in.api.faults.add(
         match=Match(user=user, verb="delete", resource="secrets", namespace=namespace), conflict=True, times=1
     )
-    arguments, _ = container_command(cleanup, namespace=RELEASE_NAMESPACE)
-    kubeconfig = str(release.installation.kubeconfig_of(account))
-    run([sys.executable, "-m", "webhook", *with_flags(arguments, {"--kubeconfig": kubeconfig})])
+    run(release, cleanup, account)
     assert not release.installation.kube.exists("secret", SECRET_NAME, namespace)
 
 
@@ -247,15 +239,11 @@ def hooks_of(release: Release, hook: str) -> list[helm.Manifest]:
     return found
 
 
-def run_script(release: Release, container: Mapping[str, Any], account: str) -> None:
-    """Run the script of a container, as its ServiceAccount."""
-    (script,), environment = container_command(container, namespace=RELEASE_NAMESPACE)
-    kubeconfig = str(release.installation.kubeconfig_of(account))
-    run([sys.executable, "-c", AS_IN_CLUSTER + script], {**environment, "TEST_KUBECONFIG": kubeconfig})
-
-
-def run(command: list[str], environment: Mapping[str, str] | None = None) -> None:
+def run(release: Release, container: Mapping[str, Any], account: str) -> None:
+    """Run a container to its end, as its ServiceAccount."""
+    kubeconfig = release.installation.kubeconfig_of(account)
+    command, environment = program_of(container, pod_fields(RELEASE_NAMESPACE), kubeconfig)
     done = subprocess.run(
-        command, env={**os.environ, **(environment or {})}, capture_output=True, text=True, timeout=60, check=False
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr

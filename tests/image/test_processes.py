@@ -11,8 +11,9 @@ import pytest
 
 from tests import helm
 from tests.apiserver import ApiServer
+from tests.e2e.containers import container_command, pod_fields, with_flags
 from tests.e2e.kube import Kube
-from tests.e2e.processes import container_command, free_port, with_flags
+from tests.e2e.processes import free_port
 from tests.e2e.waiting import until
 from tests.image.engines import MOUNT, Container, Image
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, payload, workload
@@ -70,7 +71,7 @@ def start(image: Image, api: ApiServer, manifests: list[dict[str, Any]], kube: K
         kubeconfig.write_text(api.kubeconfig(api.token_for(RELEASE_NAMESPACE, account)))
         # The image's user is another; the folder above is closed to others.
         kubeconfig.chmod(0o444)
-        arguments, environment = container_command(pod_spec["containers"][0], namespace=RELEASE_NAMESPACE)
+        arguments, environment = container_command(pod_spec["containers"][0], pod_fields(RELEASE_NAMESPACE))
         ops_port = free_port()
         flags: dict[str, str | None] = {
             "--ops-bind": f"127.0.0.1:{ops_port}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,14 +40,23 @@ class Registry(Protocol):
 
 
 class Kubelet:
-    """Reports Pods' status."""
+    """Reports Pods' status.
 
-    def __init__(self, acts: Acts, registry: Registry | None) -> None:
+    Args:
+        acts: Its hands.
+        registry: Decides on pulls; None lets all through.
+        elsewhere: Namespaces whose Pods another node runs.
+    """
+
+    def __init__(self, acts: Acts, registry: Registry | None, elsewhere: Collection[str] = ()) -> None:
         self._acts = acts
         self._registry = registry
+        self._elsewhere = elsewhere
 
     def keys(self, change: Change) -> Iterable[Key]:
         metadata = change.object["metadata"]
+        if metadata.get("namespace") in self._elsewhere:
+            return []
         if change.resource.key == "pods" and change.type is not ChangeType.DELETED:
             # Its own report of a failed pull is no reason to pull again.
             is_news = change.old_object is None or change.old_object["spec"] != change.object["spec"]

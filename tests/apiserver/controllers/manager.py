@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from tests.apiserver.controllers.daemonset import DaemonSetController
@@ -62,13 +62,15 @@ class ControllerManager:
         errors: Exceptions other than ApiError that a controller met: bugs of this stand-in, for tests to look at.
     """
 
-    def __init__(self, cluster: Cluster, *, registry: Registry | None = None) -> None:
+    def __init__(self, cluster: Cluster, *, registry: Registry | None = None, elsewhere: Collection[str] = ()) -> None:
         """Args:
         cluster: What to work on.
         registry: Decides which images can be pulled; None for all.
+        elsewhere: Namespaces whose Pods another node runs.
         """
         self._cluster = cluster
         self._registry = registry
+        self._elsewhere = frozenset(elsewhere)
         self._loops: list[_Loop] = []
         self._pump: _Pump | None = None
         self.errors: list[Exception] = []
@@ -119,7 +121,7 @@ class ControllerManager:
             ("statefulset", StatefulSetController(hands("statefulset-controller"))),
             ("daemonset", DaemonSetController(hands("daemon-set-controller"))),
             ("job", JobController(hands("job-controller"))),
-            ("kubelet", Kubelet(kubelet, self._registry)),
+            ("kubelet", Kubelet(kubelet, self._registry, self._elsewhere)),
             ("garbage", GarbageCollector(hands("generic-garbage-collector"), self._cluster.resources)),
             ("namespace", NamespaceController(hands("namespace-controller"), self._cluster.resources)),
         ]
