@@ -1,22 +1,18 @@
 """The commands in the pages of docs/, and a shell to run them in.
 
-A block of shell commands says in its info string what a test does with it: `sh run` is run as it stands, `sh helm` is
-one helm command whose values are put through the chart, and `sh not-run` needs what no test has, which the page says.
+A block of shell commands says in its info string what a test does with it: `sh run` is run as it stands, and `sh not-run`
+needs what no test has, which the page says.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from tests.e2e.kube import kubectl_path
 
@@ -45,16 +41,19 @@ def blocks(page: Path) -> list[Block]:
 
 
 def run(text: str, kubeconfig: Path, *, stdin: str = "", cwd: Path = ROOT) -> str:
-    """Run a block with bash, the real kubectl on its path, and return what it printed.
+    """Run a block with bash, and return what it printed. On its path are the real kubectl, Helm and our own command.
 
     Raises:
         AssertionError: One of its commands failed.
     """
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "kubectl").symlink_to(kubectl_path())
+        helm = Path(folder) / "helm"
+        helm.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m tests.e2e.helm_cli "$@"\n')
+        helm.chmod(0o755)
         environment = {
             **os.environ,
-            "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join([folder, str(Path(sys.executable).parent), os.environ["PATH"]]),
             "KUBECONFIG": str(kubeconfig),
             "KUBECACHEDIR": str(kubeconfig.parent / "cache"),
         }
@@ -70,56 +69,3 @@ def run(text: str, kubeconfig: Path, *, stdin: str = "", cwd: Path = ROOT) -> st
         )
     assert done.returncode == 0, f"{text}\nended with {done.returncode}:\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
-
-
-@dataclass(frozen=True)
-class HelmCommand:
-    """A helm command: its verb, release, chart, namespace and values; other flags by name."""
-
-    verb: str
-    positional: tuple[str, ...]
-    flags: Mapping[str, str]
-    values: dict[str, Any]
-
-
-_SWITCHES = frozenset({"--create-namespace", "--reuse-values", "--wait", "--rollback-on-failure"})
-_WITH_VALUE = frozenset({"--namespace", "--timeout", "--version"})
-
-
-def helm_command(text: str) -> HelmCommand:
-    """Read a helm command.
-
-    Raises:
-        ValueError: It has a flag that is not known here; helm 4 might not know it either.
-    """
-    program, verb, *rest = shlex.split(text.replace("\\\n", " "))
-    if program != "helm":
-        raise ValueError(f"not a helm command: {program}")
-    flags: dict[str, str] = {}
-    positional: list[str] = []
-    values: dict[str, Any] = {}
-    words = iter(rest)
-    for word in words:
-        if word == "--set":
-            _set(values, next(words))
-        elif word == "--values":
-            values |= yaml.safe_load((ROOT / next(words)).read_text(encoding="utf-8"))
-        elif word in _WITH_VALUE:
-            flags[word] = next(words)
-        elif word in _SWITCHES:
-            flags[word] = ""
-        elif word.startswith("-"):
-            raise ValueError(f"unknown flag {word}")
-        else:
-            positional.append(word)
-    return HelmCommand(verb, tuple(positional), flags, values)
-
-
-def _set(values: dict[str, Any], assignment: str) -> None:
-    """As `helm --set`, for what the pages use: dotted paths, YAML scalars, and lists in braces."""
-    path, _, text = assignment.partition("=")
-    value = text.strip("{}").split(",") if text.startswith("{") else yaml.safe_load(text)
-    *parents, last = path.split(".")
-    for part in parents:
-        values = values.setdefault(part, {})
-    values[last] = value

@@ -1,27 +1,23 @@
-"""Every command of docs/ is run, or put through the chart, or says that no test can run it."""
+"""Every command of docs/ is run on a control plane, with Helm and kubectl, or says that no test can run it."""
 
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from contextlib import contextmanager
 
 import pytest
-import yaml
 
-from tests import helm
 from tests.docs import commands
-from tests.e2e.installation import Installation, secret_manifest
-from tests.e2e.planes import ControlPlane, control_plane
+from tests.e2e.cluster import secret_manifest
+from tests.e2e.operator import CRD, plays_operator
+from tests.e2e.planes import control_plane
+from tests.e2e.release import Release
 from tests.e2e.waiting import until
-from tests.objects import CANARY, RELEASE_NAMESPACE
+from tests.objects import CANARY, RELEASE_NAMESPACE, payload
 
 PAGES = sorted(commands.DOCS.glob("*.md"))
 SHELL = [block for page in PAGES for block in commands.blocks(page) if block.info.startswith("sh")]
-HELM = [block for block in SHELL if block.info == "sh helm"]
-QUIET: dict[str, Any] = {"credentialCheck": {"enabled": False}}
-"""No test asks a registry on the internet."""
-NEW_TOKEN = "ghp_another0123456789another0123456789xyz"
+NEW_TOKEN = "ghp_CANARYcanaryROTATED456canaryCANARY42"
+CONFIGURATIONS = ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
 
 
 def label(block: commands.Block) -> str:
@@ -32,48 +28,61 @@ def runnable(page: str) -> list[commands.Block]:
     return [block for block in SHELL if block.page == page and block.info == "sh run"]
 
 
-@pytest.fixture
-def plane() -> Iterator[ControlPlane]:
-    plane = control_plane()
+WITH_OPERATOR = next(block for block in runnable("install.md") if "externalSecret" in block.text)
+BY_HAND = [block for block in runnable("install.md") if block != WITH_OPERATOR]
+
+
+@contextmanager
+def bare() -> Iterator[Release]:
+    """A control plane with a node, and nothing on it."""
+    plane = control_plane(elsewhere=(RELEASE_NAMESPACE,))
     try:
         plane.start()
-        yield plane
+        with Release(plane) as release:
+            yield release
     finally:
         plane.close()
 
 
 @pytest.fixture
-def installed(plane: ControlPlane) -> Iterator[Installation]:
-    """What the pages take to be there: the release, a workload with its copy, a Secret made by hand."""
-    installation = Installation(plane, QUIET, keeper={})
-    try:
-        installation.install()
-        installation.namespace("auth")
-        plane.kube("create", "deployment", "auth-api", "-n", "auth", "--image=ghcr.io/sesacthon/auth-api:latest")
-        plane.kube.apply(secret_manifest(installation.namespace("by-hand")))
-        yield installation
-    finally:
-        installation.uninstall()
+def cluster() -> Iterator[Release]:
+    with bare() as release:
+        yield release
 
 
-def play(page: str, plane: ControlPlane) -> str:
-    """Run the blocks of a page in order; whoever asks for a token is given one."""
-    path = f'export PATH="{Path(sys.executable).parent}:$PATH"\n'
-    return "\n".join(
-        commands.run(path + block.text, plane.kube.kubeconfig, stdin=f"{NEW_TOKEN}\n") for block in runnable(page)
-    )
+@pytest.fixture
+def installed(cluster: Release) -> Release:
+    """What the pages take to be there: the release as install.md makes it, a workload with its copy, a Secret made by
+    hand."""
+    for block in BY_HAND[:2]:
+        run(cluster, block, token=CANARY)
+    until(cluster.ready, "the servers are ready", timeout_s=60)
+    cluster.namespace("auth")
+    cluster.kube("create", "deployment", "auth-api", "-n", "auth", "--image=ghcr.io/sesacthon/auth-api:latest")
+    cluster.kube.apply(secret_manifest(cluster.namespace("by-hand")))
+    return cluster
+
+
+def run(cluster: Release, block: commands.Block, *, token: str = NEW_TOKEN) -> str:
+    """Run a block; whoever asks for a token is given one."""
+    return commands.run(block.text, cluster.kube.kubeconfig, stdin=f"{token}\n")
+
+
+def play(page: str, cluster: Release) -> str:
+    """Run the blocks of a page in order."""
+    return "\n".join(run(cluster, block) for block in runnable(page))
 
 
 @pytest.mark.parametrize("block", SHELL, ids=label)
 def test_every_block_says_what_a_test_does_with_it(block: commands.Block) -> None:
-    assert block.info in ("sh run", "sh helm", "sh not-run")
+    assert block.info in ("sh run", "sh not-run")
     assert block.text.strip()
 
 
 def test_no_page_has_shell_commands_under_another_name() -> None:
     infos = {block.info for page in PAGES for block in commands.blocks(page)}
 
-    assert infos <= {"sh run", "sh helm", "sh not-run", "yaml", "text"}
+    assert infos <= {"sh run", "sh not-run", "yaml", "text"}
 
 
 def test_every_page_with_commands_to_run_is_played() -> None:
@@ -83,73 +92,96 @@ def test_every_page_with_commands_to_run_is_played() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("block", HELM, ids=label)
-def test_the_chart_takes_what_a_helm_command_sets(block: commands.Block) -> None:
-    command = commands.helm_command(block.text)
-    base: dict[str, Any] = {"centralSecret": {"existing": True}} if "--reuse-values" in command.flags else {}
-
-    assert command.verb in ("install", "upgrade")
-    assert command.positional == ("ghcr-pull-secrets", "oci://ghcr.io/sesacthon/charts/ghcr-pull-secrets")
-    assert command.flags["--namespace"] == RELEASE_NAMESPACE
-    assert command.flags.get("--version", chart_version()) == chart_version()
-    assert helm.render({**base, **command.values})
-
-
-def chart_version() -> str:
-    version: str = yaml.safe_load((helm.CHART / "Chart.yaml").read_text(encoding="utf-8"))["version"]
-    return version
-
-
-def test_a_value_the_chart_does_not_know_would_be_noticed() -> None:
-    values = commands.helm_command("helm install x y --set centralSecret.existing=true --set enforcment=warn").values
-
-    with pytest.raises(Exception, match="enforcment"):
-        helm.render(values)
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        (
+            "helm install x charts/ghcr-pull-secrets --set centralSecret.existing=true --set enforcment=warn",
+            "enforcment",
+        ),
+        ("helm upgrade x charts/ghcr-pull-secrets --atomc", "--atomc"),
+        ("helm install x oci://ghcr.io/somebody/else", "no chart oci://ghcr.io/somebody/else"),
+        ("helm install x charts/ghcr-pull-secrets --version 9.9.9", "no version 9.9.9"),
+    ],
+)
+def test_a_command_that_helm_would_refuse_is_refused(cluster: Release, command: str, complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        commands.run(command, cluster.kube.kubeconfig)
 
 
-def test_a_flag_helm_might_not_know_would_be_noticed() -> None:
-    with pytest.raises(ValueError, match="--atomc"):
-        commands.helm_command("helm upgrade x y --atomc")
+def test_the_commands_of_the_installation_work(cluster: Release) -> None:
+    for block in BY_HAND[:2]:
+        run(cluster, block, token=CANARY)
+    until(cluster.ready, "the servers are ready", timeout_s=60)
+
+    said = "\n".join(run(cluster, block) for block in BY_HAND[2:])
+
+    assert '[{"name":"ghcr-secret"}]' in said
+    assert CANARY in cluster.payload_of("auth").decode()
+    restarted = cluster.kube.get("deployment", "auth-api", "auth")["spec"]["template"]
+    assert "kubectl.kubernetes.io/restartedAt" in restarted["metadata"]["annotations"]
+    assert restarted["spec"]["imagePullSecrets"] == [{"name": "ghcr-secret"}]
+    assert [each.name for each in cluster.node.sandboxes.values() if each.name.endswith("-test")]
+    assert cluster.helm.get_values("ghcr-pull-secrets")["images"] == {"include": ["ghcr.io/sesacthon/*"]}
 
 
-def test_the_commands_of_the_installation_work(plane: ControlPlane) -> None:
-    blocks = runnable("install.md")
-    values = commands.helm_command(next(block.text for block in HELM if block.page == "install.md")).values
-    commands.run(blocks[0].text, plane.kube.kubeconfig, stdin=f"{CANARY}\n")
-    installation = Installation(plane, {**values, **QUIET}, central=None, keeper={})
-    try:
-        installation.install()
-        said = [commands.run(block.text, plane.kube.kubeconfig) for block in blocks[1:]]
-        assert "ghcr-secret" in said[1]
-        assert CANARY in installation.payload_of("auth").decode()
-        restarted = plane.kube.get("deployment", "auth-api", "auth")["spec"]["template"]
-        assert "kubectl.kubernetes.io/restartedAt" in restarted["metadata"]["annotations"]
-        assert restarted["spec"]["imagePullSecrets"] == [{"name": "ghcr-secret"}]
-    finally:
-        installation.uninstall()
+def test_the_installation_with_the_operator_works(cluster: Release) -> None:
+    cluster.kube.apply(CRD)
+    until(lambda: cluster.kube("get", "externalsecrets", "-A", ok=None).code == 0, "ExternalSecrets are served")
+
+    run(cluster, WITH_OPERATOR)
+    plays_operator(cluster, RELEASE_NAMESPACE, payload())
+
+    until(cluster.ready, "the servers are ready", timeout_s=60)
+    namespace = cluster.namespace("auth")
+    cluster.kube("create", "deployment", "auth-api", "-n", namespace, "--image=ghcr.io/sesacthon/auth-api:latest")
+    assert cluster.payload_of(namespace) == payload()
 
 
-def certificate(plane: ControlPlane) -> str:
+def certificate(cluster: Release) -> str:
     """The uid of the certificate's Secret."""
-    secret = plane.kube.get("secret", "ghcr-pull-secrets-webhook-tls", RELEASE_NAMESPACE)
+    secret = cluster.kube.get("secret", "ghcr-pull-secrets-webhook-tls", RELEASE_NAMESPACE)
     return str(secret["metadata"]["uid"])
 
 
-def test_the_commands_of_the_operations_work(installed: Installation, plane: ControlPlane) -> None:
-    before = certificate(plane)
+def test_the_commands_of_the_operations_work(installed: Release) -> None:
+    kube, before, said = installed.kube, certificate(installed), []
+    blocks = runnable("operations.md")
+    of_helm = [block for block in blocks if block.text.startswith("helm ")]
+    assert [block.text.split()[1] for block in of_helm] == ["upgrade", "upgrade", "rollback", "uninstall"]
+    let_in, upgrade, _, uninstall = of_helm
 
-    said = play("operations.md", plane)
+    for block in blocks:
+        said.append(run(installed, block))
+        if block == let_in:
+            for kind in CONFIGURATIONS:
+                policies = {each["failurePolicy"] for each in kube.get(kind, "ghcr-pull-secrets")["webhooks"]}
+                assert policies == {"Ignore"}
+        elif "delete mutatingwebhookconfiguration" in block.text:
+            assert not any(kube.exists(kind, "ghcr-pull-secrets") for kind in CONFIGURATIONS)
+        elif "delete secret ghcr-pull-secrets-webhook-tls" in block.text:
+            until(lambda: certificate(installed) != before, "the next certificate is there")
+        elif block == upgrade:
+            # It has made the configurations again, and the controller has filled in `caBundle`.
+            for kind in CONFIGURATIONS:
+                until(lambda kind=kind: trusted(installed, kind), f"{kind} has its caBundle")  # type: ignore[misc]
+        elif block == uninstall:
+            assert not any(kube.exists(kind, "ghcr-pull-secrets") for kind in CONFIGURATIONS)
 
     assert NEW_TOKEN in installed.payload_of("auth").decode()
     assert NEW_TOKEN in installed.payload_of("by-hand").decode()
-    until(lambda: certificate(plane) != before, "the next certificate is there")
-    assert "2 to remove, 1 left; nothing was changed" in said
-    assert not plane.kube.exists("mutatingwebhookconfiguration", "ghcr-pull-secrets")
-    assert NEW_TOKEN not in said
+    assert "2 to remove, 1 left; nothing was changed" in "\n".join(said)
+    until(lambda: not kube.exists("namespace", RELEASE_NAMESPACE), "the release namespace is gone", timeout_s=60)
+    assert NEW_TOKEN not in "\n".join(said)
 
 
-def test_the_commands_of_the_security_page_show_what_it_says(installed: Installation, plane: ControlPlane) -> None:
-    printed = play("security.md", plane)
+def trusted(cluster: Release, kind: str) -> bool:
+    webhooks = cluster.kube.get(kind, "ghcr-pull-secrets")["webhooks"]
+    return all(each["clientConfig"].get("caBundle") for each in webhooks)
+
+
+def test_the_commands_of_the_security_page_show_what_it_says(installed: Release) -> None:
+    printed = play("security.md", installed)
     said = printed.splitlines()
 
     assert said[:3] == ["yes", "no", "as it should be"]
@@ -160,13 +192,8 @@ def test_the_commands_of_the_security_page_show_what_it_says(installed: Installa
     assert "ValidatingAdmissionPolicy 'ghcr-pull-secrets-secrets'" in printed
 
 
-def test_the_command_of_the_argo_cd_page_shows_who_owns_the_fields(
-    installed: Installation, plane: ControlPlane
-) -> None:
-    managers = play("argocd.md", plane).split()
-
-    assert "helm" in managers
-    assert len(managers) > 1
+def test_the_command_of_the_argo_cd_page_finds_no_difference(installed: Release) -> None:
+    assert play("argocd.md", installed).split() == ["no", "difference"]
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -20,7 +20,7 @@ from typing import Any, Final
 from tests.e2e import chaos_judge as judge
 from tests.e2e.chaos_deeds import OPT_LABEL, OURS, TOKEN, Deeds, Missed, deployment
 from tests.e2e.chaos_schedule import DISOWNED, EXCLUDED, FOREIGN, OUT, TOGGLED, WORKED, Kind, schedule
-from tests.e2e.installation import secret_manifest
+from tests.e2e.cluster import secret_manifest
 from tests.e2e.planes import ControlPlane, control_plane
 from tests.e2e.waiting import until
 

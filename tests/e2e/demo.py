@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from tests.e2e.installation import Installation, secret_manifest
+from tests.e2e.cluster import secret_manifest
+from tests.e2e.installation import Installation
 from tests.e2e.planes import StandIn, control_plane
 from tests.e2e.waiting import until
 from tests.objects import payload, pod_spec_of, workload

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tests import helm
+from tests.e2e.cluster import Cluster
 from tests.e2e.containers import container_command, pod_fields, with_flags
-from tests.e2e.kube import Kube
 from tests.e2e.planes import ControlPlane, service_account_kubeconfig
 from tests.e2e.processes import Process, free_port
 from tests.e2e.waiting import until
 from tests.objects import CANARY_PREFIX, RELEASE_NAMESPACE, payload
-from webhook.core.names import SECRET_NAME, SECRET_TYPE
 
 BASE_VALUES: Mapping[str, Any] = {
     "centralSecret": {"existing": True},
@@ -30,22 +29,7 @@ BASE_VALUES: Mapping[str, Any] = {
 _WEBHOOK_KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 
 
-def secret_manifest(
-    namespace: str, content: bytes | None = None, *, name: str = SECRET_NAME, **changes: Any
-) -> dict[str, Any]:
-    """A pull secret as a person would make it."""
-    data = base64.b64encode(payload() if content is None else content).decode()
-    manifest = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name, "namespace": namespace},
-        "type": SECRET_TYPE,
-        "data": {".dockerconfigjson": data},
-    }
-    return {**manifest, **changes}
-
-
-class Installation:
+class Installation(Cluster):
     """One release of the add-on.
 
     Args:
@@ -63,8 +47,8 @@ class Installation:
         central: bytes | None = payload(),
         keeper: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__(plane.kube)
         self.plane = plane
-        self.kube: Kube = plane.kube
         self.values = _merged(BASE_VALUES, values or {})
         self.servers: list[Process] = []
         self.controllers: list[Process] = []
@@ -201,29 +185,6 @@ class Installation:
         """A kubeconfig with a token of a ServiceAccount of the release."""
         path = self.path / f"{service_account}.kubeconfig"
         return service_account_kubeconfig(self.kube, RELEASE_NAMESPACE, service_account, path)
-
-    # --- the cluster as people use it
-
-    def set_central(self, content: bytes, **changes: Any) -> None:
-        """Make or change the central secret."""
-        manifest = secret_manifest(RELEASE_NAMESPACE, content, **changes)
-        self.kube.apply(manifest, args=["--server-side", "--force-conflicts"])
-
-    def namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
-        """Make a namespace, and wait for its ServiceAccount."""
-        self.kube.apply(
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels or {})}}
-        )
-        until(lambda: self.kube.exists("serviceaccount", "default", name), f"{name} has its ServiceAccount")
-        return name
-
-    def secret_of(self, namespace: str) -> dict[str, Any]:
-        """The `ghcr-secret` of a namespace."""
-        return self.kube.get("secret", SECRET_NAME, namespace)
-
-    def payload_of(self, namespace: str) -> bytes:
-        """The credentials in the `ghcr-secret` of a namespace."""
-        return base64.b64decode(self.secret_of(namespace)["data"][".dockerconfigjson"])
 
     # --- the end
 

@@ -10,8 +10,7 @@ from typing import Any, Final, Self
 import helm_python
 
 from tests import helm
-from tests.e2e.installation import secret_manifest
-from tests.e2e.kube import Kube
+from tests.e2e.cluster import Cluster
 from tests.e2e.node import Node
 from tests.e2e.planes import ControlPlane
 from tests.objects import CANARY_PREFIX, RELEASE_NAMESPACE
@@ -22,7 +21,7 @@ QUIET: Final[Mapping[str, Any]] = {"credentialCheck": {"enabled": False}}
 """No test asks a registry on the internet."""
 
 
-class Release:
+class Release(Cluster):
     """Helm's part, and what is looked at.
 
     Args:
@@ -30,8 +29,8 @@ class Release:
     """
 
     def __init__(self, plane: ControlPlane) -> None:
+        super().__init__(plane.kube)
         self.plane = plane
-        self.kube: Kube = plane.kube
         self.node = Node(plane, RELEASE_NAMESPACE)
         self.helm = helm_python.Config(kubeconfig_path=self.kube.kubeconfig, namespace=RELEASE_NAMESPACE)
 
@@ -52,7 +51,7 @@ class Release:
     def install(self, values: Mapping[str, Any], *, central: bytes) -> None:
         """`helm install --wait`, with a central secret made by hand."""
         self.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RELEASE_NAMESPACE}})
-        self.kube.apply(secret_manifest(RELEASE_NAMESPACE, central), args=["--server-side"])
+        self.set_central(central)
         given = {**QUIET, "centralSecret": {"existing": True}, **values}
         self._said(lambda: self.helm.install(helm.CHART, NAME, given, wait="watcher", timeout=_WAIT_S))
 
@@ -77,6 +76,16 @@ class Release:
         refused = self.plane.refused(f"system:serviceaccount:{RELEASE_NAMESPACE}:")
         assert not refused, f"the chart's roles do not allow {refused}"
         self._said(lambda: self.helm.uninstall(NAME, timeout=_WAIT_S))
+
+    def ready(self) -> bool:
+        """Tell whether all replicas are there, and every webhook trusts them."""
+        deployments = self.kube.get("deployments", "", RELEASE_NAMESPACE)["items"]
+        configurations = [
+            self.kube.get(kind, NAME) for kind in ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
+        ]
+        return all(each["status"].get("availableReplicas") == each["spec"]["replicas"] for each in deployments) and all(
+            webhook["clientConfig"].get("caBundle") for each in configurations for webhook in each["webhooks"]
+        )
 
     def _said(self, action: Any) -> None:
         try:

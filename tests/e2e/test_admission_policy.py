@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.installation import Installation, secret_manifest
+from tests.e2e.cluster import secret_manifest
+from tests.e2e.installation import Installation
 from tests.e2e.kube import Kube
 from tests.e2e.raw import Answer, RawApi
 from tests.e2e.waiting import until

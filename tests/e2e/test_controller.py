@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.installation import Installation, secret_manifest
+from tests.e2e.cluster import secret_manifest
+from tests.e2e.installation import Installation
 from tests.e2e.kube import Kube
 from tests.e2e.processes import Process
 from tests.e2e.test_story import deployment

@@ -1,6 +1,7 @@
 """docs/migrate-from-externalsecrets.md, played with its own commands.
 
-The External Secrets Operator is not there. What it leaves in a cluster is: ExternalSecrets, and Secrets that they own.
+Helm's and kubectl's commands are run as they stand. The External Secrets Operator is not there; `tests.e2e.operator` has
+what it leaves in a cluster.
 """
 
 import json
@@ -13,42 +14,19 @@ from typing import Any
 import pytest
 
 from tests.docs import commands
-from tests.e2e.installation import Installation, secret_manifest
 from tests.e2e.kube import Kube, kubectl_path
+from tests.e2e.operator import CRD, external_secret, plays_operator
 from tests.e2e.planes import control_plane
+from tests.e2e.release import Release
 from tests.e2e.waiting import until
 from tests.objects import RELEASE_NAMESPACE, payload, workload
 
 PAGE = commands.DOCS / "migrate-from-externalsecrets.md"
 NAMES = ("auth", "my", "scan", "character", "location", "info", "chat")
 OLD = payload(token="token-of-before")
-CRD: dict[str, Any] = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "externalsecrets.external-secrets.io"},
-    "spec": {
-        "group": "external-secrets.io",
-        "scope": "Namespaced",
-        "names": {"kind": "ExternalSecret", "plural": "externalsecrets", "singular": "externalsecret"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "subresources": {"status": {}},
-                "schema": {
-                    "openAPIV3Schema": {
-                        "type": "object",
-                        "properties": {
-                            part: {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-                            for part in ("spec", "status")
-                        },
-                    }
-                },
-            }
-        ],
-    },
-}
+DRY_RUN = ("--dry-run=server",)
+
+pytestmark = pytest.mark.xdist_group("migration")
 
 
 def block(containing: str) -> str:
@@ -58,55 +36,24 @@ def block(containing: str) -> str:
     return found[0]
 
 
-def external_secret(kube: Kube, namespace: str, **target: str) -> dict[str, Any]:
-    """An ExternalSecret and the Secret that the operator would have made of it."""
-    kube.apply(
-        {
-            "apiVersion": "external-secrets.io/v1",
-            "kind": "ExternalSecret",
-            "metadata": {"name": "ghcr-secret", "namespace": namespace},
-            "spec": {"refreshInterval": "24h", "target": {"name": "ghcr-secret", **target}},
-        }
-    )
-    made = kube.get("externalsecret", "ghcr-secret", namespace)
-    owner = {
-        "apiVersion": made["apiVersion"],
-        "kind": made["kind"],
-        "name": "ghcr-secret",
-        "uid": made["metadata"]["uid"],
-    }
-    secret = secret_manifest(namespace, OLD)
-    secret["metadata"] |= {
-        "labels": {"reconcile.external-secrets.io/managed": "true"},
-        "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}],
-    }
-    kube.apply(
-        secret,
-        args=["--server-side", "--force-conflicts", "--field-manager=externalsecrets.external-secrets.io/ghcr-secret"],
-    )
-    return kube.get("secret", "ghcr-secret", namespace)
-
-
 def pod(namespace: str) -> dict[str, Any]:
     return workload("Pod", name="probe", namespace=namespace, secrets=["ghcr-secret"])
 
 
 @pytest.fixture(scope="module")
-def migrated() -> Iterator[Installation]:
-    """A control plane of its own: the page names its namespaces."""
-    plane = control_plane()
+def migrated() -> Iterator[Release]:
+    """A control plane of its own, as the page names its namespaces, on which its first step was done."""
+    plane = control_plane(elsewhere=(RELEASE_NAMESPACE,))
     try:
         plane.start()
-        # No test asks a registry on the internet.
-        installation = Installation(plane, {"credentialCheck": {"enabled": False}})
-        try:
-            plane.kube.apply(CRD)
-            until(lambda: plane.kube("get", "externalsecrets", "-A", ok=None).code == 0, "ExternalSecrets are served")
-            installation.install()
-            installation.start_controller()
-            yield installation
-        finally:
-            installation.uninstall()
+        with Release(plane) as release:
+            release.kube.apply(CRD)
+            until(lambda: release.kube("get", "externalsecrets", "-A", ok=None).code == 0, "ExternalSecrets are served")
+            commands.run(block("helm install"), release.kube.kubeconfig)
+            plays_operator(release, RELEASE_NAMESPACE, payload())
+            commands.run(block("kubectl wait"), release.kube.kubeconfig)
+            until(release.ready, "the servers are ready", timeout_s=60)
+            yield release
     finally:
         plane.close()
 
@@ -151,7 +98,7 @@ def tried(kube: Kube) -> Iterator[list[str]]:
     def attempt() -> None:
         while not ended.is_set():
             for name in NAMES:
-                done = kube.apply(pod(name), args=["--dry-run=server"], ok=None)
+                done = kube.apply(pod(name), args=DRY_RUN, ok=None)
                 said.append(done.err.strip())
 
     thread = threading.Thread(target=attempt)
@@ -170,24 +117,9 @@ def ours(secret: dict[str, Any]) -> bool:
     )
 
 
-def test_seven_secrets_change_hands_without_a_moment_in_which_a_pod_cannot_pull(migrated: Installation) -> None:
+def test_seven_secrets_change_hands_without_a_moment_in_which_a_pod_cannot_pull(migrated: Release) -> None:
     kube = migrated.kube
-    external_secret(kube, RELEASE_NAMESPACE)
-    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
-    kube(
-        "patch",
-        "externalsecret",
-        "ghcr-secret",
-        "-n",
-        RELEASE_NAMESPACE,
-        "--subresource=status",
-        "--type=merge",
-        "-p",
-        json.dumps(ready),
-    )
-    migrated.set_central(payload())
-    before = {migrated.namespace(name): external_secret(kube, name, deletionPolicy="Delete") for name in NAMES}
-    commands.run(block("kubectl wait"), kube.kubeconfig)
+    before = {name: external_secret(migrated, migrated.namespace(name), OLD, deletionPolicy="Delete") for name in NAMES}
     shown = commands.run(block("custom-columns"), kube.kubeconfig)
     assert shown.count("ExternalSecret") == len(NAMES) + 1
     for name in NAMES:
@@ -210,12 +142,16 @@ def test_seven_secrets_change_hands_without_a_moment_in_which_a_pod_cannot_pull(
         assert migrated.payload_of(name) == payload()
     assert commands.run(block("--selector"), kube.kubeconfig).count("ghcr-secret") == len(NAMES)
     until(lambda: commands.run(block("CopyUpdated"), kube.kubeconfig).count("taken over") == len(NAMES), "seven events")
+
+    commands.run(block("enforcement=deny"), kube.kubeconfig)
+    opted_out = migrated.namespace("opted-out", {"ghcr-pull-secrets.io/inject": "false"})
+    until(lambda: "denied the request" in kube.apply(pod(opted_out), args=DRY_RUN, ok=None).err, "it is enforced")
     commands.run(block("force-sync"), kube.kubeconfig)
 
 
-def test_an_externalsecret_that_is_merely_deleted_takes_its_secret_along(migrated: Installation) -> None:
+def test_an_externalsecret_that_is_merely_deleted_takes_its_secret_along(migrated: Release) -> None:
     kube, name = migrated.kube, migrated.namespace("hasty")
-    external_secret(kube, name)
+    external_secret(migrated, name, OLD)
     kube("delete", "externalsecret", "ghcr-secret", "-n", name)
     until(lambda: not kube.exists("secret", "ghcr-secret", name), "the garbage collector has taken it", timeout_s=60)
 
@@ -225,10 +161,10 @@ def test_an_externalsecret_that_is_merely_deleted_takes_its_secret_along(migrate
 
 
 def test_the_annotation_does_nothing_while_there_is_an_owner_and_takes_effect_once_it_is_gone(
-    migrated: Installation,
+    migrated: Release,
 ) -> None:
     kube, name = migrated.kube, migrated.namespace("by-git")
-    uid = external_secret(kube, name, creationPolicy="Orphan")["metadata"]["uid"]
+    uid = external_secret(migrated, name, OLD, creationPolicy="Orphan")["metadata"]["uid"]
     kube("annotate", "secret", "ghcr-secret", "-n", name, "ghcr-pull-secrets.io/adopt=true")
     kube.apply(pod(name))
     assert migrated.payload_of(name) == OLD
@@ -251,12 +187,12 @@ def test_the_annotation_does_nothing_while_there_is_an_owner_and_takes_effect_on
     assert migrated.secret_of(name)["metadata"]["uid"] == uid
 
 
-def test_a_copy_that_is_given_an_owner_again_is_foreign_again(migrated: Installation) -> None:
+def test_a_copy_that_is_given_an_owner_again_is_foreign_again(migrated: Release) -> None:
     kube, name = migrated.kube, migrated.namespace("back")
     kube.apply(pod(name))
     assert ours(migrated.secret_of(name))
 
-    external_secret(kube, name)
+    external_secret(migrated, name, OLD)
 
     until(lambda: "CopyForeign" in kube("get", "events", "-n", name).out, "an event says so")
     assert migrated.payload_of(name) == OLD

@@ -18,8 +18,9 @@ import pytest
 from tests import helm
 from tests.apiserver.faults import Match
 from tests.apiserver.rbac import RbacAuthorizer, describe, service_account_user
+from tests.e2e.cluster import secret_manifest
 from tests.e2e.containers import pod_fields, program_of
-from tests.e2e.installation import Installation, secret_manifest
+from tests.e2e.installation import Installation
 from tests.e2e.planes import StandIn
 from tests.e2e.waiting import until
 from tests.objects import IMAGE, RELEASE_NAMESPACE, payload, workload

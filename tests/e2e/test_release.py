@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests import helm
-from tests.e2e.installation import secret_manifest
+from tests.e2e.cluster import secret_manifest
 from tests.e2e.planes import control_plane
 from tests.e2e.release import NAME, Release
 from tests.e2e.test_certificate_rotation import Traffic
@@ -54,13 +54,13 @@ def release() -> Iterator[Release]:
 @pytest.fixture(scope="module")
 def namespace(release: Release) -> str:
     """Where Pods are made."""
-    return made(release, "upgraded")
+    return release.namespace("upgraded")
 
 
 @pytest.fixture(scope="module")
 def opted_out(release: Release) -> str:
     """Where Pods get no pull secret, and so have none."""
-    return made(release, "opted-out", {"ghcr-pull-secrets.io/inject": "false"})
+    return release.namespace("opted-out", {"ghcr-pull-secrets.io/inject": "false"})
 
 
 # --- a release at work
@@ -168,7 +168,7 @@ def test_what_the_controller_wrote_is_its_own_and_no_apply_of_the_chart_would_ch
 
 def test_an_uninstall_leaves_the_copies_and_nothing_that_could_block_the_cluster() -> None:
     with installed({}) as release:
-        namespace = made(release, "auth")
+        namespace = release.namespace("auth")
         release.kube.apply(workload("Pod", namespace=namespace, images=[IMAGE]))
 
         release.uninstall()
@@ -182,11 +182,11 @@ def test_an_uninstall_leaves_the_copies_and_nothing_that_could_block_the_cluster
 def test_an_uninstall_with_cleanup_stops_all_removes_every_copy_of_ours_and_no_other() -> None:
     with installed({"cleanup": {"onUninstall": "delete"}}) as release:
         kube = release.kube
-        namespaces = [made(release, name) for name in ("auth", "chat")]
+        namespaces = [release.namespace(name) for name in ("auth", "chat")]
         for name in namespaces:
             kube.apply(workload("Pod", namespace=name, images=[IMAGE]))
             assert kube.exists("secret", "ghcr-secret", name)
-        kube.apply(secret_manifest(made(release, "by-hand")))
+        kube.apply(secret_manifest(release.namespace("by-hand")))
 
         release.uninstall()
 
@@ -198,13 +198,6 @@ def test_an_uninstall_with_cleanup_stops_all_removes_every_copy_of_ours_and_no_o
 
 
 # --- what is looked at
-
-
-def made(release: Release, name: str, labels: Mapping[str, str] | None = None) -> str:
-    manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels or {})}}
-    release.kube.apply(manifest)
-    until(lambda: release.kube.exists("serviceaccount", "default", name), f"{name} has its ServiceAccount")
-    return name
 
 
 @contextmanager

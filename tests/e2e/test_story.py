@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.e2e.installation import Installation, secret_manifest
+from tests.e2e.cluster import secret_manifest
+from tests.e2e.installation import Installation
 from tests.e2e.kube import Kube
 from tests.e2e.waiting import until
 from tests.objects import CANARY, IMAGE, TEMPLATE_PATHS, pod_spec_of, review, workload

@@ -4,7 +4,8 @@ import json
 import time
 from typing import Any
 
-from tests.e2e.installation import Installation, secret_manifest
+from tests.e2e.cluster import secret_manifest
+from tests.e2e.installation import Installation
 from tests.e2e.kube import Kube
 from tests.e2e.test_story import deployment, in_namespace, listed
 from tests.e2e.waiting import until

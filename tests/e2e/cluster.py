@@ -1,0 +1,59 @@
+"""The cluster as people use it, whoever installed the add-on there."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from tests.e2e.kube import Kube
+from tests.e2e.waiting import until
+from tests.objects import RELEASE_NAMESPACE, payload
+from webhook.core.names import SECRET_NAME, SECRET_TYPE
+
+
+def secret_manifest(
+    namespace: str, content: bytes | None = None, *, name: str = SECRET_NAME, **changes: Any
+) -> dict[str, Any]:
+    """A pull secret as a person would make it."""
+    data = base64.b64encode(payload() if content is None else content).decode()
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "type": SECRET_TYPE,
+        "data": {".dockerconfigjson": data},
+    }
+    return {**manifest, **changes}
+
+
+class Cluster:
+    """Namespaces, the central secret, and what came of it.
+
+    Attributes:
+        kube: kubectl as cluster admin.
+    """
+
+    def __init__(self, kube: Kube) -> None:
+        self.kube = kube
+
+    def set_central(self, content: bytes, **changes: Any) -> None:
+        """Make or change the central secret."""
+        manifest = secret_manifest(RELEASE_NAMESPACE, content, **changes)
+        self.kube.apply(manifest, args=["--server-side", "--force-conflicts"])
+
+    def namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
+        """Make a namespace, and wait for its ServiceAccount."""
+        self.kube.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels or {})}}
+        )
+        until(lambda: self.kube.exists("serviceaccount", "default", name), f"{name} has its ServiceAccount")
+        return name
+
+    def secret_of(self, namespace: str) -> dict[str, Any]:
+        """The `ghcr-secret` of a namespace."""
+        return self.kube.get("secret", SECRET_NAME, namespace)
+
+    def payload_of(self, namespace: str) -> bytes:
+        """The credentials in the `ghcr-secret` of a namespace."""
+        return base64.b64decode(self.secret_of(namespace)["data"][".dockerconfigjson"])
