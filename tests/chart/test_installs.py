@@ -28,6 +28,42 @@ def test_a_new_version_of_the_chart_with_the_same_pods_does_not_restart_them() -
     assert not {"helm.sh/chart", "app.kubernetes.io/version"} & labels.keys()
 
 
+def checksum(component: str, **values: Any) -> str:
+    annotations = deployment(manifests(**values), component)["template"]["metadata"]["annotations"]
+    found: str = annotations["checksum/config"]
+    return found
+
+
+def config_map(value: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "proxy"}, "data": {"HTTPS_PROXY": value}}
+
+
+def test_the_checksum_changes_with_what_the_component_runs_with() -> None:
+    plain = {component: checksum(component) for component in ("server", "controller")}
+
+    assert len(set(plain.values())) == 2
+    assert checksum("server", logLevel="debug") != plain["server"]
+    assert checksum("server", enforcement="warn") != plain["server"]
+    assert checksum("controller", enforcement="warn") == plain["controller"]
+    assert checksum("server", server={"replicas": 3}, monitoring={"dashboard": ON}) == plain["server"]
+
+
+def test_pods_are_made_anew_for_a_changed_extra_object_only_if_they_read_from_one() -> None:
+    one, other = {"extraObjects": [config_map("a:1")]}, {"extraObjects": [config_map("b:1")]}
+    source = {"valueFrom": {"configMapKeyRef": {"name": "proxy", "key": "HTTPS_PROXY"}}}
+    reads = {"controller": {"extraEnv": [{"name": "HTTPS_PROXY", **source}]}}
+
+    assert checksum("controller", **one, **reads) != checksum("controller", **other, **reads)
+    assert checksum("controller", **one) == checksum("controller", **other)
+    assert checksum("server", **one, **reads) == checksum("server", **other, **reads)
+
+
+def test_a_checksum_is_never_lost_to_an_annotation_of_the_users() -> None:
+    annotations = {"checksum/config": "mine", "a": "b"}
+
+    assert len(checksum("server", commonAnnotations=annotations)) == 64
+
+
 def test_scratch_space_is_in_memory_and_bounded() -> None:
     for component in ("server", "controller"):
         volumes = deployment(manifests(), component)["template"]["spec"]["volumes"]

@@ -96,6 +96,20 @@ affinity:
 {{- end -}}
 
 {{/*
+Checksum of what a component runs with. Its flags are in the Pod's template anyway; what `extraEnv` reads from ConfigMaps and
+Secrets among `extraObjects` is not, and a process would never hear of a change. Arguments as above.
+*/}}
+{{- define "gps.checksum" -}}
+{{- $root := index . 0 -}}
+{{- $component := index . 1 -}}
+{{- $parts := list (include (printf "gps.%sArgs" $component) $root) -}}
+{{- with (index $root.Values $component).extraEnv -}}
+{{- $parts = append $parts (include (print $root.Template.BasePath "/extraobjects.yaml") $root) -}}
+{{- end -}}
+{{- join "\n" $parts | sha256sum -}}
+{{- end -}}
+
+{{/*
 metadata of a component's Pods, without the chart's version: a new chart with the same Pods must not restart them. Arguments
 as above.
 */}}
@@ -104,8 +118,7 @@ as above.
 {{- $component := index $root.Values (index . 1) -}}
 labels:
   {{- merge (include "gps.selectorLabels" . | fromYaml) $component.podLabels $root.Values.commonLabels | toYaml | nindent 2 }}
-{{- with merge (deepCopy $component.podAnnotations) $root.Values.commonAnnotations }}
+{{- $checksum := dict "checksum/config" (include "gps.checksum" .) }}
 annotations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+  {{- merge (deepCopy $component.podAnnotations) $checksum $root.Values.commonAnnotations | toYaml | nindent 2 }}
 {{- end -}}
