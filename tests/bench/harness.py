@@ -99,7 +99,9 @@ def resident_mb(process: Process) -> tuple[float, float]:
     return max(sizes), shares
 
 
-def measure(port: int, ca_file: Path, body: bytes, *, connections: int, seconds: float = 3) -> dict[str, float]:
+def measure(
+    address: tuple[str, int], ca_file: Path, body: bytes, *, connections: int, seconds: float = 3
+) -> dict[str, float]:
     """Put a load on a server from another process."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(body)
@@ -109,8 +111,8 @@ def measure(port: int, ca_file: Path, body: bytes, *, connections: int, seconds:
                 sys.executable,
                 "-m",
                 "tests.bench.load",
-                "--port",
-                str(port),
+                "--address",
+                f"{address[0]}:{address[1]}",
                 "--ca",
                 str(ca_file),
                 "--body",

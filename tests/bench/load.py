@@ -22,7 +22,7 @@ from pathlib import Path
 class Worker:
     """One connection and what it measured."""
 
-    port: int
+    address: tuple[str, int]
     ca_file: str
     request: bytes
     latencies_s: list[float] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Worker:
 
     def _connect(self) -> ssl.SSLSocket:
         context = ssl.create_default_context(cafile=self.ca_file)
-        plain = socket.create_connection(("127.0.0.1", self.port), 10)
+        plain = socket.create_connection(self.address, 10)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return context.wrap_socket(plain, server_hostname="localhost")
 
@@ -71,7 +71,7 @@ def http_request(path: str, body: bytes) -> bytes:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--address", required=True, help="HOST:PORT")
     parser.add_argument("--ca", required=True)
     parser.add_argument("--path", default="/mutate")
     parser.add_argument("--body", type=Path, required=True)
@@ -79,7 +79,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3)
     options = parser.parse_args()
     request = http_request(options.path, options.body.read_bytes())
-    workers = [Worker(options.port, options.ca, request) for _ in range(options.connections)]
+    host, _, port = options.address.rpartition(":")
+    workers = [Worker((host, int(port)), options.ca, request) for _ in range(options.connections)]
     begun = time.perf_counter()
     threads = [threading.Thread(target=worker.run, args=(begun + options.seconds,)) for worker in workers]
     for thread in threads:

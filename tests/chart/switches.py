@@ -22,7 +22,15 @@ SWITCHES: dict[str, Values] = {
     "cleanup": {"cleanup": {"onUninstall": "delete"}},
     "image by digest": {"image": {"digest": "sha256:" + "a" * 64, "pullPolicy": "Always"}},
     "no pull secrets": {"imagePullSecrets": []},
-    "names": {"nameOverride": "x", "fullnameOverride": "y", "namespaceOverride": "z"},
+    # Each is a name to Kubernetes and something else to YAML.
+    "names": {
+        "nameOverride": "off",
+        "fullnameOverride": "on",
+        "namespaceOverride": "123",
+        "certManager": {"issuerRef": {"name": "null"}},
+        "tests": {"namespace": "1e3"},
+        "centralSecret": {"externalSecret": {**ON, "usernameKey": "1", "tokenKey": "#2"}},
+    },
     "common metadata": {"commonLabels": {"team": "platform"}, "commonAnnotations": {"owner": "platform"}},
     "autoscaling": {"server": {"autoscaling": ON}},
     "no disruption budget": {"server": {"podDisruptionBudget": {"enabled": False}}},

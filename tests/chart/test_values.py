@@ -92,6 +92,14 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "server.terminationGracePeriodSeconds: 54 is less than shutdownDelaySeconds (20) and the 35 s that",
     ),
     "an API without TLS": ({"credentialCheck": {"apiUrl": "http://api.github.com/"}}, "at '/credentialCheck/apiUrl'"),
+    "the Service's port twice": (
+        {"service": {"port": 8080}},
+        "service.port: 8080 is the port of the Service's metrics",
+    ),
+    "two listeners at one port": (
+        {"server": {"ports": {"webhook": 9000, "ops": 9000}}},
+        "server.ports: webhook and ops are both 9000",
+    ),
     "an autoscaler upside down": (
         {"server": {"autoscaling": {"enabled": True, "minReplicas": 9}}},
         "server.autoscaling: minReplicas is above maxReplicas",

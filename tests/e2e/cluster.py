@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from tests.e2e.kube import Kube
 from tests.e2e.waiting import until
 from tests.objects import RELEASE_NAMESPACE, payload
 from webhook.core.names import SECRET_NAME, SECRET_TYPE
+
+HERE: Final[Mapping[str, Any]] = {
+    # Nothing here calls a registry outside; `test_credential` brings one of its own.
+    "credentialCheck": {"enabled": False},
+    # Any user may listen there, unlike at 443.
+    "service": {"port": 8443},
+}
+"""Values of every release of the tests."""
 
 
 def secret_manifest(

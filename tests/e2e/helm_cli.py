@@ -19,17 +19,13 @@ import helm_python
 import yaml
 
 from tests import helm
+from tests.e2e.cluster import HERE
 
 PUBLISHED: Final = "oci://ghcr.io/sesacthon/charts/ghcr-pull-secrets"
 """Where the pages have the chart from; here it is that of this repository, whose version must be the one asked for."""
 
-VALUES: Final[Mapping[str, Any]] = {
-    # No test asks a registry on the internet.
-    "credentialCheck": {"enabled": False},
-    # Long enough for `tests.e2e.node.ENDPOINT_LAG_S`.
-    "server": {"shutdownDelaySeconds": 3},
-}
-"""Set besides what a page sets."""
+VALUES: Final[Mapping[str, Any]] = {**HERE, "server": {"shutdownDelaySeconds": 3}}
+"""Set besides what a page sets. Three seconds are long enough for `tests.e2e.node.ENDPOINT_LAG_S`."""
 
 _TIMEOUT_S: Final = 90
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import functools
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import helm
-from tests.e2e.cluster import Cluster
+from tests.e2e.cluster import HERE, Cluster
 from tests.e2e.containers import container_command, pod_fields, with_flags
 from tests.e2e.planes import ControlPlane, service_account_kubeconfig
 from tests.e2e.processes import Process, free_port
@@ -23,8 +24,7 @@ from tests.objects import CANARY_PREFIX, RELEASE_NAMESPACE, payload
 BASE_VALUES: Mapping[str, Any] = {
     "centralSecret": {"existing": True},
     "server": {"shutdownDelaySeconds": 0},
-    # Nothing here calls a registry outside; `test_credential` brings one of its own.
-    "credentialCheck": {"enabled": False},
+    **HERE,
 }
 _WEBHOOK_KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 
@@ -72,15 +72,14 @@ class Installation(Cluster):
         if self._keeper is None:
             self.issue_certificates()
         else:
-            # `localhost` is where a real API server reaches us.
-            self.start_controller(wait=True, **{"extra_dns_name": "localhost", **self._keeper})
+            self.start_controller(wait=True, **self._keeper)
         for _ in range(servers):
             self.start_server()
         self.register()
         return self
 
     def issue_certificates(self) -> None:
-        """Make a CA and a leaf with `python -m certs issue`; `localhost` is where a real API server reaches us."""
+        """Make a CA and a leaf with `python -m certs issue`; as `localhost` benchmarks reach us."""
         service = helm.select(self.manifests, "Service")["metadata"]["name"]
         names = [f"{service}.{RELEASE_NAMESPACE}.svc", f"{service}.{RELEASE_NAMESPACE}.svc.cluster.local", "localhost"]
         subprocess.run(
@@ -97,14 +96,11 @@ class Installation(Cluster):
         return (self.path / "tls" / "ca.crt").read_bytes()
 
     def register(self) -> None:
-        """Apply the webhook configurations, with the CA, and with `clientConfig` on loopback; nothing else is changed."""
+        """Apply the webhook configurations, with the CA if no controller writes it; nothing else is changed."""
         for kind in _WEBHOOK_KINDS:
             manifest = copy.deepcopy(helm.select(self.manifests, kind))
-            for webhook in manifest["webhooks"]:
-                service = webhook["clientConfig"].pop("service")
-                webhook["clientConfig"]["url"] = f"https://localhost:{self.bind_port}{service['path']}"
-                if self._keeper is None:
-                    webhook["clientConfig"]["caBundle"] = base64.b64encode(self.ca_pem).decode()
+            for webhook in manifest["webhooks"] if self._keeper is None else ():
+                webhook["clientConfig"]["caBundle"] = base64.b64encode(self.ca_pem).decode()
             self.kube.apply(manifest, args=["--server-side", "--field-manager=helm"])
         self._wait_registered()
 
@@ -125,18 +121,18 @@ class Installation(Cluster):
 
     # --- processes
 
-    @property
-    def bind_port(self) -> int:
-        """Where the API server reaches the (first) server."""
-        if not hasattr(self, "_bind_port"):
-            self._bind_port = free_port()
-        return self._bind_port
+    @functools.cached_property
+    def address(self) -> tuple[str, int]:
+        """Where the API server calls the (first) server: the cluster IP of the Service, which is of the loopback range."""
+        name = helm.select(self.manifests, "Service")["metadata"]["name"]
+        spec = self.kube.get("service", name, RELEASE_NAMESPACE)["spec"]
+        return spec["clusterIP"], spec["ports"][0]["port"]
 
-    def start_server(self, *, port: int | None = None, wait: bool = True, **flags: str) -> Process:
+    def start_server(self, *, wait: bool = True, **flags: str) -> Process:
         """Start one more server, with the chart's arguments and as its ServiceAccount."""
-        port = port or (self.bind_port if not self.servers else free_port())
+        host, port = ("127.0.0.1", free_port()) if self.servers else self.address
         tls = {"--tls-dir": str(self.path / "tls")} if self._keeper is None else {}
-        process = self._start("serve", {"--bind": f"127.0.0.1:{port}", **tls, **_as_flags(flags)})
+        process = self._start("serve", {"--bind": f"{host}:{port}", **tls, **_as_flags(flags)})
         self.servers.append(process)
         if wait:
             try:

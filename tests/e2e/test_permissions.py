@@ -48,13 +48,6 @@ class Release:
         """Tell whether the controller does, not cert-manager."""
         return self.variant != "cert-manager"
 
-    def start_controller(self) -> None:
-        """Start one with what `Installation.install` would have given it."""
-        if self.keeps_certificates:
-            self.installation.start_controller(extra_dns_name="localhost")
-        else:
-            self.installation.start_controller()
-
     def stop_controllers(self) -> None:
         """Stop those that run; their leadership is given back."""
         for controller in self.installation.controllers:
@@ -84,7 +77,7 @@ def test_what_the_roles_grant_is_what_is_used_and_nothing_is_refused(release: Re
     installation = release.installation
     release.stop_controllers()  # it would mend what the server is to mend
     served = admissions(release)
-    release.start_controller()
+    release.installation.start_controller()
     reconciliations(release, served)
     if release.keeps_certificates:
         certificates(release)

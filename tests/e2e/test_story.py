@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import urllib3
 
 from tests.e2e.cluster import secret_manifest
 from tests.e2e.installation import Installation
@@ -202,22 +203,20 @@ def test_a_stale_copy_is_brought_up_to_date_by_the_next_workload(
 def test_concurrent_reviews_on_two_servers_make_one_secret(
     installation: Installation, kube: Kube, namespace: str
 ) -> None:
-    import ssl  # noqa: PLC0415
-    import urllib.request  # noqa: PLC0415
-
-    context = ssl.create_default_context(cadata=installation.ca_pem.decode())
     body = json.dumps(review(workload("Deployment", namespace=namespace))).encode()
 
     def post(index: int) -> bytes:
         server = installation.servers[index % 2]
-        port = next(argument for argument in server.arguments if argument.startswith("--bind=")).rpartition(":")[2]
-        request = urllib.request.Request(
-            f"https://localhost:{port}/mutate?timeout=10s", body, {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, context=context, timeout=15) as answer:
-            document = json.loads(answer.read())
-            document["response"].pop("auditAnnotations")
-            return json.dumps(document, sort_keys=True).encode()
+        bind = next(argument for argument in server.arguments if argument.startswith("--bind="))
+        host, _, port = bind.removeprefix("--bind=").rpartition(":")
+        ca_pem = installation.ca_pem.decode()
+        with urllib3.HTTPSConnectionPool(
+            host, int(port), ca_cert_data=ca_pem, server_hostname="localhost", assert_hostname="localhost", timeout=15
+        ) as pool:
+            answer = pool.request("POST", "/mutate?timeout=10s", body, headers={"Content-Type": "application/json"})
+        document = answer.json()
+        document["response"].pop("auditAnnotations")
+        return json.dumps(document, sort_keys=True).encode()
 
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(post, range(16)))

@@ -13,6 +13,12 @@
 {{- if lt (int .Values.server.terminationGracePeriodSeconds) (int $needed) -}}
 {{- fail (printf "server.terminationGracePeriodSeconds: %d is less than shutdownDelaySeconds (%d) and the 35 s that a stopping server gives the reviews under way together, so they could be cut off; set at least %d" (int .Values.server.terminationGracePeriodSeconds) (int .Values.server.shutdownDelaySeconds) (int $needed)) -}}
 {{- end -}}
+{{- if eq (int .Values.service.port) 8080 -}}
+{{- fail "service.port: 8080 is the port of the Service's metrics; choose another" -}}
+{{- end -}}
+{{- if eq (int .Values.server.ports.webhook) (int .Values.server.ports.ops) -}}
+{{- fail (printf "server.ports: webhook and ops are both %d; two listeners need two ports" (int .Values.server.ports.ops)) -}}
+{{- end -}}
 {{- if and .Values.server.autoscaling.enabled (gt (int .Values.server.autoscaling.minReplicas) (int .Values.server.autoscaling.maxReplicas)) -}}
 {{- fail "server.autoscaling: minReplicas is above maxReplicas" -}}
 {{- end -}}

@@ -108,10 +108,10 @@ sees them on CREATE only. Arguments: dict of root and mutating (bool).
   rules:
     - {operations: [CREATE, UPDATE], apiGroups: [batch], apiVersions: [v1], resources: [cronjobs], scope: Namespaced}
 {{- range .root.Values.extraWorkloadKinds }}
-- name: {{ list .resource .version .group | compact | join "." }}
-  template: {{ .podTemplate }}
+- name: {{ list .resource .version .group | compact | join "." | quote }}
+  template: {{ .podTemplate | quote }}
   rules:
-    - {operations: [CREATE, UPDATE], apiGroups: [{{ .group | quote }}], apiVersions: [{{ .version }}], resources: [{{ .resource }}], scope: Namespaced}
+    - {operations: [CREATE, UPDATE], apiGroups: [{{ .group | quote }}], apiVersions: [{{ .version | quote }}], resources: [{{ .resource | quote }}], scope: Namespaced}
 {{- end }}
 {{- end -}}
 
@@ -124,13 +124,13 @@ sees them on CREATE only. Arguments: dict of root and mutating (bool).
 {{- $shapes := include "gps.shapes" . | fromYamlArray -}}
 {{- range $scope := $scopes }}
 {{- range $shape := $shapes }}
-- name: {{ $shape.name }}.{{ $scope.prefix }}ghcr-pull-secrets.io
+- name: "{{ $shape.name }}.{{ $scope.prefix }}ghcr-pull-secrets.io"
   admissionReviewVersions: [v1]
   {{- /* No caBundle: the certificates' keeper writes it, and a template that set it would take it away again. */}}
   clientConfig:
     service:
-      namespace: {{ include "gps.namespace" $root }}
-      name: {{ include "gps.fullname" $root }}
+      namespace: {{ include "gps.namespace" $root | quote }}
+      name: {{ include "gps.fullname" $root | quote }}
       path: {{ ternary "/mutate" "/validate" $mutating }}
       port: {{ $root.Values.service.port }}
   failurePolicy: {{ $settings.failurePolicy }}

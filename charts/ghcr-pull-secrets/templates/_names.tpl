@@ -39,8 +39,8 @@
 {{/* Labels that select a component's Pods; they can never change. Arguments as above. */}}
 {{- define "gps.selectorLabels" -}}
 {{- $root := index . 0 -}}
-app.kubernetes.io/name: {{ include "gps.name" $root }}
-app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/name: {{ include "gps.name" $root | quote }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
@@ -67,9 +67,9 @@ metadata of an object. Arguments: dict of root, component, name; optional annota
 labels (dict), clusterScoped (bool).
 */}}
 {{- define "gps.metadata" -}}
-name: {{ .name }}
+name: {{ .name | quote }}
 {{- if not .clusterScoped }}
-namespace: {{ include "gps.namespace" .root }}
+namespace: {{ include "gps.namespace" .root | quote }}
 {{- end }}
 labels:
   {{- include "gps.labels" (list .root (.component | default "") .labels) | nindent 2 }}

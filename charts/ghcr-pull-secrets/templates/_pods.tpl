@@ -47,7 +47,7 @@ readinessProbe:
 
 {{/* Fields of a container that do not depend on what it runs. */}}
 {{- define "gps.containerBase" -}}
-image: {{ include "gps.image" . }}
+image: {{ include "gps.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
   {{- include "gps.containerSecurityContext" . | nindent 2 }}
@@ -70,7 +70,7 @@ securityContext:
 {{- define "gps.scheduling" -}}
 {{- $component := index (index . 0).Values (index . 1) -}}
 {{- with $component.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with $component.nodeSelector }}
 nodeSelector:

@@ -2,7 +2,7 @@
 {{- define "gps.copyRules" -}}
 - apiGroups: [""]
   resources: [secrets]
-  resourceNames: [{{ include "gps.secretName" . }}]
+  resourceNames: [{{ include "gps.secretName" . | quote }}]
   # list and watch of all namespaces are covered too, for requests with fieldSelector metadata.name. `delete` is for a
   # copy whose type is wrong: a type cannot be changed.
   verbs: [get, list, watch, patch, delete]
@@ -23,11 +23,11 @@ metadata:
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: {{ .kind }}
-  name: {{ $name }}
+  name: {{ $name | quote }}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "gps.serviceAccountName" (list .root .component) }}
-    namespace: {{ include "gps.namespace" .root }}
+    name: {{ include "gps.serviceAccountName" (list .root .component) | quote }}
+    namespace: {{ include "gps.namespace" .root | quote }}
 {{- end -}}
 
 {{/* ServiceAccount of a component. Arguments: dict of root, component. */}}
