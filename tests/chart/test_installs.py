@@ -6,6 +6,7 @@ import re
 from types import SimpleNamespace
 from typing import Any
 
+import helm_python
 import pytest
 import yaml
 
@@ -214,6 +215,15 @@ def test_the_network_policy_lets_the_credential_check_out_only_if_there_is_one()
     assert len(egress(credentialCheck={"enabled": False})) == 2
 
 
+def test_further_egress_rules_are_those_of_both_components() -> None:
+    proxy = {"to": [{"ipBlock": {"cidr": "10.0.0.9/32"}}], "ports": [{"port": 3128}]}
+    found = manifests(networkPolicy={**ON, "extraEgress": [proxy]})
+
+    for component in ("server", "controller"):
+        policy = helm.select(found, "NetworkPolicy", f"ghcr-pull-secrets-{component}")
+        assert policy["spec"]["egress"][-1] == proxy
+
+
 def test_common_labels_and_annotations_reach_every_object_but_never_a_selector() -> None:
     values = {"commonLabels": {"team": "a", "app.kubernetes.io/name": "stolen"}, "commonAnnotations": {"owner": "b"}}
     for manifest in [*manifests(**values), *helm.hooks({**BASE, **values})]:
@@ -227,6 +237,17 @@ def test_extra_objects_are_templates() -> None:
     names = {each["metadata"]["name"] for each in manifests(**SWITCHES["extra objects"]) if each["kind"] == "ConfigMap"}
 
     assert names == {"ghcr-pull-secrets-a", "ghcr-pull-secrets-b"}
+
+
+@pytest.mark.parametrize("name", ["a.b", "a.b-ghcr-pull-secrets"])
+def test_a_release_name_with_a_dot_gives_a_name_that_a_service_can_have(name: str) -> None:
+    assert helm.select(helm.render(BASE, name=name), "Service")["metadata"]["name"] == "a-b-ghcr-pull-secrets"
+
+
+def test_a_release_name_that_begins_with_a_digit_is_refused_since_its_service_would_be() -> None:
+    with pytest.raises(helm_python.HelmError, match="would begin with no letter"):
+        helm.render(BASE, name="1st")
+    assert helm.render({**BASE, "fullnameOverride": "first"}, name="1st")
 
 
 def test_a_long_release_name_still_gives_names_that_kubernetes_takes() -> None:

@@ -115,6 +115,32 @@ def test_the_controller_asks_the_api_it_is_told_of_about_the_credential(values: 
     assert ControllerSettings.parse(flags("controller", arguments), {}).credential_api_url == expected
 
 
+LARGEST: dict[str, Any] = {
+    "server": {"threads": 256, "shutdownDelaySeconds": 3600, "terminationGracePeriodSeconds": 3635},
+    "controller": {"workers": 256, "qps": 100000, "sweepIntervalSeconds": 31_536_000},
+    "credentialCheck": {"intervalSeconds": 31_536_000},
+}
+
+
+def test_the_largest_numbers_that_the_schema_takes_the_processes_take_too(tmp_path: Any) -> None:
+    found = settings(LARGEST, str(tmp_path))
+    controller = ControllerSettings.parse(flags("controller", containers(LARGEST)["controller"]), {})
+
+    assert (found.threads, found.shutdown_delay) == (256, 3600)
+    assert (controller.workers, controller.qps) == (256, 100_000)
+    assert (controller.sweep_interval, controller.credential_check_interval) == (31_536_000, 31_536_000)
+
+
+def test_an_uninstall_waits_as_long_as_the_slowest_pod_may_take() -> None:
+    values = {**LARGEST, "cleanup": {"onUninstall": "delete"}}
+    job = helm.select(helm.hooks({**BASE, **values}), "Job")["spec"]
+    (stop,) = job["template"]["spec"]["initContainers"]
+    environment = {each["name"]: each["value"] for each in stop["env"]}
+
+    assert int(environment["PATIENCE_S"]) > LARGEST["server"]["terminationGracePeriodSeconds"]
+    assert job["activeDeadlineSeconds"] > int(environment["PATIENCE_S"])
+
+
 # --- the scripts of the hooks, against the calls they make
 
 
@@ -155,7 +181,7 @@ def script(name: str) -> Any:
 def test_before_an_uninstall_the_webhooks_go_first_and_the_pods_are_waited_for(api: Recorder) -> None:
     api.answers["list_namespaced_pod"] = iter([SimpleNamespace(items=["a pod"]), SimpleNamespace(items=[])])
 
-    script("stop.py")("gps", "ns", "sel")
+    script("stop.py")("gps", "ns", "sel", 180)
 
     assert [call[0] for call in api.calls] == [
         "delete_validating_webhook_configuration",
@@ -178,14 +204,14 @@ def test_an_uninstall_that_is_tried_again_does_not_mind_what_is_gone(api: Record
         "list_namespaced_pod": SimpleNamespace(items=[]),
     }
 
-    script("stop.py")("gps", "ns", "sel")
+    script("stop.py")("gps", "ns", "sel", 180)
 
 
 def test_an_uninstall_that_may_not_stop_the_webhooks_fails(api: Recorder) -> None:
     api.answers["delete_validating_webhook_configuration"] = ApiException(status=403)
 
     with pytest.raises(ApiException):
-        script("stop.py")("gps", "ns", "sel")
+        script("stop.py")("gps", "ns", "sel", 180)
 
 
 def test_an_uninstall_gives_up_on_pods_that_do_not_end(api: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +220,7 @@ def test_an_uninstall_gives_up_on_pods_that_do_not_end(api: Recorder, monkeypatc
     api.answers["list_namespaced_pod"] = SimpleNamespace(items=["a pod"])
 
     with pytest.raises(SystemExit, match="Pods of gps still run"):
-        script("stop.py")("gps", "ns", "sel")
+        script("stop.py")("gps", "ns", "sel", 180)
 
 
 def pod_with(*names: str) -> Any:

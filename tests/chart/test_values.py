@@ -92,6 +92,15 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "server.terminationGracePeriodSeconds: 54 is less than shutdownDelaySeconds (20) and the 35 s that",
     ),
     "an API without TLS": ({"credentialCheck": {"apiUrl": "http://api.github.com/"}}, "at '/credentialCheck/apiUrl'"),
+    "a percentage that blocks every drain": (
+        {"server": {"podDisruptionBudget": {"maxUnavailable": "0%"}}},
+        "at '/server/podDisruptionBudget/maxUnavailable'",
+    ),
+    "more threads than a server takes": ({"server": {"threads": 257}}, "at '/server/threads': maximum"),
+    "more workers than a controller takes": ({"controller": {"workers": 257}}, "at '/controller/workers': maximum"),
+    "a name in upper case": ({"fullnameOverride": "Gps"}, "at '/fullnameOverride'"),
+    "a namespace with a dot": ({"namespaceOverride": "a.b"}, "at '/namespaceOverride'"),
+    "a name that begins with no letter": ({"fullnameOverride": "1st"}, "at '/fullnameOverride'"),
     "the Service's port twice": (
         {"service": {"port": 8080}},
         "service.port: 8080 is the port of the Service's metrics",

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
-PATIENCE_S = 180
-
 
 @contextmanager
 def unless_gone():
@@ -25,8 +23,8 @@ def unless_gone():
             raise
 
 
-def main(name, namespace, selector):
-    """Delete both webhook configurations, scale both Deployments to nothing and wait for their Pods' end."""
+def main(name, namespace, selector, patience_s):
+    """Delete both webhook configurations, scale both Deployments to nothing, and wait so long for their Pods' end."""
     admission, apps, core = client.AdmissionregistrationV1Api(), client.AppsV1Api(), client.CoreV1Api()
     for delete in (admission.delete_validating_webhook_configuration, admission.delete_mutating_webhook_configuration):
         with unless_gone():
@@ -34,13 +32,13 @@ def main(name, namespace, selector):
     for component in ("server", "controller"):
         with unless_gone():
             apps.patch_namespaced_deployment_scale(f"{name}-{component}", namespace, {"spec": {"replicas": 0}})
-    give_up = time.monotonic() + PATIENCE_S
+    give_up = time.monotonic() + patience_s
     while core.list_namespaced_pod(namespace, label_selector=selector).items:
         if time.monotonic() > give_up:
-            sys.exit(f"Pods of {name} still run after {PATIENCE_S} s")
+            sys.exit(f"Pods of {name} still run after {patience_s} s")
         time.sleep(1)
 
 
 if __name__ == "__main__":
     config.load_incluster_config()
-    main(os.environ["NAME"], os.environ["NAMESPACE"], os.environ["SELECTOR"])
+    main(os.environ["NAME"], os.environ["NAMESPACE"], os.environ["SELECTOR"], int(os.environ["PATIENCE_S"]))

@@ -42,11 +42,11 @@
 - --name={{ include "gps.fullname" . }}
 - --workers={{ .Values.controller.workers }}
 - --qps={{ .Values.controller.qps }}
-- --sweep-interval={{ .Values.controller.sweepIntervalSeconds }}s
+- --sweep-interval={{ .Values.controller.sweepIntervalSeconds | int64 }}s
 - {{ ternary "--no-manage-certificates" "--manage-certificates" .Values.certManager.enabled }}
 - {{ ternary "--credential-check" "--no-credential-check" .Values.credentialCheck.enabled }}
 {{- if .Values.credentialCheck.enabled }}
-- --credential-check-interval={{ .Values.credentialCheck.intervalSeconds }}s
+- --credential-check-interval={{ .Values.credentialCheck.intervalSeconds | int64 }}s
 - --credential-api-url={{ .Values.credentialCheck.apiUrl }}
 {{- end }}
 {{ include "gps.policyArgs" . }}

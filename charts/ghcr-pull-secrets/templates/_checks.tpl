@@ -13,6 +13,9 @@
 {{- if lt (int .Values.server.terminationGracePeriodSeconds) (int $needed) -}}
 {{- fail (printf "server.terminationGracePeriodSeconds: %d is less than shutdownDelaySeconds (%d) and the 35 s that a stopping server gives the reviews under way together, so they could be cut off; set at least %d" (int .Values.server.terminationGracePeriodSeconds) (int .Values.server.shutdownDelaySeconds) (int $needed)) -}}
 {{- end -}}
+{{- if not (regexMatch "^[a-z]" (include "gps.fullname" .)) -}}
+{{- fail (printf "fullnameOverride: the name %q of the Service would begin with no letter, which Kubernetes does not take; set a name that does" (include "gps.fullname" .)) -}}
+{{- end -}}
 {{- if eq (int .Values.service.port) 8080 -}}
 {{- fail "service.port: 8080 is the port of the Service's metrics; choose another" -}}
 {{- end -}}

@@ -3,16 +3,19 @@
 {{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* Prefix of every object's name. 48 characters leave room for the longest suffix, `-webhook-tls`, in a Service's 63. */}}
+{{/*
+Prefix of every object's name. 48 characters leave room for the longest suffix, `-webhook-tls`, in a Service's 63; and a
+Service's name has no dots, which a release's may have.
+*/}}
 {{- define "gps.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 48 | trimSuffix "-" -}}
 {{- else -}}
 {{- $name := include "gps.name" . -}}
 {{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 48 | trimSuffix "-" -}}
+{{- .Release.Name | replace "." "-" | trunc 48 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 48 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name $name | lower | replace "." "-" | replace "_" "-" | trunc 48 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
