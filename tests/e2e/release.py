@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -85,7 +85,7 @@ class Release(Cluster):
             webhook["clientConfig"].get("caBundle") for each in configurations for webhook in each["webhooks"]
         )
 
-    def _said(self, action: Any) -> None:
+    def _said(self, action: Callable[[], object]) -> None:
         try:
             action()
         except helm_python.HelmError as error:
