@@ -43,8 +43,8 @@ def condition(half: str, shape: str, patterns: str, engine: str) -> Condition:
     )
     for webhook in helm.select(manifests, f"{half}WebhookConfiguration")["webhooks"]:
         if webhook["name"] == shape:
-            (only,) = webhook["matchConditions"]
-            return ENGINES[engine](only["expression"])
+            (selecting,) = [each for each in webhook["matchConditions"] if each["name"] == "has-selected-image"]
+            return ENGINES[engine](selecting["expression"])
     raise LookupError(f"no webhook {shape}")
 
 
@@ -144,7 +144,7 @@ def test_any_object_is_caught_if_and_only_if_the_core_selects_an_image_of_it(
 def chart_regex(include: list[str], exclude: list[str]) -> tuple[str, ...]:
     manifests = helm.render({"images": {"include": include, "exclude": exclude}, "centralSecret": {"existing": True}})
     webhook = helm.select(manifests, "MutatingWebhookConfiguration")["webhooks"][0]
-    found = re.findall(r"c\.image\.matches\(r'(.*?)'\)", webhook["matchConditions"][0]["expression"])
+    found = re.findall(r"c\.image\.matches\(r'(.*?)'\)", webhook["matchConditions"][-1]["expression"])
     return tuple(dict.fromkeys(found))
 
 

@@ -149,7 +149,7 @@ def test_an_extra_kind_is_looked_for_where_it_has_its_pod_template() -> None:
     )
 
     assert webhook["name"] == "podtemplates.v1.ghcr-pull-secrets.io"
-    assert "object.template.spec.containers" in webhook["matchConditions"][0]["expression"]
+    assert "object.template.spec.containers" in webhook["matchConditions"][-1]["expression"]
 
 
 def test_without_extra_kinds_there_is_no_rule_for_any() -> None:

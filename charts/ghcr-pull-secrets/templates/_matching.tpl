@@ -12,17 +12,26 @@ has({{ index . 0 }}) && type({{ index . 0 }}) == {{ index . 1 }}
 ({{ include "gps.celIs" (list . "list") }} ? {{ . }} : [])
 {{- end -}}
 
+{{/* CEL: there are maps all along a path. Arguments: list of expression and JSON pointer. */}}
+{{- define "gps.celReaches" -}}
+{{- $at := index . 0 -}}
+{{- $parts := list -}}
+{{- range splitList "/" (index . 1 | trimPrefix "/") -}}
+{{- $at = printf "%s.%s" $at . -}}
+{{- $parts = append $parts (include "gps.celIs" (list $at "map")) -}}
+{{- end -}}
+{{- join " && " $parts -}}
+{{- end -}}
+
 {{/*
 CEL: the object names a selected image. Arguments: dict of root and template (JSON pointer of what has the pod spec as its
 `spec`, "" for a Pod).
 */}}
 {{- define "gps.celHasSelectedImage" -}}
 {{- $root := .root -}}
-{{- $spec := "object" -}}
-{{- range splitList "/" (printf "%s/spec" .template | trimPrefix "/") -}}
-{{- $spec = printf "%s.%s" $spec . -}}
-{{ include "gps.celIs" (list $spec "map") }} &&
-{{ end -}}
+{{- $path := printf "%s/spec" .template -}}
+{{- $spec := printf "object%s" ($path | replace "/" ".") -}}
+{{ include "gps.celReaches" (list "object" $path) }} &&
 (
 {{- range $index, $name := list "containers" "initContainers" "ephemeralContainers" }}
   {{ if $index }}|| {{ end }}{{ include "gps.celListOf" (printf "%s.%s" $spec $name) }}.exists(c,
@@ -33,6 +42,27 @@ CEL: the object names a selected image. Arguments: dict of root and template (JS
     type(v) == map && {{ include "gps.celIs" (list "v.image" "map") }} && {{ include "gps.celIs" (list "v.image.reference" "string") }} &&
     {{ include "gps.imageSelected" (list $root "v.image.reference") }})
 )
+{{- end -}}
+
+{{/*
+CEL: an UPDATE changes what has the pod spec; both halves let through what does not (`decide` and `exempt` in
+webhook/core/policy.py). Not even asking about it is what keeps scaling, labels and status bookkeeping alive while no server is
+there to answer. Argument: JSON pointer of the pod template, empty for a Pod.
+*/}}
+{{- define "gps.celChanged" -}}
+{{- $path := . | default "/spec" -}}
+{{- $at := $path | replace "/" "." -}}
+request.operation != "UPDATE" ||
+!({{ include "gps.celReaches" (list "oldObject" $path) }}) ||
+!({{ include "gps.celReaches" (list "object" $path) }}) ||
+object{{ $at }} != oldObject{{ $at }}
+{{- end -}}
+
+{{/* CEL: nobody's controller made the object; both halves leave it to its Pods otherwise, and so need not be asked. */}}
+{{- define "gps.celNotControlled" -}}
+!({{ include "gps.celReaches" (list "object" "/metadata") }}) ||
+!{{ include "gps.celListOf" "object.metadata.ownerReferences" }}.exists(o,
+  type(o) == map && {{ include "gps.celIs" (list "o.controller" "bool") }} && o.controller)
 {{- end -}}
 
 {{/* Namespaces that are always out, as a JSON list: the system's, ours, and those the user named. */}}
@@ -148,6 +178,14 @@ sees them on CREATE only. Arguments: dict of root and mutating (bool).
       {{- toYaml $scope.terms | nindent 6 }}
   objectSelector: {}
   matchConditions:
+    - name: changes
+      expression: |-
+        {{- include "gps.celChanged" $shape.template | nindent 8 }}
+    {{- if $shape.template }}
+    - name: not-controlled
+      expression: |-
+        {{- include "gps.celNotControlled" $root | nindent 8 }}
+    {{- end }}
     - name: has-selected-image
       expression: |-
         {{- include "gps.celHasSelectedImage" (dict "root" $root "template" $shape.template) | nindent 8 }}
