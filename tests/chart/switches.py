@@ -66,6 +66,7 @@ SWITCHES: dict[str, Values] = {
         }
     },
     "monitoring": {"monitoring": {"serviceMonitor": ON, "prometheusRule": ON, "dashboard": ON}},
+    "IPv6": {"bindAddress": "[::]"},
     "no tests": {"tests": {"enabled": False}},
     "extra objects": {
         "extraObjects": [

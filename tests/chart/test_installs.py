@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,8 @@ import yaml
 
 from tests import helm
 from tests.chart.switches import BASE, ON, SWITCHES, deployment, manifests, pod_specs, roles
+from webhook.core.reasons import Reason
+from webhook.telemetry.controller_metrics import ControllerFigures, ControllerMetrics
 from webhook.telemetry.metrics import Metrics
 
 
@@ -171,34 +174,83 @@ def test_alerts_and_dashboard_pass_through_helm_unharmed() -> None:
     rule = helm.select(found, "PrometheusRule")["spec"]
     dashboard = json.loads(helm.select(found, "ConfigMap")["data"]["ghcr-pull-secrets.json"])
 
-    assert rule == yaml.safe_load((helm.CHART / "files" / "alerts.yaml").read_text(encoding="utf-8"))
+    written = (helm.CHART / "files" / "alerts.yaml").read_text(encoding="utf-8")
+    assert rule == yaml.safe_load(written.replace("14 * 86400", "1209600"))
     assert "{{ $labels.name }}" in rule["groups"][0]["rules"][0]["annotations"]["summary"]
     assert helm.select(found, "ConfigMap")["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert {metric for panel in dashboard["panels"] for metric in metrics(panel)} >= {"ghcr_pull_secrets_reviews_total"}
 
 
-OF_THE_CONTROLLER = {
-    "ghcr_pull_secrets_leading",
-    "ghcr_pull_secrets_central_secret_usable",
-    "ghcr_pull_secrets_copies_stale",
-    "ghcr_pull_secrets_credential_accepted",
-    "ghcr_pull_secrets_credential_expiry_timestamp_seconds",
-}
-
-
-def test_alerts_and_dashboard_look_at_series_that_are_there() -> None:
+def exposed() -> dict[str, set[str]]:
+    """Every series of a server and of a controller that leads, with its labels."""
     watch = SimpleNamespace(resource="secrets", synced=True, last_event_age_s=0.0, restarts={"closed": 0})
-    exposed = Metrics(
-        version="0", watches=lambda: [watch], certificate_expiry=lambda: 0.0, provisioning_results=["created"]
-    ).render()
-    of_the_server = set(re.findall(r"^(ghcr_pull_secrets_\w+)", exposed.decode(), re.MULTILINE))
-    asked = {
-        name
-        for file in ("alerts.yaml", "dashboard.json")
-        for name in re.findall(r"ghcr_pull_secrets_\w+", (helm.CHART / "files" / file).read_text(encoding="utf-8"))
-    }
+    credential = SimpleNamespace(registry="ghcr.io", accepted=True, expires_at=0.0)
+    shown = Metrics(
+        version="0",
+        watches=lambda: [watch],
+        certificate_expiry=lambda: 0.0,
+        provisioning_results=["created"],
+        credentials=lambda: [credential],
+        credential_results=["accepted"],
+    )
+    figures = ControllerFigures(leading=True, backlog=0, central_usable=True, copies=1, foreign=0, stale=0)
+    ControllerMetrics(shown.registry, figures=lambda: figures, reconciliations=["created"], events=["emitted"])
+    shown.reviewed("mutate", "allowed", Reason.INJECTED)
+    series: dict[str, set[str]] = {}
+    for name, labels in re.findall(r"^(\w+)(?:\{(.*)\})? ", shown.render().decode(), re.MULTILINE):
+        series.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
+    return series
 
-    assert asked - of_the_server - OF_THE_CONTROLLER == set()
+
+def expressions() -> Iterator[str]:
+    """Every expression of the alerts and the dashboard."""
+    for group in yaml.safe_load((helm.CHART / "files" / "alerts.yaml").read_text(encoding="utf-8"))["groups"]:
+        yield from (rule["expr"] for rule in group["rules"])
+    for panel in json.loads((helm.CHART / "files" / "dashboard.json").read_text(encoding="utf-8"))["panels"]:
+        yield from (target["expr"] for target in panel["targets"])
+
+
+def test_alerts_and_dashboard_look_at_series_and_labels_that_are_there() -> None:
+    series = exposed()
+    # What Prometheus itself adds.
+    added = {"instance", "pod", "job", "namespace"}
+    for expression in expressions():
+        ours = re.findall(r"(ghcr_pull_secrets_\w+)(?:\{(.*?)\})?", expression)
+        for name, selector in ours:
+            assert name in series, f"{name} in {expression}"
+            assert set(re.findall(r"(\w+) *(?:=|!=|=~|!~)", selector)) <= series[name] | added, expression
+        if ours and "apiserver_" not in expression:
+            grouped = {each.strip() for found in re.findall(r"by \((.*?)\)", expression) for each in found.split(",")}
+            assert grouped <= set.union(*(series[name] for name, _ in ours)) | added, expression
+
+
+def test_a_certificate_is_overdue_when_the_values_say_so() -> None:
+    rule = {**ON, "certificateExpirySeconds": 7200}
+    text = json.dumps(helm.select(manifests(monitoring={"prometheusRule": rule}), "PrometheusRule"))
+
+    assert "- time() < 7200" in text
+    assert '86400"' not in text.partition("CertificateNearExpiry")[2].partition("alert")[0]
+
+
+def test_both_components_listen_where_the_values_say() -> None:
+    for component, flags in (("server", ["--bind", "--ops-bind"]), ("controller", ["--ops-bind"])):
+        (container,) = deployment(manifests(bindAddress="[::]"), component)["template"]["spec"]["containers"]
+        for flag in flags:
+            assert any(each.startswith(f"{flag}=[::]:") for each in container["args"])
+
+
+def test_notes_of_an_opt_in_say_what_helm_test_needs() -> None:
+    values = {"namespaces": {"mode": "opt-in"}, "tests": {"namespace": "probe"}}
+
+    assert "kubectl label namespace probe ghcr-pull-secrets.io/inject=true" in helm.notes({**BASE, **values})
+    assert "kubectl label namespace default" not in helm.notes(BASE)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "host"), [("registry.example.com:5000/*", "registry.example.com:5000"), ("*.pkg.dev/*", "ghcr.io")]
+)
+def test_notes_name_the_registry_that_is_looked_after(pattern: str, host: str) -> None:
+    assert f"--docker-server={host} " in helm.notes({**BASE, "images": {"include": [pattern]}})
 
 
 def metrics(panel: dict[str, Any]) -> set[str]:

@@ -1,6 +1,7 @@
 """values.schema.json and the checks in templates: a misspelt or impossible value is an error with a sentence."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from tests import helm
 
 BASE: dict[str, Any] = {"centralSecret": {"existing": True}}
+KIND = {"group": "a.io", "version": "v1", "resource": "rs", "podTemplate": "/spec/template"}
 
 
 def refusal(values: Mapping[str, Any]) -> str:
@@ -109,6 +111,24 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"server": {"ports": {"webhook": 9000, "ops": 9000}}},
         "server.ports: webhook and ops are both 9000",
     ),
+    "the same kind twice": (
+        {"extraWorkloadKinds": [KIND, {**KIND, "podTemplate": "/spec/other"}]},
+        "extraWorkloadKinds[1]: a.io/v1/rs is listed twice",
+    ),
+    "a kind that is looked after anyway": (
+        {"extraWorkloadKinds": [{**KIND, "group": "apps", "resource": "deployments"}]},
+        "extraWorkloadKinds[0]: deployments are looked after anyway",
+    ),
+    "a group that is no name": ({"extraWorkloadKinds": [{**KIND, "group": "a..b"}]}, "/extraWorkloadKinds/0/group'"),
+    "a path that CEL could not take": (
+        {"extraWorkloadKinds": [{**KIND, "podTemplate": "/spec/in"}]},
+        "at '/extraWorkloadKinds/0/podTemplate'",
+    ),
+    "more patterns than CEL may cost": (
+        {"images": {"include": [f"ghcr.io/{number}" for number in range(51)]}},
+        "at '/images/include': maxItems",
+    ),
+    "a port that is none": ({"credentialCheck": {"apiUrl": "https://x:65536/"}}, "at '/credentialCheck/apiUrl'"),
     "an autoscaler upside down": (
         {"server": {"autoscaling": {"enabled": True, "minReplicas": 9}}},
         "server.autoscaling: minReplicas is above maxReplicas",
@@ -162,6 +182,36 @@ def test_the_chart_lints_without_a_word() -> None:
     assert report["messages"] == []
 
 
+def paths(values: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, value in values.items():
+        yield (*above, key)
+        if isinstance(value, dict):
+            yield from paths(value, (*above, key))
+
+
+DEFAULTS: dict[str, Any] = yaml.safe_load((helm.CHART / "values.yaml").read_text(encoding="utf-8"))
+MAY_GO = {"resources", "nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "grafana_dashboard"}
+
+
+@pytest.mark.parametrize("path", list(paths(DEFAULTS)), ids="/".join)
+def test_a_value_that_is_taken_away_is_a_sentence_unless_nothing_hangs_on_it(path: tuple[str, ...]) -> None:
+    # `null` takes a default away; of what an upgrade with the values of an older release lacks the same is said.
+    values: Any = None
+    for key in reversed(path):
+        values = {key: values}
+    if path[0] != "centralSecret":
+        values |= BASE
+
+    if MAY_GO & set(path):
+        assert helm.render(values)
+    else:
+        assert re.search(rf"missing propert(y|ies) .*'{path[-1]}'", refusal(values))
+
+
+def test_a_condition_of_a_chart_above_this_one_is_taken() -> None:
+    assert helm.render({**BASE, "enabled": True, "global": {"a": 1}})
+
+
 def test_a_cluster_older_than_matchconditions_is_refused() -> None:
     metadata = yaml.safe_load((helm.CHART / "Chart.yaml").read_text(encoding="utf-8"))
 
@@ -194,7 +244,9 @@ def test_the_schema_and_the_values_name_the_same_things() -> None:
             node = schema()["$defs"][node["$ref"].rpartition("/")[2]]
         if "properties" not in node:
             return
-        assert set(values) == set(node["properties"]) - {"global"}, path
+        # What Helm and a chart above this one may say at the top, and nobody here reads.
+        unread = {"global", "enabled"} if path == "" else set()
+        assert set(values) == set(node["properties"]) - unread, path
         for key, value in values.items():
             if isinstance(value, dict):
                 compare(value, node["properties"][key], f"{path}/{key}")

@@ -16,8 +16,8 @@
 
 {{- define "gps.serverArgs" -}}
 - serve
-- --bind=0.0.0.0:{{ .Values.server.ports.webhook }}
-- --ops-bind=0.0.0.0:{{ .Values.server.ports.ops }}
+- --bind={{ .Values.bindAddress }}:{{ .Values.server.ports.webhook }}
+- --ops-bind={{ .Values.bindAddress }}:{{ .Values.server.ports.ops }}
 {{- if .Values.certManager.enabled }}
 - --tls-dir=/tls
 {{- else }}
@@ -38,7 +38,7 @@
 
 {{- define "gps.controllerArgs" -}}
 - controller
-- --ops-bind=0.0.0.0:{{ .Values.controller.ports.ops }}
+- --ops-bind={{ .Values.bindAddress }}:{{ .Values.controller.ports.ops }}
 - --name={{ include "gps.fullname" . }}
 - --workers={{ .Values.controller.workers }}
 - --qps={{ .Values.controller.qps }}

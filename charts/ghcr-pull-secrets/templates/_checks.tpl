@@ -16,6 +16,18 @@
 {{- if not (regexMatch "^[a-z]" (include "gps.fullname" .)) -}}
 {{- fail (printf "fullnameOverride: the name %q of the Service would begin with no letter, which Kubernetes does not take; set a name that does" (include "gps.fullname" .)) -}}
 {{- end -}}
+{{- $builtIn := list "/pods" "/replicationcontrollers" "apps/deployments" "apps/statefulsets" "apps/daemonsets" "apps/replicasets" "batch/jobs" "batch/cronjobs" -}}
+{{- $seen := list -}}
+{{- range $index, $kind := .Values.extraWorkloadKinds -}}
+{{- if has (printf "%s/%s" .group .resource) $builtIn -}}
+{{- fail (printf "extraWorkloadKinds[%d]: %s are looked after anyway" $index .resource) -}}
+{{- end -}}
+{{- $name := printf "%s/%s/%s" .group .version .resource -}}
+{{- if has $name $seen -}}
+{{- fail (printf "extraWorkloadKinds[%d]: %s is listed twice" $index $name) -}}
+{{- end -}}
+{{- $seen = append $seen $name -}}
+{{- end -}}
 {{- if eq (int .Values.service.port) 8080 -}}
 {{- fail "service.port: 8080 is the port of the Service's metrics; choose another" -}}
 {{- end -}}

@@ -30,6 +30,12 @@ Arguments: list of pattern and where it stands (for the error).
 ([:@\n](?s:.*))?$
 {{- end -}}
 
+{{/* The host of the first pattern, for a command that people copy; ghcr.io where a pattern has many. */}}
+{{- define "gps.firstHost" -}}
+{{- $host := lower (index (splitn "/" 2 (first .Values.images.include)) "_0") -}}
+{{- ternary "ghcr.io" $host (contains "*" $host) -}}
+{{- end -}}
+
 {{/* One regular expression for a list of patterns. Arguments: list of patterns and the name of their value. */}}
 {{- define "gps.imagesRegex" -}}
 {{- $where := index . 1 -}}
