@@ -1,14 +1,16 @@
 """Every command of docs/ is run on a control plane, with Helm and kubectl, or says that no test can run it."""
 
+import copy
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from tests.docs import commands
 from tests.e2e.cluster import secret_manifest
-from tests.e2e.operator import CRD, plays_operator
+from tests.e2e.operator import CRD, external_secret_manifest, plays_operator
 from tests.e2e.planes import control_plane
 from tests.e2e.release import Release
 from tests.e2e.waiting import until
@@ -126,8 +128,7 @@ def test_the_commands_of_the_installation_work(cluster: Release) -> None:
 
 
 def test_the_installation_with_the_operator_works(cluster: Release) -> None:
-    cluster.kube.apply(CRD)
-    until(lambda: cluster.kube("get", "externalsecrets", "-A", ok=None).code == 0, "ExternalSecrets are served")
+    serve(cluster, CRD, "externalsecrets")
 
     run(cluster, WITH_OPERATOR)
     plays_operator(cluster, RELEASE_NAMESPACE, payload())
@@ -136,6 +137,12 @@ def test_the_installation_with_the_operator_works(cluster: Release) -> None:
     namespace = cluster.namespace("auth")
     cluster.kube("create", "deployment", "auth-api", "-n", namespace, "--image=ghcr.io/sesacthon/auth-api:latest")
     assert cluster.payload_of(namespace) == payload()
+
+
+def serve(cluster: Release, definition: dict[str, Any], plural: str) -> None:
+    """Have the API server know a kind that others bring."""
+    cluster.kube.apply(definition)
+    until(lambda: cluster.kube("get", plural, "-A", ok=None).code == 0, f"{plural} are served")
 
 
 def certificate(cluster: Release) -> str:
@@ -148,8 +155,10 @@ def test_the_commands_of_the_operations_work(installed: Release) -> None:
     kube, before, said = installed.kube, certificate(installed), []
     blocks = runnable("operations.md")
     of_helm = [block for block in blocks if block.text.startswith("helm ")]
-    assert [block.text.split()[1] for block in of_helm] == ["upgrade", "upgrade", "rollback", "uninstall"]
-    let_in, upgrade, _, uninstall = of_helm
+    assert [block.text.split()[1] for block in of_helm] == ["upgrade", "upgrade", "rollback", "uninstall", "uninstall"]
+    let_in, upgrade, _, uninstall, _ = of_helm
+    serve(installed, CRD, "externalsecrets")
+    kube.apply(external_secret_manifest(RELEASE_NAMESPACE))
 
     for block in blocks:
         said.append(run(installed, block))
@@ -192,8 +201,21 @@ def test_the_commands_of_the_security_page_show_what_it_says(installed: Release)
     assert "ValidatingAdmissionPolicy 'ghcr-pull-secrets-secrets'" in printed
 
 
-def test_the_command_of_the_argo_cd_page_finds_no_difference(installed: Release) -> None:
-    assert play("argocd.md", installed).split() == ["no", "difference"]
+def test_the_commands_of_the_argo_cd_page_find_no_difference(installed: Release) -> None:
+    definition = copy.deepcopy(CRD)
+    definition["metadata"]["name"] = "applications.argoproj.io"
+    definition["spec"] |= {
+        "group": "argoproj.io",
+        "names": {"kind": "Application", "plural": "applications", "singular": "application"},
+    }
+    definition["spec"]["versions"][0]["name"] = "v1alpha1"
+    serve(installed, definition, "applications")
+    installed.namespace("argocd")
+
+    said = play("argocd.md", installed).splitlines()
+
+    assert said[0] == "application.argoproj.io/ghcr-pull-secrets created"
+    assert said[-1] == "no difference"
 
 
 def test_links_between_pages_lead_somewhere() -> None:

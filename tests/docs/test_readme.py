@@ -11,7 +11,7 @@ from tests.docs import commands
 from tests.e2e.planes import control_plane
 from tests.e2e.release import Release
 from tests.e2e.waiting import until
-from tests.objects import RELEASE_NAMESPACE, workload
+from tests.objects import CANARY, RELEASE_NAMESPACE, workload
 
 BLOCKS = commands.blocks(commands.ROOT / "README.md")
 
@@ -33,7 +33,7 @@ def cluster() -> Iterator[Release]:
 
 
 def test_what_it_says_to_install_works_and_what_it_quotes_is_said(cluster: Release, tmp_path: Path) -> None:
-    commands.run(block("helm install"), cluster.kube.kubeconfig)
+    commands.run(block("helm install"), cluster.kube.kubeconfig, stdin=f"{CANARY}\n")
     until(cluster.ready, "the servers are ready", timeout_s=60)
     namespace = cluster.namespace("by-hand", {"ghcr-pull-secrets.io/inject": "false"})
     deployment = workload("Deployment", name="auth-api", namespace=namespace)

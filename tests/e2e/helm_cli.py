@@ -53,8 +53,9 @@ def _run(given: argparse.Namespace, config: helm_python.Config) -> str:
             made = config.install(_chart(given), given.release, _values(given, VALUES), **options)
             return str(made["notes"])
         case "upgrade":
-            options = {"reuse_values": given.reuse_values, "rollback_on_failure": given.rollback_on_failure}
-            values = _values(given, {} if given.reuse_values else VALUES)
+            # As the program does what the SDK has no word for: the new chart's defaults, the last release's values, these.
+            last = config.get_values(given.release) if given.reset_then_reuse_values else VALUES
+            values, options = _values(given, last), {"rollback_on_failure": given.rollback_on_failure}
             made = config.upgrade(_chart(given), given.release, values, wait=wait, timeout=given.timeout, **options)
             return str(made["notes"])
         case "rollback":
@@ -64,10 +65,15 @@ def _run(given: argparse.Namespace, config: helm_python.Config) -> str:
             config.test(given.release, timeout=given.timeout)
             return ""
         case "uninstall":
-            config.uninstall(given.release, wait=wait, timeout=given.timeout)
+            if given.no_hooks and config.list(name_filter=f"^{given.release}$"):
+                raise LookupError("the SDK cannot leave out the hooks of an uninstall")
+            options = {"ignore_not_found": given.ignore_not_found, "timeout": given.timeout, "wait": wait}
+            config.uninstall(given.release, **options)
             return f'release "{given.release}" uninstalled\n'
         case "get":
-            return yaml.safe_dump(config.get_values(given.release, all_values=given.all))
+            text: str = yaml.safe_dump(config.get_values(given.release))
+            # Without a format Helm writes a heading, which no `--values` takes.
+            return text if given.output == "yaml" else f"USER-SUPPLIED VALUES:\n{text}"
         case "template":
             chart, values = _chart(given), _values(given, VALUES)
             manifests = helm.render(values, name=given.release, namespace=given.namespace)
@@ -118,10 +124,10 @@ def _parser() -> argparse.ArgumentParser:
         command = verbs.add_parser(verb, allow_abbrev=False)
         if verb == "get":
             command.add_argument("what", choices=["values"])
-            command.add_argument("--all", action="store_true")
+            command.add_argument("--output", choices=["yaml"])
         command.add_argument("release")
-        if verb == "template":
-            command.add_argument("--no-hooks", action="store_true", required=True)
+        if verb in ("template", "uninstall"):
+            command.add_argument("--no-hooks", action="store_true", required=verb == "template")
         command.add_argument("--namespace", default="default")
         command.add_argument("--timeout", type=_seconds, default=_TIMEOUT_S)
         if verb not in ("test", "get", "template"):
@@ -133,10 +139,12 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--version")
             command.add_argument("--values", action="append", default=[])
             command.add_argument("--set", action="append", default=[])
+        if verb == "uninstall":
+            command.add_argument("--ignore-not-found", action="store_true")
         if verb == "install":
             command.add_argument("--create-namespace", action="store_true")
         if verb == "upgrade":
-            command.add_argument("--reuse-values", action="store_true")
+            command.add_argument("--reset-then-reuse-values", action="store_true")
             command.add_argument("--rollback-on-failure", action="store_true")
     return parser
 

@@ -36,16 +36,19 @@ CRD: dict[str, Any] = {
 
 
 def external_secret(cluster: Cluster, namespace: str, content: bytes, **target: str) -> dict[str, Any]:
-    """An ExternalSecret, and the Secret that the operator would have made of it; returns the Secret."""
-    cluster.kube.apply(
-        {
-            "apiVersion": "external-secrets.io/v1",
-            "kind": "ExternalSecret",
-            "metadata": {"name": "ghcr-secret", "namespace": namespace},
-            "spec": {"refreshInterval": "24h", "target": {"name": "ghcr-secret", **target}},
-        }
-    )
+    """Make an ExternalSecret, and the Secret that the operator would have made of it; returns the Secret."""
+    cluster.kube.apply(external_secret_manifest(namespace, **target))
     return plays_operator(cluster, namespace, content)
+
+
+def external_secret_manifest(namespace: str, **target: str) -> dict[str, Any]:
+    """An ExternalSecret as one stands in each namespace of the old set-up."""
+    return {
+        "apiVersion": "external-secrets.io/v1",
+        "kind": "ExternalSecret",
+        "metadata": {"name": "ghcr-secret", "namespace": namespace},
+        "spec": {"refreshInterval": "24h", "target": {"name": "ghcr-secret", **target}},
+    }
 
 
 def plays_operator(cluster: Cluster, namespace: str, content: bytes) -> dict[str, Any]:
