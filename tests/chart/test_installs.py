@@ -169,6 +169,11 @@ def test_metrics_are_scraped_from_server_and_controller() -> None:
     assert sorted(scraped) == ["controller", "server"]
 
 
+@pytest.mark.parametrize("switch", ["serviceMonitor", "prometheusRule"])
+def test_the_controller_has_a_service_for_whoever_scrapes_it(switch: str) -> None:
+    assert helm.select(manifests(monitoring={switch: ON}), "Service", "ghcr-pull-secrets-controller")
+
+
 def test_alerts_and_dashboard_pass_through_helm_unharmed() -> None:
     found = manifests(monitoring={"prometheusRule": ON, "dashboard": ON})
     rule = helm.select(found, "PrometheusRule")["spec"]

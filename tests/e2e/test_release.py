@@ -5,9 +5,12 @@ the controller made for its name, and Deployments are rolled by whoever does tha
 """
 
 import base64
+import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,7 +19,9 @@ import yaml
 from tests import helm
 from tests.e2e.cluster import secret_manifest
 from tests.e2e.planes import control_plane
+from tests.e2e.processes import asked
 from tests.e2e.release import NAME, Release
+from tests.e2e.sandbox import Sandbox
 from tests.e2e.test_certificate_rotation import Traffic
 from tests.e2e.waiting import until
 from tests.objects import IMAGE, RELEASE_NAMESPACE, payload, workload
@@ -27,6 +32,7 @@ BEFORE_AND_AFTER_S = 1.0
 """Traffic on either side of a change."""
 VALUES: Mapping[str, Any] = {"server": {"shutdownDelaySeconds": 3}}
 CA, TLS = f"{NAME}-webhook-ca", f"{NAME}-webhook-tls"
+EXPIRY = "ghcr_pull_secrets_certificate_expiry_timestamp_seconds"
 FOREIGN_IMAGE = "ghcr.io/somebody/tool:1"
 NARROWED: Mapping[str, Any] = {"enforcement": "warn", "images": {"include": ["ghcr.io/sesacthon/*"]}}
 CONFIGURATIONS = ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
@@ -163,6 +169,25 @@ def test_what_the_controller_wrote_is_its_own_and_no_apply_of_the_chart_would_ch
     assert release.kube(*diff, stdin=manifests).text == ""
 
 
+def test_a_controller_that_leads_no_more_says_nothing_of_the_certificate_it_knew(release: Release) -> None:
+    (pod,) = [
+        each
+        for each in release.node.sandboxes.values()
+        if each.name in pods_of(release) and "-controller-" in each.name
+    ]
+    until(lambda: figures(pod)["ghcr_pull_secrets_leading"] == 1, "it leads")
+    assert figures(pod)[EXPIRY] > time.time()
+
+    # As another candidate would have it, were it faster.
+    taken = {"holderIdentity": "another", "renewTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+    patch = json.dumps({"spec": taken})
+    release.kube("patch", "lease", f"{NAME}-controller", "-n", RELEASE_NAMESPACE, "--type=merge", "-p", patch)
+
+    until(lambda: figures(pod)["ghcr_pull_secrets_leading"] == 0, "it has heard of the other")
+    assert EXPIRY not in figures(pod)
+    until(lambda: EXPIRY in figures(pod), "it leads again, as the other does not renew", timeout_s=40)
+
+
 # --- its end
 
 
@@ -226,6 +251,12 @@ def leader(release: Release) -> str:
 
 def renewals(release: Release) -> list[dict[str, Any]]:
     return [line for line in release.events if line.get("event") == "certificate_renewed"]
+
+
+def figures(pod: Sandbox) -> dict[str, float]:
+    """Metrics of a Pod that have no labels."""
+    _, text = asked(f"http://{pod.address}:8080/metrics")
+    return {name: float(value) for name, value in re.findall(r"^(\w+) (\S+)$", text, re.MULTILINE)}
 
 
 def left_of(release: Release) -> list[str]:

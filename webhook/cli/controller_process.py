@@ -25,8 +25,8 @@ from webhook.controller.certificates import Certificates
 from webhook.controller.leader import Elector
 from webhook.controller.limiter import Limiter
 from webhook.controller.manager import Manager
+from webhook.controller.tally import tally
 from webhook.controller.writing import Guard, GuardedWriter
-from webhook.core import copies
 from webhook.credential import CredentialState, CredentialWatch
 from webhook.reconciler import CentralState, Reconciler, Work
 from webhook.registry import HttpsRegistry
@@ -85,8 +85,10 @@ class Process:
         self._metrics = Metrics(
             version=version,
             watches=self._watches,
-            certificate_expiry=lambda: self._certificates.expiry() if self._certificates else None,
-            # A standby's last word may be on a token that is long gone.
+            # A standby's last word may be on a certificate, or on a token, that is long gone.
+            certificate_expiry=lambda: (
+                self._certificates.expiry() if self._certificates and self._elector.leading else None
+            ),
             credentials=lambda: self._credential.figures if self._credential and self._elector.leading else (),
             credential_results=CredentialState if settings.credential_check else (),
         )
@@ -202,17 +204,13 @@ class Process:
         )
 
     def _figures(self) -> ControllerFigures:
-        release_namespace = self._settings.rules.release_namespace
-        secrets = self._cluster.caches.secrets.snapshot()
-        central = secrets.pop(release_namespace, None)
-        ours = [secret for secret in secrets.values() if secret.ours]
-        spreads = central is not None and copies.central_fault(central) is None
+        counted = tally(self._cluster.caches.secrets.snapshot(), self._settings.rules)
         leading = self._elector.leading
         return ControllerFigures(
             leading=leading,
             backlog=self._manager.backlog,
             central_usable=self._central.usable if leading and self._central else None,
-            copies=len(ours),
-            foreign=len(secrets) - len(ours),
-            stale=sum(secret.payload != central.payload for secret in ours) if central and spreads else 0,
+            copies=counted.copies,
+            foreign=counted.foreign,
+            stale=counted.stale,
         )

@@ -269,7 +269,7 @@ class _Snapshots(Collector):
         yield from (age, synced, restarts)
         expiry = GaugeMetricFamily(
             "ghcr_pull_secrets_certificate_expiry_timestamp_seconds",
-            "When the served certificate ends, as a POSIX timestamp; absent while none is served.",
+            "When the certificate ends that a server serves, or that the leading controller keeps; a POSIX timestamp.",
         )
         ends = self._certificate_expiry()
         if ends is not None:
