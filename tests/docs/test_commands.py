@@ -3,7 +3,6 @@
 import copy
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -11,8 +10,7 @@ import pytest
 from tests.docs import commands
 from tests.e2e.cluster import secret_manifest
 from tests.e2e.operator import CRD, external_secret_manifest, plays_operator
-from tests.e2e.planes import control_plane
-from tests.e2e.release import Release
+from tests.e2e.release import Release, bare_cluster
 from tests.e2e.waiting import until
 from tests.objects import CANARY, RELEASE_NAMESPACE, payload
 
@@ -34,21 +32,9 @@ WITH_OPERATOR = next(block for block in runnable("install.md") if "externalSecre
 BY_HAND = [block for block in runnable("install.md") if block != WITH_OPERATOR]
 
 
-@contextmanager
-def bare() -> Iterator[Release]:
-    """A control plane with a node, and nothing on it."""
-    plane = control_plane(elsewhere=(RELEASE_NAMESPACE,))
-    try:
-        plane.start()
-        with Release(plane) as release:
-            yield release
-    finally:
-        plane.close()
-
-
 @pytest.fixture
 def cluster() -> Iterator[Release]:
-    with bare() as release:
+    with bare_cluster() as release:
         yield release
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.docs import commands
-from tests.e2e.planes import control_plane
-from tests.e2e.release import Release
+from tests.e2e.release import Release, bare_cluster
 from tests.e2e.waiting import until
-from tests.objects import CANARY, RELEASE_NAMESPACE, workload
+from tests.objects import CANARY, workload
 
 BLOCKS = commands.blocks(commands.ROOT / "README.md")
 
@@ -23,13 +22,8 @@ def block(containing: str) -> str:
 
 @pytest.fixture
 def cluster() -> Iterator[Release]:
-    plane = control_plane(elsewhere=(RELEASE_NAMESPACE,))
-    try:
-        plane.start()
-        with Release(plane) as release:
-            yield release
-    finally:
-        plane.close()
+    with bare_cluster() as release:
+        yield release
 
 
 def test_what_it_says_to_install_works_and_what_it_quotes_is_said(cluster: Release, tmp_path: Path) -> None:

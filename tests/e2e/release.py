@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -12,11 +13,23 @@ import helm_python
 from tests import helm
 from tests.e2e.cluster import HERE, Cluster
 from tests.e2e.node import Node
-from tests.e2e.planes import ControlPlane
+from tests.e2e.planes import ControlPlane, control_plane
 from tests.objects import CANARY_PREFIX, RELEASE_NAMESPACE
 
 NAME: Final = "ghcr-pull-secrets"
 _WAIT_S: Final = 90
+
+
+@contextmanager
+def bare_cluster() -> Iterator[Release]:
+    """A control plane of one's own with a node, and nothing on it yet."""
+    plane = control_plane(elsewhere=(RELEASE_NAMESPACE,))
+    try:
+        plane.start()
+        with Release(plane) as release:
+            yield release
+    finally:
+        plane.close()
 
 
 class Release(Cluster):

@@ -16,8 +16,7 @@ import pytest
 from tests.docs import commands
 from tests.e2e.kube import Kube, kubectl_path
 from tests.e2e.operator import CRD, external_secret, plays_operator
-from tests.e2e.planes import control_plane
-from tests.e2e.release import Release
+from tests.e2e.release import Release, bare_cluster
 from tests.e2e.waiting import until
 from tests.objects import RELEASE_NAMESPACE, payload, workload
 
@@ -43,19 +42,14 @@ def pod(namespace: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def migrated() -> Iterator[Release]:
     """A control plane of its own, as the page names its namespaces, on which its first step was done."""
-    plane = control_plane(elsewhere=(RELEASE_NAMESPACE,))
-    try:
-        plane.start()
-        with Release(plane) as release:
-            release.kube.apply(CRD)
-            until(lambda: release.kube("get", "externalsecrets", "-A", ok=None).code == 0, "ExternalSecrets are served")
-            commands.run(block("helm install"), release.kube.kubeconfig)
-            plays_operator(release, RELEASE_NAMESPACE, payload())
-            commands.run(block("kubectl wait"), release.kube.kubeconfig)
-            until(release.ready, "the servers are ready", timeout_s=60)
-            yield release
-    finally:
-        plane.close()
+    with bare_cluster() as release:
+        release.kube.apply(CRD)
+        until(lambda: release.kube("get", "externalsecrets", "-A", ok=None).code == 0, "ExternalSecrets are served")
+        commands.run(block("helm install"), release.kube.kubeconfig)
+        plays_operator(release, RELEASE_NAMESPACE, payload())
+        commands.run(block("kubectl wait"), release.kube.kubeconfig)
+        until(release.ready, "the servers are ready", timeout_s=60)
+        yield release
 
 
 @contextmanager

@@ -18,9 +18,8 @@ import yaml
 
 from tests import helm
 from tests.e2e.cluster import secret_manifest
-from tests.e2e.planes import control_plane
 from tests.e2e.processes import asked
-from tests.e2e.release import NAME, Release
+from tests.e2e.release import NAME, Release, bare_cluster
 from tests.e2e.sandbox import Sandbox
 from tests.e2e.test_certificate_rotation import Traffic
 from tests.e2e.waiting import until
@@ -41,14 +40,9 @@ CONFIGURATIONS = ("mutatingwebhookconfiguration", "validatingwebhookconfiguratio
 @contextmanager
 def installed(values: Mapping[str, Any]) -> Iterator[Release]:
     """A release on a control plane of its own."""
-    plane = control_plane(elsewhere=(RELEASE_NAMESPACE,))
-    try:
-        plane.start()
-        with Release(plane) as release:
-            release.install({**VALUES, **values}, central=payload())
-            yield release
-    finally:
-        plane.close()
+    with bare_cluster() as release:
+        release.install({**VALUES, **values}, central=payload())
+        yield release
 
 
 @pytest.fixture(scope="module")
