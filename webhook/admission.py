@@ -188,7 +188,7 @@ class Admission:
         if decision.provision and SECRET_NAME in secrets:
             secret = secrets[SECRET_NAME]
             if subject.review.dry_run and not isinstance(secret, policy.Unreadable):
-                secrets[SECRET_NAME] = secret = self._provisioner.foresee(
+                secrets[SECRET_NAME] = secret = self._provisioner.preview(
                     namespace, subject.repositories, secret, deadline, fresh=fresh
                 )
             if secret is None and fresh:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from webhook.core import copies, texts
-from webhook.core.copies import Because, Create, Delete, Leave, Place, Secret, Step, Update
+from webhook.core.copies import Create, Delete, Leave, Place, Secret, Step, StepReason, Update
 from webhook.core.reasons import Reason
 from webhook.core.scope import Namespace
 from webhook.ports import (
@@ -81,12 +81,14 @@ _OF_ERROR: Final[Mapping[type[ClusterError], Result]] = {
     DeadlineExceeded: Result.TIMEOUT,
 }
 
-_OF_LEAVE: Final[Mapping[Because, Provisioned]] = {
-    Because.CURRENT: Provisioned(result=Result.CURRENT),
-    Because.FOREIGN: Provisioned(result=Result.FOREIGN),
-    Because.NAMESPACE_TERMINATING: Provisioned(result=Result.NAMESPACE_TERMINATING, cause=NamespaceTerminating.cause),
-    Because.DELETING: Provisioned(result=Result.DELETING, cause="the Secret there is being deleted"),
-    Because.CENTRAL_MISSING: Provisioned(result=Result.CENTRAL_MISSING, cause="the central secret does not exist"),
+_OF_LEAVE: Final[Mapping[StepReason, Provisioned]] = {
+    StepReason.CURRENT: Provisioned(result=Result.CURRENT),
+    StepReason.FOREIGN: Provisioned(result=Result.FOREIGN),
+    StepReason.NAMESPACE_TERMINATING: Provisioned(
+        result=Result.NAMESPACE_TERMINATING, cause=NamespaceTerminating.cause
+    ),
+    StepReason.DELETING: Provisioned(result=Result.DELETING, cause="the Secret there is being deleted"),
+    StepReason.CENTRAL_MISSING: Provisioned(result=Result.CENTRAL_MISSING, cause="the central secret does not exist"),
 }
 
 
@@ -107,11 +109,11 @@ def _left(step: Leave) -> Provisioned:
     if step.fault is not None:
         cause = f"the central secret is unusable: {texts.central_fault(step.fault)}"
         return Provisioned(result=Result.CENTRAL_UNUSABLE, cause=cause)
-    return _OF_LEAVE[step.because]
+    return _OF_LEAVE[step.reason]
 
 
 class Provisioner:
-    """Makes and mends copies on demand; one writer per namespace and process at a time."""
+    """Makes and repairs copies on demand; one writer per namespace and process at a time."""
 
     def __init__(
         self,
@@ -161,12 +163,12 @@ class Provisioner:
         A foreign secret that does not help will lead to a rejection, so it is looked at again before it is left.
         """
         match self._plan(namespace, repositories, deadline, fresh=False):
-            case Leave(because=Because.CURRENT):
-                return _OF_LEAVE[Because.CURRENT]
-            case Leave(because=Because.FOREIGN):
+            case Leave(reason=StepReason.CURRENT):
+                return _OF_LEAVE[StepReason.CURRENT]
+            case Leave(reason=StepReason.FOREIGN):
                 foreign = self._facts.copy(namespace.name, deadline)
                 helps = foreign is not None and copies.fault(foreign, repositories) is None
-                return _OF_LEAVE[Because.FOREIGN] if helps else None
+                return _OF_LEAVE[StepReason.FOREIGN] if helps else None
             case _:
                 return None
 
@@ -199,7 +201,7 @@ class Provisioner:
             try:
                 match step:
                     case Leave():
-                        if step.because is Because.CURRENT:
+                        if step.reason is StepReason.CURRENT:
                             return Provisioned(result=changed)
                         return _left(step)
                     case Create():
@@ -227,7 +229,7 @@ class Provisioner:
             repositories,
         )
 
-    def foresee(
+    def preview(
         self,
         namespace: Namespace,
         repositories: Sequence[str],
@@ -244,7 +246,7 @@ class Provisioner:
             case Create() | Update():
                 return step.copy
             case Delete():
-                # Deleted for a type or an immutability that cannot be mended in place, and made anew.
+                # Deleted for a type or an immutability that cannot be changed in place, then recreated.
                 return copies.desired(namespace.name, central) if central else None
             case Leave():
                 return existing

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from webhook.core import copies, policy, texts, workloads
-from webhook.core.copies import Because, Create, Delete, Leave, Place, Secret, Step, Update
+from webhook.core.copies import Create, Delete, Leave, Place, Secret, Step, StepReason, Update
 from webhook.core.names import SECRET_NAME
 from webhook.core.reasons import Reason
 from webhook.core.review import Json
@@ -82,8 +82,8 @@ class Reconciler:
         self._events = events
         self._count = count
         self._lock = threading.Lock()
-        self._bereft: set[str] = set()
-        self._turned: dict[str, tuple[ObjectRef, str]] = {}
+        self._missing: set[str] = set()
+        self._became_foreign: dict[str, tuple[ObjectRef, str]] = {}
         self._central: CentralState | None = None
 
     # --- what happened
@@ -94,7 +94,7 @@ class Reconciler:
             return
         if new is None:
             with self._lock:
-                self._bereft.add(old.namespace)
+                self._missing.add(old.namespace)
         elif not new.ours:
             text = (
                 "has an owner now and is left to it"
@@ -102,13 +102,13 @@ class Reconciler:
                 else "lost the label that makes it ours and is left as it is"
             )
             with self._lock:
-                self._turned[new.namespace] = (_about(new), f"{SECRET_NAME} {text}")
+                self._became_foreign[new.namespace] = (_about(new), f"{SECRET_NAME} {text}")
 
     def forget(self, namespace: str) -> None:
         """Forget a namespace that went or came to be: one of the same name starts clean."""
         with self._lock:
-            self._bereft.discard(namespace)
-            self._turned.pop(namespace, None)
+            self._missing.discard(namespace)
+            self._became_foreign.pop(namespace, None)
 
     # --- what is to be done
 
@@ -126,7 +126,7 @@ class Reconciler:
     def namespaces(self) -> tuple[str, ...]:
         """List the namespaces that have a `ghcr-secret` to look after, or lack one that was taken away."""
         with self._lock:
-            names = set(self._bereft)
+            names = set(self._missing)
         names.update(self._facts.namespaces_with_secret())
         return tuple(sorted(name for name in names if not self._rules.untouchable(name)))
 
@@ -204,36 +204,36 @@ class Reconciler:
         match step:
             case Leave():
                 self._left(namespace, step)
-                return Work.CURRENT if step.because is Because.CURRENT else Work.LEFT
+                return Work.CURRENT if step.reason is StepReason.CURRENT else Work.LEFT
             case Create():
                 made = self._writer.create(step.copy, deadline)
                 self._written(made, EventReason.COPY_CREATED, "created from the central secret")
                 return Work.CREATED
             case Update():
                 made = self._writer.update(step.copy, deadline)
-                self._written(made, EventReason.COPY_UPDATED, _UPDATED_BECAUSE[step.because])
+                self._written(made, EventReason.COPY_UPDATED, _UPDATED_TEXT[step.reason])
                 return Work.UPDATED
             case Delete():
                 self._writer.delete(step.copy, deadline)
-                if step.because is Because.OPTED_OUT:
+                if step.reason is StepReason.OPTED_OUT:
                     self._events.emit(EventReason.COPY_DELETED, _namespace(namespace), "the namespace opted out")
                     self.forget(namespace)
                     return Work.DELETED
-                # Made anew in the next round. Should that not come, it is known to be missing.
+                # Recreated in the next round. Should that not come, it is known to be missing.
                 with self._lock:
-                    self._bereft.add(namespace)
+                    self._missing.add(namespace)
                 return None
             case _:
                 assert_never(step)
 
     def _left(self, namespace: str, step: Leave) -> None:
-        if step.because is Because.FOREIGN:
+        if step.reason is StepReason.FOREIGN:
             with self._lock:
-                turned = self._turned.get(namespace)
-            if turned is not None:
-                about, text = turned
+                note = self._became_foreign.get(namespace)
+            if note is not None:
+                about, text = note
                 self._events.emit(EventReason.COPY_FOREIGN, about, text, warning=True)
-        if step.because in _NOTHING_MISSED:
+        if step.reason in _NOTHING_MISSED:
             self.forget(namespace)
 
     def _place(self, namespace: str, existing: Secret | None, deadline: Deadline) -> Place:
@@ -242,7 +242,7 @@ class Reconciler:
         wanted = True
         if existing is None and not opted_out and not facts.terminating:
             with self._lock:
-                wanted = namespace in self._bereft
+                wanted = namespace in self._missing
             wanted = wanted or any(self._uses_copy(pod) for pod in self._pods.list(deadline, namespace=namespace))
         return Place(namespace=namespace, wanted=wanted, opted_out=opted_out, terminating=facts.terminating)
 
@@ -255,7 +255,7 @@ class Reconciler:
     def _written(self, made: Secret, reason: EventReason, text: str) -> None:
         self._facts.observe(made)
         with self._lock:
-            self._bereft.discard(made.namespace)
+            self._missing.discard(made.namespace)
         self._events.emit(reason, _about(made), text)
 
     def _refuse(self, namespace: str, error: ClusterError) -> None:
@@ -279,10 +279,12 @@ class Reconciler:
             self._events.emit(EventReason.CENTRAL_SECRET_USABLE, about, "usable again, and spread to every copy")
 
 
-_NOTHING_MISSED: Final = frozenset({Because.NAMESPACE_TERMINATING, Because.OPTED_OUT, Because.CURRENT, Because.FOREIGN})
-_UPDATED_BECAUSE: Final = {
-    Because.STALE: "brought to what the central secret says",
-    Because.ADOPTED: "taken over, as its annotation asked",
+_NOTHING_MISSED: Final = frozenset(
+    {StepReason.NAMESPACE_TERMINATING, StepReason.OPTED_OUT, StepReason.CURRENT, StepReason.FOREIGN}
+)
+_UPDATED_TEXT: Final = {
+    StepReason.STALE: "brought to what the central secret says",
+    StepReason.ADOPTED: "taken over, as its annotation asked",
 }
 
 

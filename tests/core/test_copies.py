@@ -5,7 +5,7 @@ import pytest
 
 from tests.objects import CANARY, payload, secret
 from webhook.core import copies
-from webhook.core.copies import Because, Create, Delete, Leave, Place, Secret, Step, Update
+from webhook.core.copies import Create, Delete, Leave, Place, Secret, Step, StepReason, Update
 from webhook.core.names import ADOPT_ANNOTATION, MANAGED_BY_LABEL
 from webhook.core.reasons import Reason
 
@@ -39,7 +39,7 @@ def test_an_absent_copy_is_created_with_nothing_of_the_source_but_its_credential
 
 
 def test_a_copy_that_is_as_it_should_be_is_left() -> None:
-    assert plan(CENTRAL, changed(uid="u", resource_version="9")) == Leave(because=Because.CURRENT)
+    assert plan(CENTRAL, changed(uid="u", resource_version="9")) == Leave(reason=StepReason.CURRENT)
 
 
 @pytest.mark.parametrize(
@@ -57,30 +57,30 @@ def test_a_copy_that_is_as_it_should_be_is_left() -> None:
 def test_a_copy_that_differs_is_updated_where_it_stands(existing: Secret) -> None:
     step = plan(CENTRAL, dataclasses.replace(existing, uid="u", resource_version="9"))
     assert isinstance(step, Update)
-    assert step.because is Because.STALE
+    assert step.reason is StepReason.STALE
     assert step.copy == changed(uid="u", resource_version="9")
 
 
 def test_what_an_update_leads_to_needs_no_further_step() -> None:
     step = plan(ROTATED, changed(marks={**GOOD.marks, ADOPT_ANNOTATION: "true"}, extra_keys=True))
     assert isinstance(step, Update)
-    assert plan(ROTATED, step.copy) == Leave(because=Because.CURRENT)
+    assert plan(ROTATED, step.copy) == Leave(reason=StepReason.CURRENT)
 
 
 @pytest.mark.parametrize(
-    ("existing", "because"),
+    ("existing", "reason"),
     [
-        (changed(type="Opaque", payload=None), Because.WRONG_TYPE),
-        (changed(type="kubernetes.io/dockercfg"), Because.WRONG_TYPE),
-        (changed(payload=b"{}", immutable=True), Because.IMMUTABLE),
+        (changed(type="Opaque", payload=None), StepReason.WRONG_TYPE),
+        (changed(type="kubernetes.io/dockercfg"), StepReason.WRONG_TYPE),
+        (changed(payload=b"{}", immutable=True), StepReason.IMMUTABLE),
     ],
 )
-def test_what_cannot_be_changed_is_deleted_to_be_made_anew(existing: Secret, because: Because) -> None:
-    assert plan(CENTRAL, existing) == Delete(copy=existing, because=because)
+def test_what_cannot_be_changed_is_deleted_to_be_recreated(existing: Secret, reason: StepReason) -> None:
+    assert plan(CENTRAL, existing) == Delete(copy=existing, reason=reason)
 
 
 def test_an_immutable_copy_that_is_right_is_left() -> None:
-    assert plan(CENTRAL, changed(immutable=True)) == Leave(because=Because.CURRENT)
+    assert plan(CENTRAL, changed(immutable=True)) == Leave(reason=StepReason.CURRENT)
 
 
 @pytest.mark.parametrize(
@@ -104,37 +104,37 @@ def test_an_immutable_copy_that_is_right_is_left() -> None:
 )
 @pytest.mark.parametrize("opted_out", [False, True])
 def test_a_foreign_secret_is_left_alone(existing: Secret, opted_out: bool) -> None:
-    assert plan(CENTRAL, existing, opted_out=opted_out) == Leave(because=Because.FOREIGN)
+    assert plan(CENTRAL, existing, opted_out=opted_out) == Leave(reason=StepReason.FOREIGN)
 
 
 def test_a_foreign_secret_is_adopted_when_its_annotation_asks_for_it() -> None:
     foreign = secret("auth", marks={ADOPT_ANNOTATION: "true"}, payload=b"{}", resource_version="3")
     step = plan(CENTRAL, foreign)
     assert isinstance(step, Update)
-    assert (step.because, step.copy.resource_version) == (Because.ADOPTED, "3")
+    assert (step.reason, step.copy.resource_version) == (StepReason.ADOPTED, "3")
     assert step.copy.ours
     assert step.copy.payload == CENTRAL.payload
     assert isinstance(plan(CENTRAL, dataclasses.replace(foreign, type="Opaque")), Delete)
-    assert plan(CENTRAL, foreign, opted_out=True) == Leave(because=Because.FOREIGN)
+    assert plan(CENTRAL, foreign, opted_out=True) == Leave(reason=StepReason.FOREIGN)
 
 
 def test_a_copy_in_a_namespace_that_opted_out_goes() -> None:
-    assert plan(CENTRAL, GOOD, opted_out=True) == Delete(copy=GOOD, because=Because.OPTED_OUT)
-    assert plan(None, GOOD, opted_out=True) == Delete(copy=GOOD, because=Because.OPTED_OUT)
-    assert plan(CENTRAL, None, opted_out=True) == Leave(because=Because.OPTED_OUT)
+    assert plan(CENTRAL, GOOD, opted_out=True) == Delete(copy=GOOD, reason=StepReason.OPTED_OUT)
+    assert plan(None, GOOD, opted_out=True) == Delete(copy=GOOD, reason=StepReason.OPTED_OUT)
+    assert plan(CENTRAL, None, opted_out=True) == Leave(reason=StepReason.OPTED_OUT)
 
 
 def test_nothing_is_done_in_a_terminating_namespace() -> None:
     for existing in (None, GOOD, changed(payload=b"{}")):
-        assert plan(CENTRAL, existing, terminating=True) == Leave(because=Because.NAMESPACE_TERMINATING)
+        assert plan(CENTRAL, existing, terminating=True) == Leave(reason=StepReason.NAMESPACE_TERMINATING)
 
 
 def test_a_copy_that_is_being_deleted_is_waited_for() -> None:
-    assert plan(CENTRAL, changed(deleting=True)) == Leave(because=Because.DELETING)
+    assert plan(CENTRAL, changed(deleting=True)) == Leave(reason=StepReason.DELETING)
 
 
 def test_no_copy_is_made_where_nothing_uses_one_but_an_existing_one_is_kept_right() -> None:
-    assert plan(CENTRAL, None, wanted=False) == Leave(because=Because.NOT_WANTED)
+    assert plan(CENTRAL, None, wanted=False) == Leave(reason=StepReason.NOT_WANTED)
     assert isinstance(plan(CENTRAL, changed(payload=b"{}"), wanted=False), Update)
 
 
@@ -157,12 +157,12 @@ UNUSABLE = [
 def test_an_unusable_central_secret_is_not_spread_and_the_last_good_copy_stays(
     central: Secret, repositories: tuple[str, ...], fault: Reason, existing: Secret | None
 ) -> None:
-    assert plan(central, existing, repositories) == Leave(because=Because.CENTRAL_UNUSABLE, fault=fault)
+    assert plan(central, existing, repositories) == Leave(reason=StepReason.CENTRAL_UNUSABLE, fault=fault)
 
 
 def test_a_missing_central_secret_leaves_the_copies_alone() -> None:
-    assert plan(None, GOOD) == Leave(because=Because.CENTRAL_MISSING)
-    assert plan(None, None) == Leave(because=Because.CENTRAL_MISSING)
+    assert plan(None, GOOD) == Leave(reason=StepReason.CENTRAL_MISSING)
+    assert plan(None, None) == Leave(reason=StepReason.CENTRAL_MISSING)
 
 
 def test_a_central_secret_is_good_if_it_covers_one_of_the_repositories() -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.objects import RELEASE_NAMESPACE
 from tests.services.contracts.world import OTHER_PAYLOAD, copy
 from tests.services.fakes import FakeCluster
-from webhook.controller.cleanup import Fate, Remover, Verdict, sort
+from webhook.controller.cleanup import Outcome, Removal, Remover, sort
 from webhook.core.copies import Secret
 from webhook.ports import Conflict, Forbidden, Unavailable
 
@@ -34,8 +34,8 @@ class Stage:
         assert found is not None
         return found
 
-    def remove(self) -> Fate:
-        return self.remover.remove(self.read()).fate
+    def remove(self) -> Outcome:
+        return self.remover.remove(self.read()).outcome
 
 
 @pytest.fixture
@@ -55,65 +55,67 @@ def test_secrets_are_parted_by_whose_they_are() -> None:
     ours, left = sort(secrets, release_namespace=RELEASE_NAMESPACE)
     assert [secret.namespace for secret in ours] == ["auth", "my"]
     assert left == (
-        Verdict(namespace="chat", fate=Fate.OWNED),
-        Verdict(namespace=RELEASE_NAMESPACE, fate=Fate.CENTRAL),
-        Verdict(namespace="info", fate=Fate.DELETING),
-        Verdict(namespace="scan", fate=Fate.FOREIGN),
+        Removal(namespace="chat", outcome=Outcome.OWNED),
+        Removal(namespace=RELEASE_NAMESPACE, outcome=Outcome.CENTRAL),
+        Removal(namespace="info", outcome=Outcome.DELETING),
+        Removal(namespace="scan", outcome=Outcome.FOREIGN),
     )
 
 
 def test_a_copy_goes_by_one_call(stage: Stage) -> None:
-    assert stage.remove() is Fate.REMOVED
+    assert stage.remove() is Outcome.REMOVED
     assert stage.cluster.secret("auth") is None
     assert [call.verb for call in stage.cluster.calls] == ["delete"]
 
 
 def test_a_copy_that_is_gone_already_is_no_failure(stage: Stage) -> None:
     stage.cluster.before("delete", lambda: stage.cluster.remove_secret("auth"))
-    assert stage.remove() is Fate.REMOVED
+    assert stage.remove() is Outcome.REMOVED
 
 
 def test_a_copy_that_was_changed_meanwhile_and_still_is_ours_goes(stage: Stage) -> None:
     stage.cluster.before("delete", lambda: stage.cluster.make_secret(copy("auth", OTHER_PAYLOAD)))
-    assert stage.remove() is Fate.REMOVED
+    assert stage.remove() is Outcome.REMOVED
     assert stage.cluster.secret("auth") is None
 
 
 @pytest.mark.parametrize(
-    ("change", "fate"),
-    [({"marks": {}}, Fate.FOREIGN), ({"owned": True}, Fate.OWNED), ({"deleting": True}, Fate.DELETING)],
+    ("change", "outcome"),
+    [({"marks": {}}, Outcome.FOREIGN), ({"owned": True}, Outcome.OWNED), ({"deleting": True}, Outcome.DELETING)],
 )
-def test_a_copy_that_became_foreign_meanwhile_is_left(stage: Stage, change: dict[str, object], fate: Fate) -> None:
+def test_a_copy_that_became_foreign_meanwhile_is_left(
+    stage: Stage, change: dict[str, object], outcome: Outcome
+) -> None:
     changed = replace(copy("auth"), **change)  # type: ignore[arg-type]
     stage.cluster.before("delete", lambda: stage.cluster.make_secret(changed))
-    assert stage.remove() is fate
+    assert stage.remove() is outcome
     assert stage.cluster.secret("auth") is not None
 
 
 def test_a_copy_that_is_changed_again_and_again_is_left(stage: Stage) -> None:
     stage.cluster.fail("delete", Conflict("delete", "secrets", "auth", code=409), times=5)
-    assert stage.remove() is Fate.CHANGED
+    assert stage.remove() is Outcome.CHANGED
     assert stage.pauses == []
 
 
 def test_a_failing_api_server_is_given_time_and_then_up(stage: Stage) -> None:
     stage.cluster.fail("delete", Unavailable("delete", "secrets", "auth", code=503), times=5)
-    assert stage.remove() is Fate.FAILED
+    assert stage.remove() is Outcome.FAILED
     assert stage.pauses == [0.5, 1, 2, 4]
-    assert stage.remove() is Fate.REMOVED
+    assert stage.remove() is Outcome.REMOVED
 
 
 def test_a_pause_the_api_server_asked_for_is_kept_within_reason(stage: Stage) -> None:
     stage.cluster.fail("delete", Unavailable("delete", "secrets", "auth", code=429, retry_after=7))
     stage.cluster.fail("delete", Unavailable("delete", "secrets", "auth", code=429, retry_after=3600))
-    assert stage.remove() is Fate.REMOVED
+    assert stage.remove() is Outcome.REMOVED
     assert stage.pauses == [7, 30]
 
 
 def test_a_refusal_is_not_tried_again(stage: Stage) -> None:
     stage.cluster.fail("delete", Forbidden("delete", "secrets", "auth", code=403))
-    verdict = stage.remover.remove(stage.read())
-    assert (verdict.fate, verdict.detail) == (Fate.FAILED, Forbidden.cause)
+    removal = stage.remover.remove(stage.read())
+    assert (removal.outcome, removal.detail) == (Outcome.FAILED, Forbidden.cause)
     assert len(stage.cluster.calls) == 1
 
 
@@ -122,8 +124,8 @@ def test_verdicts_come_in_order(stage: Stage) -> None:
     for name in names:
         stage.cluster.make_namespace(name)
         stage.cluster.make_secret(copy(name))
-    told: list[Verdict] = []
+    told: list[Removal] = []
     copies = [found for name in names if (found := stage.cluster.secret(name)) is not None]
     assert stage.remover.remove_all(copies, told.append) == tuple(told)
-    assert [verdict.namespace for verdict in told] == names
-    assert {verdict.fate for verdict in told} == {Fate.REMOVED}
+    assert [removal.namespace for removal in told] == names
+    assert {removal.outcome for removal in told} == {Outcome.REMOVED}

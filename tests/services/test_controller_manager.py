@@ -237,7 +237,7 @@ def test_the_two_watches_may_tell_of_a_deleted_namespace_in_any_order(stage: Sta
     stage.manager.namespace_changed("auth", Namespace(name="auth"), None)
     stage.manager.secret_changed("auth", stage.truth("auth"), None)
     stage.manager.namespace_changed("auth", None, Namespace(name="auth"))
-    assert "auth" not in stage.reconciler._bereft
+    assert "auth" not in stage.reconciler._missing
 
 
 def test_a_copy_that_lost_its_label_is_reported_and_left(stage: Stage) -> None:

@@ -335,23 +335,23 @@ def test_outcomes_are_counted(cluster: FakeCluster) -> None:
     assert counted == [Result.CREATED, Result.CURRENT]
 
 
-# --- what is foreseen for a dry run, and diagnosed for a rejection
+# --- the preview for a dry run, and diagnosed for a rejection
 
 
-def test_a_dry_run_foresees_without_writing(cluster: FakeCluster) -> None:
+def test_a_dry_run_previews_without_writing(cluster: FakeCluster) -> None:
     subject = provisioner(cluster)
     wanted = copies.desired("auth", secret())
 
-    def foresee(existing: Secret | None) -> Secret | None:
-        return subject.foresee(AUTH, IMAGES, existing, Deadline.after(5), fresh=False)
+    def preview(existing: Secret | None) -> Secret | None:
+        return subject.preview(AUTH, IMAGES, existing, Deadline.after(5), fresh=False)
 
-    assert foresee(None) == wanted
-    assert foresee(dataclasses.replace(wanted, payload=b"{}")) == wanted
-    assert foresee(dataclasses.replace(wanted, type="Opaque", payload=None)) == wanted
+    assert preview(None) == wanted
+    assert preview(dataclasses.replace(wanted, payload=b"{}")) == wanted
+    assert preview(dataclasses.replace(wanted, type="Opaque", payload=None)) == wanted
     foreign = secret("auth", payload=b"{}")
-    assert foresee(foreign) == foreign
+    assert preview(foreign) == foreign
     cluster.remove_secret(RELEASE_NAMESPACE)
-    assert foresee(None) is None
+    assert preview(None) is None
     assert [call for call in cluster.calls if call.verb != "get"] == []
 
 

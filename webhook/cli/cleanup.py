@@ -30,7 +30,7 @@ _LEFT: Final = {
 def command(*, dry_run: bool, yes: bool, **flags: Any) -> None:
     """Remove every copy that is ours from every namespace.
 
-    Foreign secrets and the central secret are left. Stop the controller and the webhook first: they make copies anew
+    Foreign secrets and the central secret are left. Stop the controller and the webhook first: they recreate copies
     (the chart does so on uninstall with cleanup.onUninstall=delete).
 
     Exits with 0 when no copy of ours remains, 1 when some do or the API server could not be asked, 2 when the command
@@ -54,8 +54,8 @@ def _run(settings: CleanupSettings, *, dry_run: bool, yes: bool) -> int:
         _fail(EXIT_USAGE, f"--kubeconfig: {error}")
     try:
         ours, left = sort(list_secrets(cluster.client, Deadline.after(_LIST_S)), release_namespace=settings.namespace)
-        for verdict in left:
-            click.echo(_left_text(verdict.namespace, verdict.fate))
+        for removal in left:
+            click.echo(_left_text(removal.namespace, removal.outcome))
         if dry_run:
             for copy in ours:
                 click.echo(f"would remove {copy.namespace}/{copy.name}")
@@ -65,8 +65,8 @@ def _run(settings: CleanupSettings, *, dry_run: bool, yes: bool) -> int:
             click.confirm(f"Remove {len(ours)} copies? Pods that are still to pull will not be able to", abort=True)
         remover = Remover(cluster.facts, cluster.writer, release_namespace=settings.namespace)
         with _Progress(len(ours)) as progress:
-            verdicts = remover.remove_all(
-                ours, lambda verdict: progress.tell(verdict.namespace, verdict.fate, verdict.detail)
+            removals = remover.remove_all(
+                ours, lambda removal: progress.tell(removal.namespace, removal.outcome, removal.detail)
             )
         back = {
             copy.namespace
@@ -74,27 +74,27 @@ def _run(settings: CleanupSettings, *, dry_run: bool, yes: bool) -> int:
                 list_secrets(cluster.client, Deadline.after(_LIST_S)), release_namespace=settings.namespace
             )[0]
         }
-        returned = sorted(back & {verdict.namespace for verdict in verdicts if verdict.fate == "removed"})
-        return _sum_up([verdict.fate for verdict in verdicts], len(left), returned)
+        returned = sorted(back & {removal.namespace for removal in removals if removal.outcome == "removed"})
+        return _sum_up([removal.outcome for removal in removals], len(left), returned)
     except ClusterError as error:
         _fail(1, f"{error}: {error.cause}")
     finally:
         cluster.close()
 
 
-def _sum_up(fates: Sequence[str], left: int, returned: Sequence[str]) -> int:
-    counted = Counter(fates)
+def _sum_up(outcomes: Sequence[str], left: int, returned: Sequence[str]) -> int:
+    counted = Counter(outcomes)
     for namespace in returned:
         click.echo(f"{namespace}: came back at once; is a controller or a webhook of ghcr-pull-secrets still running?")
     remaining = counted["changed"] + counted["failed"] + len(returned)
     removed = counted["removed"] - len(returned)
-    others = left + len(fates) - counted["removed"] - counted["changed"] - counted["failed"]
+    others = left + len(outcomes) - counted["removed"] - counted["changed"] - counted["failed"]
     click.echo(f"{removed} removed, {others} left, {remaining} remain")
     return 1 if remaining else 0
 
 
-def _left_text(namespace: str, fate: str, detail: str = "") -> str:
-    return f"{namespace}: left, {_LEFT[fate]}" + (f" ({detail})" if detail else "")
+def _left_text(namespace: str, outcome: str, detail: str = "") -> str:
+    return f"{namespace}: left, {_LEFT[outcome]}" + (f" ({detail})" if detail else "")
 
 
 def _fail(code: int, text: str) -> NoReturn:
@@ -124,10 +124,10 @@ class _Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def tell(self, namespace: str, fate: str, detail: str) -> None:
+    def tell(self, namespace: str, outcome: str, detail: str) -> None:
         """Take note of one more namespace."""
         if self._bar.disable:
-            click.echo(f"{namespace}: removed" if fate == "removed" else _left_text(namespace, fate, detail))
-        elif fate != "removed":
-            self._bar.console.print(_left_text(namespace, fate, detail), markup=False, highlight=False)
+            click.echo(f"{namespace}: removed" if outcome == "removed" else _left_text(namespace, outcome, detail))
+        elif outcome != "removed":
+            self._bar.console.print(_left_text(namespace, outcome, detail), markup=False, highlight=False)
         self._bar.advance(self._task)

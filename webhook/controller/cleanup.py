@@ -18,7 +18,7 @@ _WORKERS: Final = 8
 """Deletions under way at once; the API server has other work."""
 
 
-class Fate(StrEnum):
+class Outcome(StrEnum):
     """What became of a `ghcr-secret`."""
 
     REMOVED = "removed"
@@ -32,42 +32,42 @@ class Fate(StrEnum):
     @property
     def done(self) -> bool:
         """Tell whether nothing that is ours remains there."""
-        return self not in (Fate.CHANGED, Fate.FAILED)
+        return self not in (Outcome.CHANGED, Outcome.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Removal:
     """What became of one namespace's `ghcr-secret`; `detail` says more of a failure, never content."""
 
     namespace: str
-    fate: Fate
+    outcome: Outcome
     detail: str = ""
 
 
-def sort(secrets: Iterable[Secret], *, release_namespace: str) -> tuple[tuple[Secret, ...], tuple[Verdict, ...]]:
+def sort(secrets: Iterable[Secret], *, release_namespace: str) -> tuple[tuple[Secret, ...], tuple[Removal, ...]]:
     """Part what is to be removed from what is left.
 
     Returns:
-        Our copies, and a verdict on each of the others.
+        Our copies, and a removal on each of the others.
     """
     ours, left = [], []
     for secret in sorted(secrets, key=lambda each: each.namespace):
-        fate = _left_because(secret, release_namespace)
-        if fate is None:
+        outcome = _kept_as(secret, release_namespace)
+        if outcome is None:
             ours.append(secret)
         else:
-            left.append(Verdict(namespace=secret.namespace, fate=fate))
+            left.append(Removal(namespace=secret.namespace, outcome=outcome))
     return tuple(ours), tuple(left)
 
 
-def _left_because(secret: Secret, release_namespace: str) -> Fate | None:
+def _kept_as(secret: Secret, release_namespace: str) -> Outcome | None:
     if secret.namespace == release_namespace:
-        return Fate.CENTRAL
+        return Outcome.CENTRAL
     if secret.owned:
-        return Fate.OWNED
+        return Outcome.OWNED
     if not secret.ours:
-        return Fate.FOREIGN
-    return Fate.DELETING if secret.deleting else None
+        return Outcome.FOREIGN
+    return Outcome.DELETING if secret.deleting else None
 
 
 class Remover:
@@ -93,16 +93,16 @@ class Remover:
         self._release_namespace = release_namespace
         self._sleep = sleep
 
-    def remove_all(self, copies: Iterable[Secret], on_verdict: Callable[[Verdict], None]) -> tuple[Verdict, ...]:
-        """Remove copies, some at once; `on_verdict` hears of each in order."""
-        verdicts = []
+    def remove_all(self, copies: Iterable[Secret], on_removal: Callable[[Removal], None]) -> tuple[Removal, ...]:
+        """Remove copies, some at once; `on_removal` hears of each in order."""
+        removals = []
         with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
-            for verdict in pool.map(self.remove, copies):
-                on_verdict(verdict)
-                verdicts.append(verdict)
-        return tuple(verdicts)
+            for removal in pool.map(self.remove, copies):
+                on_removal(removal)
+                removals.append(removal)
+        return tuple(removals)
 
-    def remove(self, copy: Secret) -> Verdict:
+    def remove(self, copy: Secret) -> Removal:
         """Remove one copy. What was changed meanwhile is read again, and removed only if it still is ours."""
         wanted: Secret | None = copy
         backoff = _BACKOFF_S
@@ -112,14 +112,14 @@ class Remover:
                 if attempt > 0:
                     wanted = self._facts.copy(copy.namespace, Deadline.after(_CALL_S), fresh=True)
                 if wanted is None:
-                    return Verdict(namespace=copy.namespace, fate=Fate.REMOVED)
-                fate = _left_because(wanted, self._release_namespace)
-                if fate is not None:
-                    return Verdict(namespace=copy.namespace, fate=fate)
+                    return Removal(namespace=copy.namespace, outcome=Outcome.REMOVED)
+                outcome = _kept_as(wanted, self._release_namespace)
+                if outcome is not None:
+                    return Removal(namespace=copy.namespace, outcome=outcome)
                 self._writer.delete(wanted, Deadline.after(_CALL_S))
-                return Verdict(namespace=copy.namespace, fate=Fate.REMOVED)
+                return Removal(namespace=copy.namespace, outcome=Outcome.REMOVED)
             except NotFound:
-                return Verdict(namespace=copy.namespace, fate=Fate.REMOVED)
+                return Removal(namespace=copy.namespace, outcome=Outcome.REMOVED)
             except Conflict as error:
                 last = error
             except (Unavailable, DeadlineExceeded) as error:
@@ -128,6 +128,6 @@ class Remover:
                     self._sleep(min(max(backoff, error.retry_after), _MAX_BACKOFF_S))
                     backoff *= 2
             except ClusterError as error:
-                return Verdict(namespace=copy.namespace, fate=Fate.FAILED, detail=error.cause)
-        fate = Fate.CHANGED if isinstance(last, Conflict) else Fate.FAILED
-        return Verdict(namespace=copy.namespace, fate=fate, detail=last.cause if last else "")
+                return Removal(namespace=copy.namespace, outcome=Outcome.FAILED, detail=error.cause)
+        outcome = Outcome.CHANGED if isinstance(last, Conflict) else Outcome.FAILED
+        return Removal(namespace=copy.namespace, outcome=outcome, detail=last.cause if last else "")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 MAX_PAUSE_S: Final = 30.0
-"""Longest `Retry-After` that is heeded; half of the 60 s within which a mended fault must have been noticed."""
+"""Longest `Retry-After` that is heeded; half of the 60 s within which a fixed fault must be noticed."""
 
 
 class Limiter:

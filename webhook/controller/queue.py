@@ -17,7 +17,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 BASE_DELAY_S: Final = 0.05
 MAX_DELAY_S: Final = 30.0
-"""Longest pause between two tries of a key; half of the 60 s within which a mended fault must have been noticed."""
+"""Longest pause between two tries of a key; half of the 60 s within which a fixed fault must be noticed."""
 
 
 class Queue(Generic[Key]):
@@ -72,7 +72,7 @@ class Queue(Generic[Key]):
         return delay
 
     def forget(self, key: Key) -> None:
-        """Start the key's back-off anew: it went well."""
+        """Reset the key's back-off: it went well."""
         with self._changed:
             self._failures.pop(key, None)
 

@@ -62,7 +62,7 @@ MARKS = frozenset({MANAGED_BY_LABEL, SOURCE_ANNOTATION, ADOPT_ANNOTATION, *ARGOC
 """Keys of labels and annotations that `Secret.marks` carries."""
 
 
-class Because(StrEnum):
+class StepReason(StrEnum):
     """Why a step is taken or not; a metric label and a log field."""
 
     ABSENT = "absent"
@@ -85,7 +85,7 @@ class Create:
     """Create `copy`; it is not there."""
 
     copy: Secret
-    because: Because = Because.ABSENT
+    reason: StepReason = StepReason.ABSENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class Update:
     """Bring the copy to `copy`, if it still has that resourceVersion."""
 
     copy: Secret
-    because: Because
+    reason: StepReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +101,14 @@ class Delete:
     """Delete the copy, if it is still that one (uid and resourceVersion)."""
 
     copy: Secret
-    because: Because
+    reason: StepReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leave:
     """Do nothing; with `central_unusable`, `fault` says what is wrong with the central secret."""
 
-    because: Because
+    reason: StepReason
     fault: Reason | None = None
 
 
@@ -153,18 +153,18 @@ def plan(place: Place, central: Secret | None, existing: Secret | None, reposito
     | none | create if wanted and not opted out | leave |
     """
     if place.terminating:
-        return Leave(because=Because.NAMESPACE_TERMINATING)
+        return Leave(reason=StepReason.NAMESPACE_TERMINATING)
     settled = _absent(place) if existing is None else _present(place, existing)
     if settled is not None:
         return settled
     if central is None:
-        return Leave(because=Because.CENTRAL_MISSING)
+        return Leave(reason=StepReason.CENTRAL_MISSING)
     if (wrong := central_fault(central, repositories)) is not None:
-        return Leave(because=Because.CENTRAL_UNUSABLE, fault=wrong)
+        return Leave(reason=StepReason.CENTRAL_UNUSABLE, fault=wrong)
     if existing is None:
         return Create(copy=desired(place.namespace, central))
     if _is_current(existing, central):
-        return Leave(because=Because.CURRENT)
+        return Leave(reason=StepReason.CURRENT)
     return _bring_to(existing, desired(place.namespace, central, existing))
 
 
@@ -183,27 +183,27 @@ def _is_current(existing: Secret, central: Secret) -> bool:
 
 def _absent(place: Place) -> Step | None:
     if place.opted_out:
-        return Leave(because=Because.OPTED_OUT)
-    return None if place.wanted else Leave(because=Because.NOT_WANTED)
+        return Leave(reason=StepReason.OPTED_OUT)
+    return None if place.wanted else Leave(reason=StepReason.NOT_WANTED)
 
 
 def _present(place: Place, existing: Secret) -> Step | None:
     if existing.deleting:
-        return Leave(because=Because.DELETING)
+        return Leave(reason=StepReason.DELETING)
     if place.opted_out and existing.ours:
-        return Delete(copy=existing, because=Because.OPTED_OUT)
+        return Delete(copy=existing, reason=StepReason.OPTED_OUT)
     if place.opted_out or not (existing.ours or existing.adoptable):
-        return Leave(because=Because.FOREIGN)
+        return Leave(reason=StepReason.FOREIGN)
     return None
 
 
 def _bring_to(existing: Secret, wanted: Secret) -> Step:
     # The type of a Secret cannot be changed (422), nor can anything of an immutable one.
     if existing.type != wanted.type:
-        return Delete(copy=existing, because=Because.WRONG_TYPE)
+        return Delete(copy=existing, reason=StepReason.WRONG_TYPE)
     if existing.immutable:
-        return Delete(copy=existing, because=Because.IMMUTABLE)
-    return Update(copy=wanted, because=Because.STALE if existing.ours else Because.ADOPTED)
+        return Delete(copy=existing, reason=StepReason.IMMUTABLE)
+    return Update(copy=wanted, reason=StepReason.STALE if existing.ours else StepReason.ADOPTED)
 
 
 def desired(namespace: str, central: Secret, existing: Secret | None = None) -> Secret:
