@@ -8,6 +8,7 @@ from webhook.core import patch, policy, texts, workloads
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import Decision, PullFacts, SecretFact, Verdict
 from webhook.core.reasons import Reason
+from webhook.core.remedies import Refusal
 from webhook.core.review import BadReview, Response, Review, allowed, denied, patched
 from webhook.core.scope import Enforcement, Namespace, Rules, label_faults
 from webhook.core.workloads import MalformedObject, PodImage, Workload, WorkloadKind
@@ -216,18 +217,25 @@ class Admission:
             warnings.append(texts.unverified(subject.workload, verdict))
         if not verdict.problems or enforcement is Enforcement.OFF:
             return Answer(response=allowed(warnings=warnings, audit=audit), reason=verdict.reason)
-        text = texts.denial(
-            subject.workload,
-            namespace.name,
-            verdict,
-            release_namespace=self._rules.release_namespace,
-            injected=decision.provision,
-        )
+        text = texts.denial(self._refusal(subject, namespace, decision), verdict)
         if enforcement is Enforcement.WARN:
             response = allowed(warnings=[text, *warnings], audit=audit)
             return Answer(response=response, reason=verdict.reason, outcome=Outcome.WARNED)
         return Answer(
             response=denied(text, warnings=warnings, audit=audit), reason=verdict.reason, outcome=Outcome.DENIED
+        )
+
+    def _refusal(self, subject: _Subject, namespace: Namespace, decision: Decision) -> Refusal:
+        opted_out = decision.reason is Reason.OPTED_OUT
+        return Refusal(
+            workload=subject.workload,
+            namespace=namespace.name,
+            release_namespace=self._rules.release_namespace,
+            selected=subject.images,
+            update=subject.update,
+            provisions=decision.provision,
+            bypassed=bool(decision.add),
+            opted_out=opted_out,
         )
 
 

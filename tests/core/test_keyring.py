@@ -461,3 +461,16 @@ def test_repr_is_the_same_for_every_credential(username: str, password: str) -> 
     keyring = config({"auths": {"g.io": {"username": username, "password": password}}})
     assert repr(keyring) == "Keyring()"
     assert [repr(credential) for credential in keyring.lookup("g.io/a")] == ["Credential()"]
+
+
+@pytest.mark.parametrize(
+    ("document", "uses"),
+    [
+        (b'{"credsStore": "desktop", "auths": {"ghcr.io": {}}}', True),
+        (b'{"credHelpers": {"ghcr.io": "osxkeychain"}}', True),
+        (b'{"credsStore": "", "credHelpers": {}}', False),
+        (b'{"auths": {"credsStore": {}}}', False),
+    ],
+)
+def test_a_document_that_leaves_the_login_to_a_helper_is_known(document: bytes, uses: bool) -> None:
+    assert Keyring.from_secret(DOCKER_CONFIG_JSON, document).uses_helper is uses

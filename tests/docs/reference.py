@@ -50,6 +50,11 @@ KEYS: Final[Mapping[str, tuple[str, str, str]]] = {
         "whoever may write it",
         "`deny`, `warn` or `off`; goes before the installation's `enforcement`.",
     ),
+    names.PROVISION_LABEL: (
+        "label of a Namespace",
+        "whoever may write it",
+        '`"true"`: the namespace gets its copy before any workload needs it.',
+    ),
     names.ADOPT_ANNOTATION: (
         "annotation of a foreign `ghcr-secret`",
         "whoever may write it",

@@ -113,9 +113,9 @@ class Demo:
         manifest = deployment("auth-api", "by-hand", "ghcr.io/sesacthon/auth-api:latest")
         said = self._show("apply", "-f", "-", stdin=json.dumps(manifest), ok=False)
         _expect("denied the request: Deployment by-hand/auth-api would pull" in said, "kubectl prints why")
-        _expect("To mend it, add" in said, "kubectl prints what mends it")
+        _expect("To fix it, add" in said, "kubectl prints what fixes it")
         _expect(not self._kube.exists("deployment", "auth-api", "by-hand"), "nothing was let in")
-        return "denied, with what mends it"
+        return "denied, with what fixes it"
 
     def _foreign(self) -> str:
         self._installation.namespace("foreign")

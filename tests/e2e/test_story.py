@@ -95,7 +95,7 @@ def test_a_job_made_from_a_cronjob_pulls_with_the_secret(kube: Kube, namespace: 
     assert listed(kube.get("job", "now", namespace)) == ["ghcr-secret"]
 
 
-def test_a_workload_that_would_pull_without_credentials_is_rejected_with_what_mends_it(
+def test_a_workload_that_would_pull_without_credentials_is_rejected_with_what_fixes_it(
     installation: Installation, kube: Kube
 ) -> None:
     name = installation.namespace("left-out", {"ghcr-pull-secrets.io/inject": "false"})
@@ -105,12 +105,12 @@ def test_a_workload_that_would_pull_without_credentials_is_rejected_with_what_me
         in said
     )
     assert "neither it nor its ServiceAccount lists a pull secret" in said
-    assert "add '- name: ghcr-secret' to spec/template/spec/imagePullSecrets" in said
+    assert "add '- name: ghcr-secret' to spec.template.spec.imagePullSecrets" in said
     listing = kube.apply(deployment("auth-api", name, secrets=["ghcr-secret"]), ok=False).err
     assert "Secret left-out/ghcr-secret does not exist" in listing
-    mend = "kubectl create secret docker-registry ghcr-secret --namespace left-out"
-    assert mend in listing
-    kube(*mend.split()[1:], "--docker-server=ghcr.io", "--docker-username=u", "--docker-password=p")
+    remedy = "kubectl create secret docker-registry ghcr-secret --namespace left-out"
+    assert remedy in listing
+    kube(*remedy.split()[1:], "--docker-server=ghcr.io/sesacthon/", "--docker-username=u", "--docker-password=p")
     kube.apply(deployment("auth-api", name, secrets=["ghcr-secret"]))
 
 

@@ -42,6 +42,7 @@ def decode(obj: Mapping[str, Any]) -> Secret:
             **_only(metadata.get("annotations"), ANNOTATION_MARKS),
         },
         owned=bool(metadata.get("ownerReferences")),
+        owner=_owner(metadata),
         immutable=bool(obj.get("immutable")),
         deleting="deletionTimestamp" in metadata,
         uid=metadata.get("uid", ""),
@@ -128,6 +129,13 @@ def _data(secret: Secret) -> dict[str, str]:
 
 def _only(values: Mapping[str, str] | None, keys: frozenset[str]) -> dict[str, str]:
     return {key: value for key, value in (values or {}).items() if key in keys}
+
+
+def _owner(metadata: Mapping[str, Any]) -> str:
+    """Name the first owner."""
+    for owner in metadata.get("ownerReferences") or ():
+        return f"{owner['kind']} {owner['name']}"
+    return ""
 
 
 def _value(encoded: object) -> bytes | None:

@@ -33,6 +33,7 @@ class Secret:
         extra_keys: It has other keys besides.
         marks: The labels and annotations we set or obey, and no others.
         owned: Has an ownerReference, so that its life is somebody else's.
+        owner: Kind and name of that owner for people, `ExternalSecret ghcr-secret`; empty without one.
     """
 
     namespace: str
@@ -42,6 +43,7 @@ class Secret:
     extra_keys: bool = False
     marks: Mapping[str, str] = field(default_factory=dict)
     owned: bool = False
+    owner: str = ""
     immutable: bool = False
     deleting: bool = False
     uid: str = ""

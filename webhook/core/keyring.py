@@ -92,10 +92,12 @@ class Keyring:
     Attributes:
         endpoints: In the order they are tried.
         default: Tried for Docker Hub's images if no endpoint covers them.
+        uses_helper: The document names a credential helper (`credsStore`, `credHelpers`), which the kubelet ignores.
     """
 
     endpoints: tuple[Endpoint, ...] = field(repr=False)
     default: tuple[Credential, ...] = field(repr=False)
+    uses_helper: bool = field(default=False, repr=False)
 
     @classmethod
     def from_secret(cls, secret_type: str, data: bytes) -> Self:
@@ -120,9 +122,9 @@ class Keyring:
         auths: dict[str, Credential] = {}
         if secret_type == DOCKER_CFG:
             _merge_auths(auths, document, "")
-        else:
-            _read_config(auths, document)
-        return cls._index(auths)
+            return cls._index(auths)
+        _read_config(auths, document)
+        return cls._index(auths, uses_helper=_names_helper(document))
 
     @property
     def has_credentials(self) -> bool:
@@ -130,7 +132,7 @@ class Keyring:
         return any(not credential.is_empty for endpoint in self.endpoints for credential in endpoint.credentials)
 
     @classmethod
-    def _index(cls, auths: dict[str, Credential]) -> Self:
+    def _index(cls, auths: dict[str, Credential], *, uses_helper: bool = False) -> Self:
         by_key: dict[str, list[Credential]] = {}
         for registry, credential in auths.items():
             key = _index_key(registry)
@@ -144,7 +146,8 @@ class Keyring:
             for key in sorted(by_key, reverse=True)
             if (location := hostmatch.parse(key)) is not None
         )
-        return cls(endpoints=tuple(endpoints), default=tuple(by_key.get(_DEFAULT_REGISTRY, ())))
+        default = tuple(by_key.get(_DEFAULT_REGISTRY, ()))
+        return cls(endpoints=tuple(endpoints), default=default, uses_helper=uses_helper)
 
     def lookup(self, repository: str) -> tuple[Credential, ...]:
         """Return the credentials the kubelet would try, first one first; empty if it would pull anonymously.
@@ -196,6 +199,11 @@ def _read_config(auths: dict[str, Credential], document: Any) -> None:
             case "httpheaders":  # not used, but its type is checked
                 for _, header in _members(value, "HttpHeaders"):
                     _string(header, "HttpHeaders.*", "")
+
+
+def _names_helper(document: Any) -> bool:
+    """Tell whether a config.json keeps logins elsewhere, as Docker Desktop writes it."""
+    return any(name in ("credsStore", "credHelpers") and bool(value) for name, value in _members(document, ""))
 
 
 def _merge_auths(auths: dict[str, Credential], value: Any, at: str) -> None:

@@ -22,6 +22,9 @@ INJECT_KEY: Final = "ghcr-pull-secrets.io/inject"
 
 ENFORCE_LABEL: Final = "ghcr-pull-secrets.io/enforce"
 
+PROVISION_LABEL: Final = "ghcr-pull-secrets.io/provision"
+"""A Namespace's label whose value `true` asks for a copy before any workload does."""
+
 ARGOCD_ANNOTATIONS: Final = {
     # A copy lives beside an Application's objects without being one of them: Argo CD must neither call the
     # Application out of sync for it nor prune it.

@@ -27,6 +27,22 @@ class Decision:
     provision: bool = False
 
 
+REFUSING: Final = frozenset(
+    {
+        Reason.SECRET_MISSING,
+        Reason.WRONG_TYPE,
+        Reason.MALFORMED,
+        Reason.NO_ENTRY_FOR_IMAGE,
+        Reason.EMPTY_CREDENTIAL,
+        Reason.NOT_LISTED,
+        Reason.CENTRAL_MISSING,
+        Reason.CENTRAL_UNUSABLE,
+        Reason.PROVISIONING_FAILED,
+        Reason.UNVERIFIABLE,
+    }
+)
+"""The reasons a `Problem` can have."""
+
 NOT_APPLICABLE: Final = Decision(reason=Reason.NOT_APPLICABLE)
 
 
@@ -147,6 +163,8 @@ class Problem:
         secret: The listed Secret that was expected to cover it, empty if there is none.
         central_fault: With `central_unusable`: what is wrong with the central secret.
         detail: Cause known beyond the reason: never content.
+        found: That Secret, if it is there and may be read.
+        uses_helper: It leaves the login to a credential helper, which no kubelet has.
     """
 
     reason: Reason
@@ -154,6 +172,8 @@ class Problem:
     secret: str = ""
     central_fault: Reason | None = None
     detail: str = ""
+    found: copies.Secret | None = field(default=None, repr=False)
+    uses_helper: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +282,7 @@ def _open(facts: PullFacts) -> tuple[dict[str, Keyring], tuple[str, ...]]:
                 try:
                     keyrings[name] = copies.read_keyring(secret)
                 except MalformedSecret as error:
-                    problem = Problem(reason=Reason.MALFORMED, image=None, secret=name, detail=str(error))
+                    problem = Problem(reason=Reason.MALFORMED, image=None, secret=name, detail=str(error), found=secret)
                     raise _MalformedListed(problem) from None
     return keyrings, tuple(unreadable)
 
@@ -281,10 +301,10 @@ def _fault(image: PodImage, facts: PullFacts, keyrings: Mapping[str, Keyring]) -
         if credentials and not empty_in:
             empty_in = name
     if empty_in:
-        return Problem(reason=Reason.EMPTY_CREDENTIAL, image=image, secret=empty_in)
+        return _helpless(Reason.EMPTY_CREDENTIAL, image, empty_in, facts, keyrings)
     if not facts.listed:
         return Problem(reason=Reason.NOT_LISTED, image=image)
-    # Of several that do not help, `ghcr-secret` is the one whose mending is our business.
+    # Of several that do not help, `ghcr-secret` is the one we can do something about.
     name = SECRET_NAME if SECRET_NAME in facts.listed else facts.listed[0]
     match facts.secrets.get(name):
         case None:
@@ -298,6 +318,18 @@ def _fault(image: PodImage, facts: PullFacts, keyrings: Mapping[str, Keyring]) -
                 detail=facts.detail,
             )
         case copies.Secret(type=found) if found not in PULL_SECRET_KEYS:
-            return Problem(reason=Reason.WRONG_TYPE, image=image, secret=name)
+            return _helpless(Reason.WRONG_TYPE, image, name, facts, keyrings)
         case _:
-            return Problem(reason=Reason.NO_ENTRY_FOR_IMAGE, image=image, secret=name)
+            return _helpless(Reason.NO_ENTRY_FOR_IMAGE, image, name, facts, keyrings)
+
+
+def _helpless(reason: Reason, image: PodImage, name: str, facts: PullFacts, keyrings: Mapping[str, Keyring]) -> Problem:
+    """Make the problem of an image whose Secret is there and does not help."""
+    secret = facts.secrets[name]
+    return Problem(
+        reason=reason,
+        image=image,
+        secret=name,
+        found=secret if isinstance(secret, copies.Secret) else None,
+        uses_helper=name in keyrings and keyrings[name].uses_helper,
+    )

@@ -1,116 +1,43 @@
-"""What a user reads: the workload, the container, the image, the cause, and the one command or change that mends it."""
+"""Say why a workload is refused and what would fix it.
 
-from collections.abc import Mapping
+One line: the workload, the container, the image, the cause, the fix. The fixes stand in `remedies`.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Final
 
+from webhook.core import remedies
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import Problem, Verdict
 from webhook.core.reasons import Reason
+from webhook.core.remedies import Refusal, shown
 from webhook.core.workloads import PodImage, Workload
 
-_SHOWN: Final = 256
-"""Longest excerpt of a user's own text in a message; a reference has 255 characters at most (distribution grammar)."""
-
-_CAUSES: Final[Mapping[Reason, str]] = {
-    Reason.SECRET_MISSING: "Secret {secret} does not exist",
-    Reason.WRONG_TYPE: (
-        "Secret {secret} is not of type kubernetes.io/dockerconfigjson, so the kubelet does not look into it"
-    ),
-    Reason.MALFORMED: "Secret {secret} is malformed, which stops every pull of the Pod",
-    Reason.NO_ENTRY_FOR_IMAGE: "Secret {secret} has no entry that matches this image",
-    Reason.EMPTY_CREDENTIAL: "the matching entry of Secret {secret} has neither username nor password",
-    Reason.NOT_LISTED: "neither it nor its ServiceAccount lists a pull secret",
-    Reason.CENTRAL_MISSING: (
-        "Secret {secret} does not exist and cannot be made, because the central secret {central} does not exist"
-    ),
-    Reason.CENTRAL_UNUSABLE: (
-        "Secret {secret} does not exist and is not made, because the central secret {central} is unusable"
-    ),
-    Reason.PROVISIONING_FAILED: "Secret {secret} does not exist and could not be made",
-    Reason.UNVERIFIABLE: "Secret {secret} is the only one listed and may not be read, so it does not count",
-}
+_NAMES_SHOWN: Final = 3
+"""Most names one text lists: a workload may name thousands of Secrets."""
 
 _CENTRAL_FAULTS: Final[Mapping[Reason, str]] = {
     Reason.WRONG_TYPE: "it is not of type kubernetes.io/dockerconfigjson",
     Reason.MALFORMED: "its content is malformed",
     Reason.NO_ENTRY_FOR_IMAGE: "it has no entry that matches the image",
-    Reason.EMPTY_CREDENTIAL: "its credential is empty",
-}
-
-_CREATE: Final = (
-    "kubectl create secret docker-registry {name} --namespace {namespace} --docker-server=ghcr.io "
-    "--docker-username=USER --docker-password=TOKEN"
-)
-_REPLACE: Final = f"{_CREATE} --dry-run=client -o yaml | kubectl apply -f -"
-
-_MENDS: Final[Mapping[Reason, str]] = {
-    Reason.CENTRAL_MISSING: f"ask the cluster's administrators to run: {_CREATE}",
-    Reason.CENTRAL_UNUSABLE: f"ask the cluster's administrators to run: {_REPLACE}",
-    Reason.NOT_LISTED: "add '- name: {secret_name}' to {field} of the manifest",
-    Reason.PROVISIONING_FAILED: "remove that cause and apply it again",
-    Reason.UNVERIFIABLE: "add '- name: {secret_name}' to {field} of the manifest",
+    Reason.EMPTY_CREDENTIAL: "its credential lacks a user name or a password",
 }
 
 
-def denial(workload: Workload, namespace: str, verdict: Verdict, *, release_namespace: str, injected: bool) -> str:
-    """Say in one line why a workload is rejected and what mends it.
+def denial(refusal: Refusal, verdict: Verdict) -> str:
+    """Say in one line why a workload is refused and what fixes it.
 
     Args:
-        workload: The workload.
-        namespace: Where it is.
-        verdict: With at least one problem.
-        release_namespace: Home of the central secret.
-        injected: Copies are made in this namespace, so that applying again can be the way to mend.
+        refusal: The workload and where it is.
+        verdict: With at least one problem; the first is told, the others are counted.
     """
     problem = verdict.problems[0]
-    subject = f"{workload.kind.kind or workload.kind.resource} {namespace}/{shown(workload.name) or '(unnamed)'}"
     pull = f"would pull {_image(problem.image)} without credentials" if problem.image else "could not pull any image"
-    cause = _CAUSES[problem.reason].format(
-        secret=f"{namespace}/{problem.secret}", central=f"{release_namespace}/{SECRET_NAME}"
-    )
-    detail = central_fault(problem.central_fault) if problem.central_fault else problem.detail
-    if detail:
-        cause += f" ({detail})"
     others = len(verdict.problems) - 1
     more = f" {others} more image{'s' if others > 1 else ''} would be pulled without credentials too." if others else ""
-    mend = _mend(problem, workload, namespace, release_namespace=release_namespace, injected=injected)
-    return f"{subject} {pull}: {cause}. To mend it, {mend}.{more}"
-
-
-def _mend(problem: Problem, workload: Workload, namespace: str, *, release_namespace: str, injected: bool) -> str:
-    if host := _odd_host(problem):
-        return f"write the registry's host as {host}: credentials are matched with case and port"
-    central = problem.reason in (Reason.CENTRAL_MISSING, Reason.CENTRAL_UNUSABLE)
-    text = _MENDS.get(problem.reason)
-    if text is None:
-        text = _mend_secret(problem, injected=injected)
-    return text.format(
-        name=SECRET_NAME if central else problem.secret,
-        namespace=release_namespace if central else namespace,
-        secret_name=SECRET_NAME,
-        field="/".join((*workload.spec_path, "imagePullSecrets")),
-    )
-
-
-def _mend_secret(problem: Problem, *, injected: bool) -> str:
-    ours_to_make = injected and problem.secret == SECRET_NAME
-    if problem.reason is Reason.SECRET_MISSING:
-        # With injection on, the mutating half makes the copy: it was deleted a moment ago, or that half was not called.
-        return "apply it again, which makes the Secret" if ours_to_make else f"run: {_CREATE}"
-    if ours_to_make:
-        return (
-            "run: kubectl delete secret {name} --namespace {namespace}; then apply it again, which makes a good one "
-            "from the central secret"
-        )
-    return f"run: kubectl delete secret {{name}} --namespace {{namespace}} && {_CREATE}"
-
-
-def _odd_host(problem: Problem) -> str:
-    if Reason.NO_ENTRY_FOR_IMAGE not in (problem.reason, problem.central_fault) or problem.image is None:
-        return ""
-    host = problem.image.image.partition("/")[0]
-    plain = host.lower().removesuffix(":443")
-    return plain if host != plain else ""
+    cause = CAUSES[problem.reason](problem, refusal)
+    subject = f"{_kind(refusal.workload)} {refusal.namespace}/{shown(refusal.workload.name) or '(unnamed)'}"
+    return f"{subject} {pull}: {cause}. To fix it, {remedies.remedy(problem, refusal)}.{more}"
 
 
 def central_fault(fault: Reason) -> str:
@@ -120,9 +47,12 @@ def central_fault(fault: Reason) -> str:
 
 def unverified(workload: Workload, verdict: Verdict) -> str:
     """Warn that credentials were taken on trust."""
-    names = ", ".join(verdict.unverifiable)
-    subject = f"{workload.kind.kind or workload.kind.resource} {shown(workload.name)}"
-    return f"{subject} was let in unverified: not allowed to read its pull secrets {names}"
+    names = ", ".join(shown(name) for name in verdict.unverifiable[:_NAMES_SHOWN])
+    more = len(verdict.unverifiable) - _NAMES_SHOWN
+    if more > 0:
+        names += f" and {more} more"
+    subject = f"{_kind(workload)} {shown(workload.name)}"
+    return f"{subject} was admitted without verification: its pull secrets could not be read: {names}"
 
 
 def not_provisioned(namespace: str, cause: str) -> str:
@@ -130,15 +60,98 @@ def not_provisioned(namespace: str, cause: str) -> str:
     return f"Secret {namespace}/{SECRET_NAME} was not made: {cause}"
 
 
-def foreign(namespace: str) -> str:
-    """Say that a Secret was left alone."""
-    return f"Secret {namespace}/{SECRET_NAME} is not managed by ghcr-pull-secrets and was left as it is"
+def _missing(problem: Problem, refusal: Refusal) -> str:
+    return f"{_secret(problem, refusal)} does not exist{_detail(problem.detail)}"
 
 
-def shown(text: str) -> str:
-    """Cut a user's own text to what a message can carry, without control characters."""
-    text = "".join(character if character.isprintable() else "?" for character in text[: _SHOWN + 1])
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+def _wrong_type(problem: Problem, refusal: Refusal) -> str:
+    return (
+        f"{_secret(problem, refusal)} is not of type kubernetes.io/dockerconfigjson, so the kubelet does not look "
+        "into it"
+    )
+
+
+def _malformed(problem: Problem, refusal: Refusal) -> str:
+    return f"{_secret(problem, refusal)} is malformed, which stops every pull of the Pod{_detail(problem.detail)}"
+
+
+def _no_entry(problem: Problem, refusal: Refusal) -> str:
+    return _helper(problem, refusal) or f"{_secret(problem, refusal)} has no entry that matches this image"
+
+
+def _empty(problem: Problem, refusal: Refusal) -> str:
+    text = f"the matching entry of {_secret(problem, refusal)} lacks a user name or a password"
+    return _helper(problem, refusal) or text
+
+
+def _helper(problem: Problem, refusal: Refusal) -> str:
+    if not problem.uses_helper:
+        return ""
+    return (
+        f"{_secret(problem, refusal)} leaves the login to a credential helper (credsStore or credHelpers), which the "
+        "kubelet does not have"
+    )
+
+
+def _not_listed(_: Problem, refusal: Refusal) -> str:
+    cause = "neither it nor its ServiceAccount lists a pull secret"
+    if refusal.opted_out:
+        return f"{cause}, and it or its namespace opted out of injection"
+    if refusal.bypassed:
+        return (
+            f"{cause}, although injection is on here: another webhook added the image after the mutating webhook of "
+            "ghcr-pull-secrets had its turn, or that webhook was not called"
+        )
+    return cause
+
+
+def _central_missing(problem: Problem, refusal: Refusal) -> str:
+    return (
+        f"{_secret(problem, refusal)} does not exist and cannot be made, because the central secret "
+        f"{refusal.release_namespace}/{SECRET_NAME} does not exist"
+    )
+
+
+def _central_unusable(problem: Problem, refusal: Refusal) -> str:
+    fault = central_fault(problem.central_fault) if problem.central_fault else problem.detail
+    return (
+        f"{_secret(problem, refusal)} does not exist and is not made, because the central secret "
+        f"{refusal.release_namespace}/{SECRET_NAME} is unusable{_detail(fault)}"
+    )
+
+
+def _provisioning_failed(problem: Problem, refusal: Refusal) -> str:
+    return f"{_secret(problem, refusal)} does not exist and could not be made{_detail(problem.detail)}"
+
+
+def _unverifiable(problem: Problem, refusal: Refusal) -> str:
+    return f"{_secret(problem, refusal)} is the only one listed and may not be read, so it does not count"
+
+
+CAUSES: Final[Mapping[Reason, Callable[[Problem, Refusal], str]]] = {
+    Reason.SECRET_MISSING: _missing,
+    Reason.WRONG_TYPE: _wrong_type,
+    Reason.MALFORMED: _malformed,
+    Reason.NO_ENTRY_FOR_IMAGE: _no_entry,
+    Reason.EMPTY_CREDENTIAL: _empty,
+    Reason.NOT_LISTED: _not_listed,
+    Reason.CENTRAL_MISSING: _central_missing,
+    Reason.CENTRAL_UNUSABLE: _central_unusable,
+    Reason.PROVISIONING_FAILED: _provisioning_failed,
+    Reason.UNVERIFIABLE: _unverifiable,
+}
+
+
+def _secret(problem: Problem, refusal: Refusal) -> str:
+    return f"Secret {refusal.namespace}/{shown(problem.secret)}"
+
+
+def _detail(detail: str) -> str:
+    return detail and f" ({detail})"
+
+
+def _kind(workload: Workload) -> str:
+    return workload.kind.kind or workload.kind.resource
 
 
 def _image(image: PodImage) -> str:

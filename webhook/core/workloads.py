@@ -95,6 +95,7 @@ class Workload:
             `None` if the field is absent or null.
         service_account: Name, `default` if absent.
         controlled: Has an owner that is its controller.
+        controller: Kind and name of that owner for people, `ReplicaSet web-5d9c`; empty without one.
         opted_out: Annotated so, on itself or on its pod template.
         template: The pod template as it came, to compare with another; the pod spec alone for a Pod.
     """
@@ -107,6 +108,7 @@ class Workload:
     listed: int | None = None
     service_account: str = "default"
     controlled: bool = False
+    controller: str = ""
     mirror: bool = False
     opted_out: bool = False
     template: Json = field(default_factory=dict, repr=False)
@@ -138,6 +140,7 @@ def read(kind: WorkloadKind, obj: Json) -> Workload:
     spec_path = (*kind.template, "spec")
     spec = reader.mapping(template, "spec", kind.template)
     secrets = reader.entries(spec, "imagePullSecrets", spec_path)
+    controller = _controller(reader, metadata)
     annotations = reader.mapping(metadata, "annotations", ("metadata",))
     template_annotations = reader.mapping(template_metadata, "annotations", (*kind.template, "metadata"))
     return Workload(
@@ -152,10 +155,8 @@ def read(kind: WorkloadKind, obj: Json) -> Workload:
             or reader.text(spec, "serviceAccount", spec_path)
             or "default"
         ),
-        controlled=any(
-            entry.get("controller") is True
-            for entry, _ in reader.entries(metadata, "ownerReferences", ("metadata",)) or ()
-        ),
+        controlled=bool(controller),
+        controller=controller,
         mirror=MIRROR_ANNOTATION in annotations,
         opted_out="false" in (annotations.get(INJECT_KEY), template_annotations.get(INJECT_KEY)),
         template=template if kind.template else spec,
@@ -167,6 +168,13 @@ def _display_name(reader: "_Reader", metadata: Json) -> str:
         return name
     prefix = reader.text(metadata, "generateName", ("metadata",))
     return f"{prefix}*" if prefix else ""
+
+
+def _controller(reader: "_Reader", metadata: Json) -> str:
+    for owner, where in reader.entries(metadata, "ownerReferences", ("metadata",)) or ():
+        if owner.get("controller") is True:
+            return f"{reader.text(owner, 'kind', where)} {reader.text(owner, 'name', where)}"
+    return ""
 
 
 def _images(reader: "_Reader", spec: Json, path: tuple[str, ...]) -> Iterator[PodImage]:

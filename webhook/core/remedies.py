@@ -1,0 +1,257 @@
+"""Say what fixes a workload that would pull without credentials.
+
+What can be done differs by the object: a template's list can be edited, that of a running Pod cannot, and a Pod of a
+controller has no manifest of its own. It differs by the Secret too: the content of one that an owner makes is fixed at
+the owner, a foreign one may hold other logins that must not be lost, and a copy of ours follows the central secret.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from webhook.core import images
+from webhook.core.names import ENFORCE_LABEL, PROVISION_LABEL, SECRET_NAME, SECRET_TYPE
+from webhook.core.policy import Problem
+from webhook.core.reasons import Reason
+from webhook.core.workloads import PodImage, Workload
+
+_SHOWN: Final = 256
+"""Longest excerpt of a user's own text in a message; a reference has 255 characters at most (distribution grammar)."""
+
+_DNS_SUBDOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
+"""Names a Secret can have, a little wider than RFC 1123; all of them are safe within a shell command."""
+
+_DOCKER_HUB: Final = "docker.io"
+_DOCKER_HUB_SERVER: Final = "https://index.docker.io/v1/"
+"""The key under which Docker's own tools keep the login of Docker Hub."""
+
+_ENTRY_GUIDE: Final = 'docs/operations.md, "Add an entry to a pull secret"'
+_INJECTOR_GUIDE: Final = "docs/injectors.md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A refused workload, and what bears on how to fix it.
+
+    Attributes:
+        workload: The workload.
+        namespace: Where it is.
+        release_namespace: Home of the central secret.
+        selected: Its images that need a credential.
+        update: It exists already (UPDATE), as against CREATE.
+        provisions: Sending it again makes the copy (`policy.Decision.provision`).
+        bypassed: The mutating half would have listed the secret, and yet it is not listed.
+        opted_out: It or its namespace is out of injection.
+    """
+
+    workload: Workload
+    namespace: str
+    release_namespace: str
+    selected: Sequence[PodImage] = ()
+    update: bool = False
+    provisions: bool = False
+    bypassed: bool = False
+    opted_out: bool = False
+
+
+def remedy(problem: Problem, refusal: Refusal) -> str:
+    """Say what fixes a problem, as the end of the sentence "To fix it, …".
+
+    Args:
+        problem: Of a reason that refuses a workload.
+        refusal: The workload.
+    """
+    if host := _odd_host(problem):
+        return f"write the registry's host as {host}: credentials are matched with case and port"
+    return REMEDIES[problem.reason](problem, refusal)
+
+
+def server(image: str) -> str:
+    """Name the entry of a pull secret that covers an image and its siblings, and no more.
+
+    The host with the first part of the path and a closing slash: `ghcr.io/my-org/`. Without the slash it would serve
+    `ghcr.io/my-org2` too, and a whole host gives the token to every public image of that host. Empty if no kubelet
+    would parse the image.
+    """
+    try:
+        repository = images.parse(image).repository
+    except images.InvalidReference:
+        return ""
+    host, _, path = repository.partition("/")
+    if host == _DOCKER_HUB:
+        return _DOCKER_HUB_SERVER
+    organisation, slash, _ = path.partition("/")
+    return f"{host}/{organisation}/" if slash else host
+
+
+def shown(text: str) -> str:
+    """Cut a user's own text to what a message can carry, without control characters."""
+    text = "".join(character if character.isprintable() else "?" for character in text[: _SHOWN + 1])
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _secret_missing(problem: Problem, refusal: Refusal) -> str:
+    if problem.secret == SECRET_NAME and refusal.provisions:
+        # The mutating half makes the copy: it was deleted a moment ago, or that half was not called.
+        return f"{_again(refusal)}, which makes the Secret"
+    if problem.secret == SECRET_NAME and not refusal.opted_out:
+        return (
+            f"run: kubectl label namespace {refusal.namespace} {PROVISION_LABEL}=true (which makes the Secret); then "
+            f"{_again(refusal)}"
+        )
+    return _create(problem.secret, refusal.namespace, problem, refusal)
+
+
+def _wrong_type(problem: Problem, refusal: Refusal) -> str:
+    if owner := _owner(problem):
+        return f"have {owner} make that Secret with type {SECRET_TYPE}"
+    return _recreate(problem, refusal)
+
+
+def _malformed(problem: Problem, refusal: Refusal) -> str:
+    if owner := _owner(problem):
+        return f"fix its content in {owner}, which would make the Secret again if you deleted it"
+    return _recreate(problem, refusal)
+
+
+def _no_entry(problem: Problem, refusal: Refusal) -> str:
+    return _complete(f"add an entry for {_server(problem, refusal)}", problem, refusal)
+
+
+def _empty_credential(problem: Problem, refusal: Refusal) -> str:
+    return _complete(f"give its entry for {_server(problem, refusal)} a user name and a token", problem, refusal)
+
+
+def _not_listed(problem: Problem, refusal: Refusal) -> str:
+    text = _list_it(problem, refusal)
+    if refusal.bypassed:
+        return f"have the mutating webhook of ghcr-pull-secrets act last ({_INJECTOR_GUIDE}), or {text}"
+    if refusal.opted_out:
+        text += (
+            "; if the image is public, have the cluster's administrators add it to images.exclude, or label the "
+            f"namespace {ENFORCE_LABEL}=off"
+        )
+    return text
+
+
+def _central_missing(problem: Problem, refusal: Refusal) -> str:
+    create = _create(SECRET_NAME, refusal.release_namespace, problem, refusal)
+    return f"ask the cluster's administrators to {create}"
+
+
+def _central_unusable(problem: Problem, refusal: Refusal) -> str:
+    central = f"the central secret {refusal.release_namespace}/{SECRET_NAME}"
+    entry = _server(problem, refusal)
+    match problem.central_fault:
+        case Reason.NO_ENTRY_FOR_IMAGE:
+            # Replacing it would take every other organisation's entry from every copy a second later.
+            task = f"add an entry for {entry} to {central} ({_ENTRY_GUIDE})"
+        case Reason.EMPTY_CREDENTIAL:
+            task = f"give the entry for {entry} of {central} a user name and a token ({_ENTRY_GUIDE})"
+        case Reason.WRONG_TYPE:
+            task = f"make {central} again with type {SECRET_TYPE}"
+        case _:
+            task = f"correct {central} where it comes from"
+    return f"ask the cluster's administrators to {task}"
+
+
+def _provisioning_failed(_: Problem, refusal: Refusal) -> str:
+    return f"remove that cause and {_again(refusal)}"
+
+
+def _unverifiable(problem: Problem, refusal: Refusal) -> str:
+    return f"{_list_it(problem, refusal)}, or have the cluster's administrators set rbac.readAllSecrets"
+
+
+REMEDIES: Final[Mapping[Reason, Callable[[Problem, Refusal], str]]] = {
+    Reason.SECRET_MISSING: _secret_missing,
+    Reason.WRONG_TYPE: _wrong_type,
+    Reason.MALFORMED: _malformed,
+    Reason.NO_ENTRY_FOR_IMAGE: _no_entry,
+    Reason.EMPTY_CREDENTIAL: _empty_credential,
+    Reason.NOT_LISTED: _not_listed,
+    Reason.CENTRAL_MISSING: _central_missing,
+    Reason.CENTRAL_UNUSABLE: _central_unusable,
+    Reason.PROVISIONING_FAILED: _provisioning_failed,
+    Reason.UNVERIFIABLE: _unverifiable,
+}
+
+
+def _list_it(problem: Problem, refusal: Refusal) -> str:
+    """Say where the secret can be listed: the one place that can still be edited."""
+    workload, entry = refusal.workload, f"'- name: {SECRET_NAME}'"
+    if problem.image is not None and problem.image.place == "ephemeralContainers":
+        copy = f"kubectl debug {workload.name} --namespace {refusal.namespace} --copy-to={workload.name}-debug"
+        return (
+            "use a debug image that the Pod's pull secrets cover, since those of a running Pod cannot be changed, or "
+            f"debug a copy of the Pod: {copy} --image={shown(problem.image.image)}"
+        )
+    if workload.is_pod and workload.controller:
+        task = f"add {entry} to imagePullSecrets in the pod template that {shown(workload.controller)} is made from"
+        if refusal.update:
+            return f"{task}, and change the image there too: the pull secrets of a running Pod cannot be changed"
+        return f"{task}, and roll it out"
+    path = ".".join((*workload.spec_path, "imagePullSecrets"))
+    if workload.is_pod and refusal.update:
+        return (
+            f"delete the Pod and create it with {entry} in {path}, which cannot be changed on a running Pod, or set an "
+            "image that its pull secrets cover"
+        )
+    return f"add {entry} to {path} of the manifest"
+
+
+def _complete(task: str, problem: Problem, refusal: Refusal) -> str:
+    """Say where to change the content of the Secret that was expected to cover the image."""
+    if owner := _owner(problem):
+        return f"{task} in {owner}, which makes that Secret"
+    if problem.found is not None and problem.found.ours:
+        central = f"{refusal.release_namespace}/{SECRET_NAME}"
+        return f"ask the cluster's administrators to {task} in the central secret {central} ({_ENTRY_GUIDE})"
+    return f"{task} in that Secret ({_ENTRY_GUIDE})"
+
+
+def _recreate(problem: Problem, refusal: Refusal) -> str:
+    delete = f"kubectl delete secret {problem.secret} --namespace {refusal.namespace}"
+    if problem.secret == SECRET_NAME and refusal.provisions:
+        return (
+            f"run (if nothing else uses that Secret): {delete}; then {_again(refusal)}, which makes a copy of the "
+            "central secret in its place"
+        )
+    create = _create(problem.secret, refusal.namespace, problem, refusal)
+    return f"run (if nothing else uses that Secret): {delete}; {create.removeprefix('run: ')}"
+
+
+def _create(name: str, namespace: str, problem: Problem, refusal: Refusal) -> str:
+    """Give the command that makes a pull secret; the token stays out of the shell's history and of annotations."""
+    if not _DNS_SUBDOMAIN.fullmatch(name):
+        return "write a name that a Secret can have: lower-case letters, digits, '-' and '.'"
+    return (
+        f"run: read -rsp 'Token: ' TOKEN; kubectl create secret docker-registry {name} --namespace {namespace} "
+        f'--docker-server={_server(problem, refusal)} --docker-username=USER --docker-password="$TOKEN"'
+    )
+
+
+def _again(refusal: Refusal) -> str:
+    if refusal.workload.is_pod and refusal.workload.controller:
+        return "wait until its controller tries again"
+    return "try again" if refusal.workload.is_pod and refusal.update else "apply it again"
+
+
+def _server(problem: Problem, refusal: Refusal) -> str:
+    candidates = [problem.image] if problem.image else list(refusal.selected)
+    return next((found for image in candidates if (found := server(image.image))), "REGISTRY")
+
+
+def _owner(problem: Problem) -> str:
+    """Name the object that makes the Secret, such as `ExternalSecret ghcr-secret`."""
+    found = problem.found
+    return shown(found.owner) if found is not None and found.owner else ""
+
+
+def _odd_host(problem: Problem) -> str:
+    if Reason.NO_ENTRY_FOR_IMAGE not in (problem.reason, problem.central_fault) or problem.image is None:
+        return ""
+    host = problem.image.image.partition("/")[0]
+    plain = host.lower().removesuffix(":443")
+    return plain if host != plain else ""
