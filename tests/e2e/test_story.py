@@ -161,7 +161,7 @@ def test_a_workload_can_opt_out_of_injection(kube: Kube, namespace: str) -> None
     annotations = {"ghcr-pull-secrets.io/inject": "false"}
     kube.apply(secret_manifest(namespace, name="own"))
     manifest = deployment("auth-api", namespace, annotations=annotations, secrets=["own"])
-    assert "Warning: Deployment auth-api was let in unverified" in kube.apply(manifest).err
+    assert "Warning: Deployment auth-api was admitted without verification" in kube.apply(manifest).err
     assert listed(kube.get("deployment", "auth-api", namespace)) == ["own"]
 
 
