@@ -16,10 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from certs.authority import issue_leaf, new_ca
+from tests.edges.pki import Pki
 from tests.services.contracts.registry import RegistryWorld
 from webhook.core.keyring import Credential
 from webhook.registry import HttpsRegistry
 from webhook.registry.proxies import Proxy
+from webhook.trust import Trust
 
 NAMES = ("ghcr.io", "api.github.com", "registry.gitlab.com", "gitlab.com", "evil.example", "localhost")
 
@@ -52,17 +54,11 @@ def challenge(text: str) -> bytes:
 class Internet:
     """Sites behind one proxy, or (`direct`) the one site `localhost` without."""
 
-    def __init__(self, directory: Path, *, direct: bool = False) -> None:
-        now = datetime.now(UTC)
-        ca = new_ca(common_name="test", now=now)
-        leaf = issue_leaf(ca, dns_names=NAMES, now=now)
-        chain = directory / "site.pem"
-        chain.write_bytes(leaf.certificate_pem + leaf.key_pem)
-        self.ca_file = directory / "site-ca.pem"
-        self.ca_file.write_bytes(ca.certificate_pem)
+    def __init__(self, directory: Path, *, direct: bool = False, pki: Pki | None = None) -> None:
+        chain, self.ca_file = pki.write(directory) if pki else _usual(directory)
         self._server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._server_context.load_cert_chain(chain)
-        self.context = ssl.create_default_context(cafile=self.ca_file)
+        self.trust = Trust(self.ca_file)
         self.sites: dict[str, Site] = {}
         self.requests: list[Request] = []
         self.tunnels: list[tuple[str, bytes]] = []
@@ -114,6 +110,17 @@ class Internet:
                     secure.sendall(answer)
                 else:
                     answer(secure)
+
+
+def _usual(directory: Path) -> tuple[Path, Path]:
+    """Write the sites' certificate with its key, and the CA."""
+    now = datetime.now(UTC)
+    ca = new_ca(common_name="test", now=now)
+    leaf = issue_leaf(ca, dns_names=NAMES, now=now)
+    chain, ca_file = directory / "site.pem", directory / "site-ca.pem"
+    chain.write_bytes(leaf.certificate_pem + leaf.key_pem)
+    ca_file.write_bytes(ca.certificate_pem)
+    return chain, ca_file
 
 
 def _head(connection: socket.socket) -> bytes:
@@ -172,7 +179,7 @@ class HttpsWorld(RegistryWorld):
     def __init__(self, internet: Internet) -> None:
         self.internet = internet
         self.github = GitHub(internet)
-        self._registry = HttpsRegistry(context=internet.context, proxy_for=lambda _: internet.proxy)
+        self._registry = HttpsRegistry(trust=internet.trust, proxy_for=lambda _: internet.proxy)
 
     @property
     def registry(self) -> HttpsRegistry:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.edges.pki import Pki
 from webhook.config import SERVE_SETTINGS, ConfigError, ServeSettings
+from webhook.config.controller import CleanupSettings, ControllerSettings
 from webhook.core.scope import Enforcement, NamespaceMode
 from webhook.core.workloads import WorkloadKind
 
@@ -44,6 +46,28 @@ def test_every_flag_is_an_environment_variable_too_and_goes_before_it(tmp_path: 
     assert settings.threads == 3
     assert settings.rules.release_namespace == "releases"
     assert {setting.variable for setting in SERVE_SETTINGS} >= {PREFIX + "TLS_DIR", PREFIX + "WORKLOAD_KIND"}
+
+
+def test_a_ca_bundle_is_read_at_once(tmp_path: Path) -> None:
+    bundle = Pki().write(tmp_path)[1]
+    for settings in (
+        parse(tmp_path, ca_bundle=str(bundle)),
+        parse(tmp_path, {PREFIX + "CA_BUNDLE": str(bundle)}),
+        ControllerSettings.parse({"namespace": "releases", "ca_bundle": str(bundle)}, {}),
+        CleanupSettings.parse({"namespace": "releases", "ca_bundle": str(bundle)}, {}),
+    ):
+        assert settings.ca_bundle is not None
+        assert settings.ca_bundle.context().get_ca_certs()
+    assert parse(tmp_path).ca_bundle is None
+
+
+def test_a_ca_bundle_that_cannot_be_used_says_why(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    assert faults(ca_bundle=str(empty)) == {
+        "--ca-bundle": "expected a file of PEM certificates, but there is no PEM certificate in it"
+    }
+    assert faults(ca_bundle=str(tmp_path / "absent")) == {"--ca-bundle": "expected a file that exists"}
 
 
 def test_lists_are_separated_by_commas_in_the_environment(tmp_path: Path) -> None:

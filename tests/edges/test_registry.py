@@ -103,7 +103,7 @@ def test_the_api_is_asked_with_the_token_alone(world: HttpsWorld) -> None:
 
 
 def test_without_an_api_nobody_is_asked(internet: Internet) -> None:
-    registry = HttpsRegistry(api_url="", context=internet.context, proxy_for=lambda _: internet.proxy)
+    registry = HttpsRegistry(api_url="", trust=internet.trust, proxy_for=lambda _: internet.proxy)
     assert registry.token_headers(GOOD, soon()) == TokenHeaders()
     assert internet.tunnels == []
 
@@ -128,7 +128,7 @@ def test_a_registry_is_reached_without_a_proxy_on_its_own_port(tmp_path: Path) -
     internet = Internet(tmp_path, direct=True)
     host = f"localhost:{internet.port}"
     internet.sites["localhost"] = site({"/v2/": challenge(f'Bearer realm="https://{host}/t?a=b"'), "/t+": TOKEN})
-    registry = HttpsRegistry(context=internet.context, proxy_for=lambda _: None)
+    registry = HttpsRegistry(trust=internet.trust, proxy_for=lambda _: None)
     assert registry.login(host, GOOD, soon()) == LoginAnswer(code=200)
     assert [each.target for each in internet.requests] == ["/v2/", "/t?a=b"]
     internet.close()
@@ -335,7 +335,7 @@ def test_a_host_that_says_nothing_at_all_is_given_up(world: HttpsWorld) -> None:
         port = silent.getsockname()[1]
         ways: list[Callable[[str], Proxy | None]] = [lambda _: None, lambda _: Proxy(host="127.0.0.1", port=port)]
         for way in ways:
-            registry = HttpsRegistry(context=world.internet.context, proxy_for=way)
+            registry = HttpsRegistry(trust=world.internet.trust, proxy_for=way)
             answer = registry.login(f"localhost:{port}", GOOD, Deadline.after(0.3))
             assert answer == LoginAnswer(fault=RegistryFault.TIMEOUT)
 
@@ -401,7 +401,7 @@ def test_a_proxy_that_cannot_be_used_is_not_passed_by(monkeypatch: pytest.Monkey
 
 def test_the_proxys_password_goes_to_the_proxy_alone(world: HttpsWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, {"HTTPS_PROXY": f"http://us%40er:pw@127.0.0.1:{world.internet.port}"})
-    registry = HttpsRegistry(context=world.internet.context)
+    registry = HttpsRegistry(trust=world.internet.trust)
     world.issue(GOOD)
     assert registry.login("ghcr.io", GOOD, soon()) == LoginAnswer(code=200)
     expected = b"Proxy-Authorization: Basic " + base64.b64encode(b"us@er:pw")
@@ -425,7 +425,7 @@ def use(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> None:
 
 
 def test_an_error_carries_a_fault_and_nothing_of_what_was_sent(world: HttpsWorld) -> None:
-    exchange = Exchange(world.internet.context, lambda _: world.internet.proxy)
+    exchange = Exchange(world.internet.trust.context, lambda _: world.internet.proxy)
     url = Url(host="ghcr.io", port=443, target="/")
     with pytest.raises(ExchangeFailed) as caught:
         exchange.get(url, soon(), authorization=f"Bearer {CANARY}\r\nX: y")
@@ -437,7 +437,7 @@ def test_an_error_carries_a_fault_and_nothing_of_what_was_sent(world: HttpsWorld
 
 def test_a_reply_does_not_show_its_token(world: HttpsWorld) -> None:
     world.internet.sites["ghcr.io"] = lambda _: http(200, CANARY.encode(), f"X: {CANARY}")
-    exchange = Exchange(world.internet.context, lambda _: world.internet.proxy)
+    exchange = Exchange(world.internet.trust.context, lambda _: world.internet.proxy)
     reply = exchange.get(Url(host="ghcr.io", port=443, target="/"), soon())
     assert reply.body == CANARY.encode()
     assert CANARY not in repr(reply)

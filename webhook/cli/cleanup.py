@@ -49,7 +49,7 @@ def _run(settings: CleanupSettings, *, dry_run: bool, yes: bool) -> int:
     from webhook.ports import ClusterError, Deadline  # noqa: PLC0415
 
     try:
-        cluster = connect_copies(str(settings.kubeconfig) if settings.kubeconfig else None)
+        cluster = connect_copies(str(settings.kubeconfig) if settings.kubeconfig else None, trust=settings.ca_bundle)
     except ConfigError as error:
         _fail(EXIT_USAGE, f"--kubeconfig: {error}")
     try:

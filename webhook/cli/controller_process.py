@@ -52,7 +52,9 @@ def run(settings: ControllerSettings) -> None:
     logs.configure(level=settings.log_level, form=settings.log_format)
     try:
         cluster = connect_copies(
-            str(settings.kubeconfig) if settings.kubeconfig else None, pool_size=settings.workers + _POOL_MARGIN
+            str(settings.kubeconfig) if settings.kubeconfig else None,
+            trust=settings.ca_bundle,
+            pool_size=settings.workers + _POOL_MARGIN,
         )
     except Unreachable as error:
         raise ConfigError([Fault("--kubeconfig", str(error))]) from None
@@ -168,7 +170,7 @@ class Process:
         return CredentialWatch(
             rules=settings.rules,
             facts=self._cluster.facts,
-            registry=HttpsRegistry(api_url=settings.credential_api_url),
+            registry=HttpsRegistry(api_url=settings.credential_api_url, trust=settings.ca_bundle),
             events=self._events,
             interval_s=settings.credential_check_interval,
             count=self._metrics.credential_checked,

@@ -10,6 +10,7 @@ from webhook.cluster.client import DEFAULT_POOL_SIZE, Client, ConfigError, from_
 from webhook.cluster.facts import ClusterFacts
 from webhook.cluster.reflector import DEFAULT_PACING, Pacing, RestartCause, WatchHealth
 from webhook.cluster.secrets import ClusterSecretWriter
+from webhook.trust import Trust
 
 __all__ = ["Caches", "Client", "Cluster", "ConfigError", "Pacing", "RestartCause", "WatchHealth", "connect"]
 
@@ -39,6 +40,7 @@ class Cluster:
 def connect(
     kubeconfig: str | None,
     *,
+    trust: Trust | None = None,
     read_all_secrets: bool = False,
     pool_size: int = DEFAULT_POOL_SIZE,
     pacing: Pacing = DEFAULT_PACING,
@@ -47,6 +49,7 @@ def connect(
 
     Args:
         kubeconfig: Path of a kubeconfig; `None` for the ServiceAccount mounted into our Pod.
+        trust: For an API server whose kubeconfig names no CA, and for HTTPS proxies; by default the system's.
         read_all_secrets: We have the RBAC to get Secrets of other names (see `ClusterFacts`).
         pool_size: Connections to keep; at least the number of threads that call at once.
         pacing: Times of the watches.
@@ -55,7 +58,7 @@ def connect(
         ConfigError: The configuration cannot be read.
     """
     load = from_kubeconfig(kubeconfig) if kubeconfig else in_cluster()
-    client = Client(load, source=kubeconfig or "in-cluster", pool_size=pool_size)
+    client = Client(load, source=kubeconfig or "in-cluster", pool_size=pool_size, trust=trust)
     caches = Caches(client, pacing=pacing)
     return Cluster(
         client=client,

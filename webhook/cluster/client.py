@@ -23,6 +23,7 @@ from yaml import YAMLError
 from webhook.cluster.errors import from_answer, from_failure
 from webhook.cluster.requests import PatchType, Target
 from webhook.ports import Deadline, DeadlineExceeded, Unauthorized, Unavailable
+from webhook.trust import Trust, peer_context
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds for TCP and TLS; a node that is gone answers nothing, and another try may reach another one."""
@@ -81,8 +82,21 @@ class Client:
     at once and once, if the token was replaced meanwhile.
     """
 
-    def __init__(self, load: Loader, *, source: str = "in-cluster", pool_size: int = DEFAULT_POOL_SIZE) -> None:
+    def __init__(
+        self,
+        load: Loader,
+        *,
+        source: str = "in-cluster",
+        pool_size: int = DEFAULT_POOL_SIZE,
+        trust: Trust | None = None,
+    ) -> None:
         """Load the configuration; nothing is asked yet.
+
+        Args:
+            load: Fills the configuration.
+            source: Where from, for errors.
+            pool_size: Idle connections to keep.
+            trust: For an API server whose configuration names no CA, and for an HTTPS proxy; by default the system's.
 
         Raises:
             ConfigError: It cannot be loaded.
@@ -100,7 +114,7 @@ class Client:
         self._load = load
         self._configuration = configuration
         self._host = configuration.host
-        self._pool = RESTClientObject(configuration).pool_manager
+        self._pool = _pool(configuration, trust or Trust())
         self._agent = f"ghcr-pull-secrets/{importlib.metadata.version('ghcr-pull-secrets')}"
         self._reload = threading.Lock()
         self._listeners: list[Callable[[str, str, int], None]] = []
@@ -231,6 +245,28 @@ class Client:
             replaced = self._authorization(target) != refused
         self._log.info("token_reloaded", replaced=replaced)
         return replaced
+
+
+def _pool(configuration: Configuration, trust: Trust) -> urllib3.PoolManager:
+    """Make the official client's pool, with contexts of `webhook.trust` in the place of urllib3's own."""
+    if configuration.proxy:
+        configuration.proxy_ssl_context = trust.context(verify=configuration.verify_ssl)
+    pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
+
+    class Connection(urllib3.connection.HTTPSConnection):
+        """Its context is new each time, since urllib3 adds to it the CA's file as it is now."""
+
+        def connect(self) -> None:
+            verify = configuration.verify_ssl
+            named = self.ca_certs or self.ca_cert_data
+            self.ssl_context = peer_context(verify=verify) if named else trust.context(verify=verify)
+            super().connect()
+
+    class ConnectionPool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = Connection
+
+    pool.pool_classes_by_scheme = {**pool.pool_classes_by_scheme, "https": ConnectionPool}
+    return pool
 
 
 class LineStream:

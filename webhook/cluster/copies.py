@@ -12,6 +12,7 @@ from webhook.cluster.secrets import ClusterSecretWriter, decode
 from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
 from webhook.ports import Deadline, Expired, Unavailable
+from webhook.trust import Trust
 
 
 class CopyCaches(Caches):
@@ -49,7 +50,11 @@ class CopyCluster:
 
 
 def connect_copies(
-    kubeconfig: str | None, *, pool_size: int = DEFAULT_POOL_SIZE, pacing: Pacing = DEFAULT_PACING
+    kubeconfig: str | None,
+    *,
+    trust: Trust | None = None,
+    pool_size: int = DEFAULT_POOL_SIZE,
+    pacing: Pacing = DEFAULT_PACING,
 ) -> CopyCluster:
     """Prepare to work with a cluster; nothing is asked and no thread begun yet (see `webhook.cluster.connect`).
 
@@ -57,7 +62,7 @@ def connect_copies(
         ConfigError: The configuration cannot be read.
     """
     load = from_kubeconfig(kubeconfig) if kubeconfig else in_cluster()
-    client = Client(load, source=kubeconfig or "in-cluster", pool_size=pool_size)
+    client = Client(load, source=kubeconfig or "in-cluster", pool_size=pool_size, trust=trust)
     caches = CopyCaches(client, pacing=pacing)
     return CopyCluster(
         client=client, caches=caches, facts=ClusterCopies(client, caches), writer=ClusterSecretWriter(client)

@@ -22,6 +22,7 @@ from webhook.config.values import Address
 from webhook.core.images import ImagePatterns
 from webhook.core.scope import Enforcement, NamespaceMode, Rules
 from webhook.core.workloads import BUILT_IN_KINDS, WorkloadKind
+from webhook.trust import Trust
 
 __all__ = [
     "CLUSTER_SETTINGS",
@@ -54,6 +55,7 @@ class ServeSettings:
     max_body_bytes: int
     shutdown_delay: float
     kubeconfig: Path | None
+    ca_bundle: Trust | None
     read_all_secrets: bool
     rules: Rules
     kinds: tuple[WorkloadKind, ...]
@@ -64,7 +66,11 @@ class ServeSettings:
     def parse(cls, flags: Raw, environ: Mapping[str, str]) -> "ServeSettings":
         """Parse everything `serve` needs; `ConfigError` with every fault."""
         values = resolve(SERVE_SETTINGS, flags, environ)
-        names = {setting.name for setting in (*SERVER_SETTINGS, *LOG_SETTINGS)} | {"kubeconfig", "read_all_secrets"}
+        names = {setting.name for setting in (*SERVER_SETTINGS, *LOG_SETTINGS)} | {
+            "kubeconfig",
+            "ca_bundle",
+            "read_all_secrets",
+        }
         return cls(
             **{name: values[name] for name in names},
             rules=rules_of(values),

@@ -14,6 +14,7 @@ from webhook.config.resolving import Raw, Setting, resolve
 from webhook.config.values import Address, BadValue, namespace, object_name, seconds, switch, threads
 from webhook.core.images import ImagePatterns
 from webhook.core.scope import NamespaceMode, Rules
+from webhook.trust import Trust
 
 _RATE: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
 _IDENTITY: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?")
@@ -50,7 +51,7 @@ def _only(settings: tuple[Setting, ...], *names: str) -> tuple[Setting, ...]:
     return tuple(setting for setting in settings if setting.name in names)
 
 
-_WHERE: Final = _only(CLUSTER_SETTINGS, "namespace", "kubeconfig")
+_WHERE: Final = _only(CLUSTER_SETTINGS, "namespace", "kubeconfig", "ca_bundle")
 
 CONTROLLER_SETTINGS: Final = (
     *_only(SERVER_SETTINGS, "ops_bind"),
@@ -113,6 +114,7 @@ class ControllerSettings:
     credential_check_interval: float
     credential_api_url: str
     kubeconfig: Path | None
+    ca_bundle: Trust | None
     rules: Rules
     log_level: str
     log_format: str
@@ -154,6 +156,7 @@ class CleanupSettings:
 
     namespace: str
     kubeconfig: Path | None
+    ca_bundle: Trust | None
 
     @classmethod
     def parse(cls, flags: Raw, environ: Mapping[str, str]) -> "CleanupSettings":

@@ -22,6 +22,15 @@ CLUSTER_SETTINGS: Final = (
         help="How to reach the API server. Without it: the ServiceAccount mounted into the Pod.",
     ),
     Setting(
+        name="ca_bundle",
+        metavar="FILE",
+        parse=values.ca_bundle,
+        help=(
+            "PEM certificates of CAs to trust besides the system's, for registry, GitHub's API, proxies, and an API "
+            "server whose kubeconfig names no CA. The file may change at any time."
+        ),
+    ),
+    Setting(
         name="read_all_secrets",
         switch=True,
         default="false",

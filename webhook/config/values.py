@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from webhook.core.images import ImagePatterns, InvalidPattern
 from webhook.core.workloads import WorkloadKind
+from webhook.trust import BundleError, Trust
 
 
 class BadValue(ValueError):
@@ -52,6 +53,13 @@ def file(text: str) -> Path:
     if not path.is_file():
         raise BadValue("expected a file that exists")
     return path
+
+
+def ca_bundle(text: str) -> Trust:
+    try:
+        return Trust(file(text))
+    except BundleError as error:
+        raise BadValue(f"expected a file of PEM certificates, but {error.fault}") from None
 
 
 def namespace(text: str) -> str:

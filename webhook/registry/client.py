@@ -2,7 +2,6 @@
 
 import json
 import re
-import ssl
 from base64 import b64encode
 from collections.abc import Callable
 from typing import Final
@@ -13,6 +12,7 @@ from webhook.ports import Deadline, LoginAnswer, RegistryFault, TokenHeaders
 from webhook.registry import challenge
 from webhook.registry.exchange import Exchange, ExchangeFailed, Reply, Url
 from webhook.registry.proxies import Proxy, from_environment
+from webhook.trust import Trust
 
 GITHUB_API: Final = "https://api.github.com/"
 
@@ -32,7 +32,7 @@ class HttpsRegistry:
 
     Args:
         api_url: GitHub's API; empty not to ask it.
-        context: For TLS; by default the system's trust store (`SSL_CERT_FILE` and `SSL_CERT_DIR` are heeded).
+        trust: Whom to believe; by default the system's CAs.
         proxy_for: Names the proxy for a host. A proxy opens a tunnel and sees no more than the host's name.
 
     Raises:
@@ -43,11 +43,11 @@ class HttpsRegistry:
         self,
         *,
         api_url: str = GITHUB_API,
-        context: ssl.SSLContext | None = None,
+        trust: Trust | None = None,
         proxy_for: Callable[[str], Proxy | None] = from_environment,
     ) -> None:
         self._api = parse_api_url(api_url) if api_url else None
-        self._exchange = Exchange(context or ssl.create_default_context(), proxy_for)
+        self._exchange = Exchange((trust or Trust()).context, proxy_for)
 
     def login(self, host: str, credential: Credential, deadline: Deadline) -> LoginAnswer:
         """Try to log in as `docker login` does: ask the registry how, then do it.

@@ -60,11 +60,11 @@ class Exchange:
     """Makes requests.
 
     Args:
-        context: For TLS; must verify certificates and host names.
+        context: Makes one for TLS, for each exchange; it must verify certificates and host names.
         proxy_for: Names the proxy for a host; may raise `UnusableProxy`.
     """
 
-    def __init__(self, context: ssl.SSLContext, proxy_for: Callable[[str], Proxy | None]) -> None:
+    def __init__(self, context: Callable[[], ssl.SSLContext], proxy_for: Callable[[str], Proxy | None]) -> None:
         self._context = context
         self._proxy_for = proxy_for
 
@@ -116,8 +116,8 @@ class Exchange:
     def _connection(self, url: Url, timeout_s: float) -> http.client.HTTPSConnection:
         proxy = self._proxy_for(url.host)
         if proxy is None:
-            return http.client.HTTPSConnection(url.host, url.port, timeout=timeout_s, context=self._context)
-        connection = http.client.HTTPSConnection(proxy.host, proxy.port, timeout=timeout_s, context=self._context)
+            return http.client.HTTPSConnection(url.host, url.port, timeout=timeout_s, context=self._context())
+        connection = http.client.HTTPSConnection(proxy.host, proxy.port, timeout=timeout_s, context=self._context())
         headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
         connection.set_tunnel(url.host, url.port, headers)
         return connection

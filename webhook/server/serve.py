@@ -65,6 +65,7 @@ def _connect(settings: ServeSettings) -> Cluster:
     try:
         return connect(
             str(settings.kubeconfig) if settings.kubeconfig else None,
+            trust=settings.ca_bundle,
             read_all_secrets=settings.read_all_secrets,
             pool_size=settings.threads + _POOL_MARGIN,
         )
