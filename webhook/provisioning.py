@@ -9,7 +9,7 @@ from typing import Final, assert_never
 from webhook.core import copies, texts
 from webhook.core.copies import Create, Delete, Leave, Place, Secret, Step, StepReason, Update
 from webhook.core.reasons import Reason
-from webhook.core.scope import Namespace
+from webhook.core.scope import Namespace, Rules
 from webhook.ports import (
     AlreadyExists,
     ClusterError,
@@ -120,12 +120,13 @@ class Provisioner:
         facts: Facts,
         writer: SecretWriter,
         *,
-        release_namespace: str,
+        rules: Rules,
         count: Callable[[Result], None] = lambda _: None,
     ) -> None:
         self._facts = facts
         self._writer = writer
-        self._release_namespace = release_namespace
+        self._release_namespace = rules.release_namespace
+        self._patterns = rules.patterns
         self._count = count
         self._guard = threading.Lock()
         self._flights: dict[str, _Flight] = {}
@@ -226,6 +227,7 @@ class Provisioner:
             Place(namespace=namespace.name, terminating=namespace.terminating),
             self._facts.copy(self._release_namespace, deadline, fresh=fresh),
             self._facts.copy(namespace.name, deadline, fresh=fresh),
+            self._patterns,
             repositories,
         )
 
@@ -241,7 +243,7 @@ class Provisioner:
         """Say what the namespace's `ghcr-secret` would be after `ensure`, without writing: for a dry run."""
         central = self._facts.copy(self._release_namespace, deadline, fresh=fresh)
         place = Place(namespace=namespace.name, terminating=namespace.terminating)
-        step = copies.plan(place, central, existing, repositories)
+        step = copies.plan(place, central, existing, self._patterns, repositories)
         match step:
             case Create() | Update():
                 return step.copy
@@ -265,7 +267,7 @@ class Provisioner:
         central = self._facts.copy(self._release_namespace, deadline, fresh=True)
         if central is None:
             return Diagnosis(reason=Reason.CENTRAL_MISSING)
-        fault = copies.central_fault(central, repositories)
+        fault = copies.central_fault(central, self._patterns, repositories)
         if fault is not None:
             return Diagnosis(reason=Reason.CENTRAL_UNUSABLE, central_fault=fault)
         try:

@@ -116,7 +116,8 @@ class Reconciler:
         """Judge the central secret, and tell people when the judgement changes."""
         secret = self._facts.copy(self._rules.release_namespace, deadline)
         state = CentralState(
-            present=secret is not None, fault=copies.central_fault(secret) if secret is not None else None
+            present=secret is not None,
+            fault=copies.central_fault(secret, self._rules.patterns) if secret is not None else None,
         )
         if state != self._central:
             self._tell(state, secret)
@@ -193,10 +194,10 @@ class Reconciler:
         existing = self._facts.copy(namespace, deadline, fresh=fresh)
         central = self._facts.copy(self._rules.release_namespace, deadline, fresh=fresh)
         place = self._place(namespace, existing, deadline)
-        step = copies.plan(place, central, existing)
+        step = copies.plan(place, central, existing, self._rules.patterns)
         if isinstance(step, Create) and not fresh:
             central = self._facts.copy(self._rules.release_namespace, deadline, fresh=True)
-            step = copies.plan(place, central, existing)
+            step = copies.plan(place, central, existing, self._rules.patterns)
         return step
 
     def _apply(self, namespace: str, step: Step, deadline: Deadline) -> Work | None:

@@ -1,11 +1,14 @@
 import dataclasses
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.objects import CANARY, payload, secret
+from tests.objects import CANARY, RULES, payload, secret
 from webhook.core import copies
 from webhook.core.copies import Create, Delete, Leave, Place, Secret, Step, StepReason, Update
+from webhook.core.images import ImagePatterns
 from webhook.core.names import ADOPT_ANNOTATION, MANAGED_BY_LABEL
 from webhook.core.reasons import Reason
 
@@ -15,7 +18,7 @@ ROTATED = secret(payload=payload(token="new"))
 
 
 def plan(central: Secret | None, existing: Secret | None, repositories: tuple[str, ...] = (), **place: Any) -> Step:
-    return copies.plan(Place(namespace="auth", **place), central, existing, repositories)
+    return copies.plan(Place(namespace="auth", **place), central, existing, RULES.patterns, repositories)
 
 
 def changed(**changes: Any) -> Secret:
@@ -138,6 +141,16 @@ def test_no_copy_is_made_where_nothing_uses_one_but_an_existing_one_is_kept_righ
     assert isinstance(plan(CENTRAL, changed(payload=b"{}"), wanted=False), Update)
 
 
+DATA = Path(__file__).parents[1] / "data" / "field"
+ONE_HALF_FILLED = json.dumps(
+    {
+        "auths": {
+            "ghcr.io/full/": {"username": "robot", "password": CANARY},
+            "ghcr.io/half/": {"username": "robot", "password": ""},
+        }
+    }
+).encode()
+
 UNUSABLE = [
     (secret(type="Opaque", payload=None), (), Reason.WRONG_TYPE),
     (secret(type="kubernetes.io/dockercfg", payload=b'{"ghcr.io": {"auth": "dTpw"}}'), (), Reason.WRONG_TYPE),
@@ -149,6 +162,14 @@ UNUSABLE = [
     (secret(payload=b'{"auths": {"ghcr.io": {}}}'), ("ghcr.io/a/b",), Reason.EMPTY_CREDENTIAL),
     (secret(payload=payload(registry="quay.io")), ("ghcr.io/a/b",), Reason.NO_ENTRY_FOR_IMAGE),
     (secret(), ("GHCR.IO/a/b",), Reason.NO_ENTRY_FOR_IMAGE),
+    (secret(payload=payload(registry="quay.io")), (), Reason.NO_ENTRY_FOR_IMAGE),
+    (secret(payload=payload(registry="ghcr.io:5000")), (), Reason.NO_ENTRY_FOR_IMAGE),
+    (secret(payload=payload(token="")), (), Reason.EMPTY_CREDENTIAL),
+    (secret(payload=payload(user="")), (), Reason.EMPTY_CREDENTIAL),
+    (secret(payload=(DATA / "F05-empty-token.json").read_bytes()), (), Reason.EMPTY_CREDENTIAL),
+    (secret(payload=(DATA / "F08-identity-token.json").read_bytes()), (), Reason.EMPTY_CREDENTIAL),
+    (secret(payload=ONE_HALF_FILLED), (), Reason.EMPTY_CREDENTIAL),
+    (secret(payload=ONE_HALF_FILLED), ("ghcr.io/full/app",), Reason.EMPTY_CREDENTIAL),
 ]
 
 
@@ -166,7 +187,28 @@ def test_a_missing_central_secret_leaves_the_copies_alone() -> None:
 
 
 def test_a_central_secret_is_good_if_it_covers_one_of_the_repositories() -> None:
-    assert copies.central_fault(CENTRAL, ("ghcr.io/a/b", "quay.io/x/y")) is None
+    assert copies.central_fault(CENTRAL, RULES.patterns, ("ghcr.io/a/b", "quay.io/x/y")) is None
+
+
+def test_a_central_secret_is_good_though_an_entry_for_what_is_not_selected_is_half_filled() -> None:
+    entries = {"ghcr.io": {"username": "robot", "password": CANARY}, "quay.io": {"username": "robot"}}
+    central = secret(payload=json.dumps({"auths": entries}).encode())
+    assert copies.central_fault(central, RULES.patterns) is None
+
+
+def test_a_central_secret_is_good_if_it_has_a_credential_for_one_pattern_of_several() -> None:
+    patterns = ImagePatterns(include=("ghcr.io/org-a/*", "ghcr.io/org-b/*", "quay.io/*"))
+    for registry in ("ghcr.io/org-b/", "quay.io", "ghcr.io"):
+        assert copies.central_fault(secret(payload=payload(registry=registry)), patterns) is None
+    for registry in ("ghcr.io/org-c/", "r.example.com"):
+        fault = copies.central_fault(secret(payload=payload(registry=registry)), patterns)
+        assert fault is Reason.NO_ENTRY_FOR_IMAGE
+
+
+def test_without_patterns_any_credential_makes_a_central_secret_good() -> None:
+    nothing = ImagePatterns(include=())
+    assert copies.central_fault(CENTRAL, nothing) is None
+    assert copies.central_fault(secret(payload=b"{}"), nothing) is Reason.EMPTY_CREDENTIAL
 
 
 def test_no_credential_is_shown() -> None:

@@ -270,14 +270,31 @@ def test_a_secret_of_another_type_is_refused() -> None:
     assert caught.value.secret_type == "Opaque"
 
 
-def test_a_credential_without_user_and_password_is_empty() -> None:
+def test_half_a_credential_is_none() -> None:
     assert Credential(username="", password="").is_empty
-    assert not Credential(username="u", password="").is_empty
-    assert not Credential(username="", password="p").is_empty
+    assert Credential(username="u", password="").is_empty
+    assert Credential(username="", password="p").is_empty
+    assert not Credential(username="u", password="p").is_empty
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"auth": "OlRPS0VO"},  # :TOKEN
+        {"auth": "dXNlcjo="},  # user:
+        {"auth": "MDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMDAwOg==", "identitytoken": "x"},
+        {"username": "u", "password": ""},
+        {"password": "p"},
+    ],
+)
+def test_half_a_credential_is_still_found_as_the_kubelet_finds_it(entry: dict[str, str]) -> None:
+    (credential,) = config({"auths": {"g.io": entry}}).lookup("g.io/a")
+    assert credential.is_empty
 
 
 def test_a_keyring_has_credentials_if_any_entry_is_not_empty() -> None:
-    assert config({"auths": {"g.io": {}, "index.docker.io": {"username": "u"}}}).has_credentials
+    assert config({"auths": {"g.io": {}, "index.docker.io": {"auth": "dTpw"}}}).has_credentials
+    assert not config({"auths": {"g.io": {"username": "u"}}}).has_credentials
     assert not config({"auths": {"g.io": {}, "quay.io": {"auth": "Og=="}}}).has_credentials
     assert not config({}).has_credentials
 

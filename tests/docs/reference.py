@@ -98,7 +98,7 @@ REASONS: Final[Mapping[Reason, str]] = {
     Reason.WRONG_TYPE: "A listed Secret is of a type the kubelet does not look into.",
     Reason.MALFORMED: "A listed Secret is malformed, which stops every pull of the Pod.",
     Reason.NO_ENTRY_FOR_IMAGE: "A listed Secret has no entry that matches the image.",
-    Reason.EMPTY_CREDENTIAL: "The matching entry has neither user name nor password.",
+    Reason.EMPTY_CREDENTIAL: "The matching entry lacks a user name or a password.",
     Reason.NOT_LISTED: "Neither the workload nor its ServiceAccount lists a pull secret.",
     Reason.CENTRAL_MISSING: "No copy could be made: the central secret does not exist.",
     Reason.CENTRAL_UNUSABLE: "No copy was made: the central secret is unusable.",

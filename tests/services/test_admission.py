@@ -37,8 +37,9 @@ def cluster() -> FakeCluster:
 def admission(cluster: FakeCluster, *, read_all: bool = False, **rules: Any) -> Admission:
     facts = cluster.facts_of_all if read_all else cluster.facts
     fields = {"patterns": RULES.patterns, "release_namespace": RELEASE_NAMESPACE, **rules}
-    provisioner = Provisioner(facts, cluster.writer, release_namespace=RELEASE_NAMESPACE)
-    return Admission(rules=Rules(**fields), kinds=KINDS, facts=facts, provisioner=provisioner)
+    chosen = Rules(**fields)
+    provisioner = Provisioner(facts, cluster.writer, rules=chosen)
+    return Admission(rules=chosen, kinds=KINDS, facts=facts, provisioner=provisioner)
 
 
 def mutate(cluster: FakeCluster, document: dict[str, Any], **settings: Any) -> Answer:

@@ -213,11 +213,12 @@ def test_a_credential_is_asked_about_where_its_location_and_a_pattern_meet(
 def test_each_credential_is_asked_about_once_and_empty_ones_never() -> None:
     found = targets(
         Keyring.from_secret(
-            DOCKER_CONFIG_JSON, b'{"auths":{"ghcr.io":{"password":"p"},"ghcr.io/a":{"password":"p"},"ghcr.io/b":{}}}'
+            DOCKER_CONFIG_JSON,
+            b'{"auths":{"ghcr.io":{"auth":"dTpw"},"ghcr.io/a":{"auth":"dTpw"},"ghcr.io/b":{},"ghcr.io/c":{"password":"p"}}}',
         ),
         ("ghcr.io/*", "ghcr.io/a/*"),
     )
-    assert found == (Target(registry="ghcr.io", credential=Credential(username="", password="p")),)
+    assert found == (Target(registry="ghcr.io", credential=Credential(username="u", password="p")),)
 
 
 def test_a_secret_with_very_many_entries_is_asked_about_in_part() -> None:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.objects import CANARY, RELEASE_NAMESPACE, payload, secret
+from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, secret
 from tests.services.fakes import FakeCluster
 from webhook.core import copies
 from webhook.core.copies import Secret
@@ -39,7 +39,7 @@ def cluster() -> FakeCluster:
 
 
 def provisioner(cluster: FakeCluster) -> Provisioner:
-    return Provisioner(cluster.facts, cluster.writer, release_namespace=RELEASE_NAMESPACE)
+    return Provisioner(cluster.facts, cluster.writer, rules=RULES)
 
 
 def ensure(
@@ -329,7 +329,7 @@ def test_namespaces_do_not_wait_for_each_other(cluster: FakeCluster) -> None:
 
 def test_outcomes_are_counted(cluster: FakeCluster) -> None:
     counted: list[Result] = []
-    subject = Provisioner(cluster.facts, cluster.writer, release_namespace=RELEASE_NAMESPACE, count=counted.append)
+    subject = Provisioner(cluster.facts, cluster.writer, rules=RULES, count=counted.append)
     subject.ensure(AUTH, IMAGES, Deadline.after(5))
     subject.ensure(AUTH, IMAGES, Deadline.after(5))
     assert counted == [Result.CREATED, Result.CURRENT]

@@ -407,10 +407,12 @@ FAULTS: list[tuple[dict[str, Any], Reason]] = [
     ({"type": "Opaque", "payload": None}, Reason.WRONG_TYPE),
     ({"payload": b'{"auths": "x"}'}, Reason.MALFORMED),
     ({"payload": b'{"auths": {}}'}, Reason.EMPTY_CREDENTIAL),
+    ({"payload": payload(token="")}, Reason.EMPTY_CREDENTIAL),
+    ({"payload": payload(registry="quay.io")}, Reason.NO_ENTRY_FOR_IMAGE),
 ]
 
 
-@pytest.mark.parametrize(("fault", "reason"), FAULTS, ids=[reason for _, reason in FAULTS])
+@pytest.mark.parametrize(("fault", "reason"), FAULTS, ids=map(str, range(len(FAULTS))))
 def test_an_unusable_central_secret_is_not_spread_and_the_mended_one_is(
     stage: Stage, fault: dict[str, Any], reason: Reason
 ) -> None:

@@ -33,7 +33,7 @@ def tally(secrets: Mapping[str, copies.Secret], rules: Rules) -> Tally:
     central = secrets.get(rules.release_namespace)
     others = [secret for namespace, secret in secrets.items() if namespace != rules.release_namespace]
     ours = [secret for secret in others if secret.ours]
-    spreads = central is not None and copies.central_fault(central) is None
+    spreads = central is not None and copies.central_fault(central, rules.patterns) is None
     return Tally(
         copies=len(ours),
         foreign=len(others) - len(ours),

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from webhook.core import coverage
+from webhook.core.coverage import Coverage
+from webhook.core.images import ImagePatterns
 from webhook.core.keyring import Keyring, MalformedSecret
 from webhook.core.names import (
     ADOPT_ANNOTATION,
@@ -134,15 +137,22 @@ class Place:
     terminating: bool = False
 
 
-def plan(place: Place, central: Secret | None, existing: Secret | None, repositories: Sequence[str] = ()) -> Step:
+def plan(
+    place: Place,
+    central: Secret | None,
+    existing: Secret | None,
+    patterns: ImagePatterns,
+    repositories: Sequence[str] = (),
+) -> Step:
     """Decide the next step for one namespace.
 
     Args:
         place: The namespace.
         central: The central secret, `None` if it does not exist.
         existing: The `ghcr-secret` of the namespace, `None` if there is none.
+        patterns: Which images are selected, see `central_fault`.
         repositories: Normalised repositories the copy is for; a central secret that covers none of them is unusable
-            for this purpose. Without any, see `central_fault`.
+            for this purpose.
 
     | existing | central usable | central not usable |
     |---|---|---|
@@ -161,7 +171,7 @@ def plan(place: Place, central: Secret | None, existing: Secret | None, reposito
         return settled
     if central is None:
         return Leave(reason=StepReason.CENTRAL_MISSING)
-    if (wrong := central_fault(central, repositories)) is not None:
+    if (wrong := central_fault(central, patterns, repositories)) is not None:
         return Leave(reason=StepReason.CENTRAL_UNUSABLE, fault=wrong)
     if existing is None:
         return Create(copy=desired(place.namespace, central))
@@ -230,9 +240,39 @@ def desired(namespace: str, central: Secret, existing: Secret | None = None) -> 
     )
 
 
-def central_fault(central: Secret, repositories: Sequence[str] = ()) -> Reason | None:
-    """Say why a central secret must not be copied; `None` if it is good. As `fault`, and copies have one type only."""
-    return Reason.WRONG_TYPE if central.type != SECRET_TYPE else fault(central, repositories)
+def central_fault(central: Secret, patterns: ImagePatterns, repositories: Sequence[str] = ()) -> Reason | None:
+    """Say why a central secret must not be copied; `None` if it is good.
+
+    Args:
+        central: The Secret.
+        patterns: Which images are selected.
+        repositories: As for `fault`.
+
+    First row that fits:
+
+    | central secret | fault |
+    |---|---|
+    | of another type than copies have | wrong_type |
+    | the kubelet cannot read it | malformed |
+    | no credential in it at all | empty_credential |
+    | an entry for selected images without user name or password: an unset variable | empty_credential |
+    | covers nothing that is selected | no_entry_for_image |
+    | none of the repositories | as `fault` |
+    """
+    if central.type != SECRET_TYPE:
+        return Reason.WRONG_TYPE
+    return _remembered_central_fault(central.payload or b"", patterns) or fault(central, repositories)
+
+
+def _central_content_fault(payload: bytes, patterns: ImagePatterns) -> Reason | None:
+    try:
+        keyring = Keyring.from_secret(SECRET_TYPE, payload)
+    except MalformedSecret:
+        return Reason.MALFORMED
+    parts = coverage.cover(keyring, patterns)
+    if not keyring.has_credentials or any(part.half_filled for part in parts):
+        return Reason.EMPTY_CREDENTIAL
+    return Reason.NO_ENTRY_FOR_IMAGE if coverage.overall(parts) is Coverage.NONE else None
 
 
 def fault(secret: Secret, repositories: Sequence[str] = ()) -> Reason | None:
@@ -288,3 +328,5 @@ _REMEMBERED_BYTES: Final = 16 * 1024
 # Every copy has the same content, so one reading serves nearly every review.
 _remembered_keyring = functools.lru_cache(maxsize=64)(Keyring.from_secret)
 _remembered_fault = functools.lru_cache(maxsize=256)(_content_fault)
+# There is one central secret; a few contents are on their way while it is changed.
+_remembered_central_fault = functools.lru_cache(maxsize=4)(_central_content_fault)

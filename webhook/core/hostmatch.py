@@ -39,12 +39,11 @@ class Location:
         """Tell whether a credential for this location is tried for the target: same port, same number of labels,
         each label matched by its glob, path a *string* prefix (``/ses`` covers ``/sesacthon``).
         """
-        return (
-            self.port == target.port
-            and len(self.labels) == len(target.labels)
-            and target.path.startswith(self.path)
-            and all(map(_label_matches, self.labels, target.labels))
-        )
+        return self.port == target.port and target.path.startswith(self.path) and self.names(target.labels)
+
+    def names(self, labels: tuple[str, ...]) -> bool:
+        """Tell whether the labels of this location match those of a host, each by its glob."""
+        return len(self.labels) == len(labels) and all(map(_label_matches, self.labels, labels))
 
 
 def parse(location: str) -> Location | None:
@@ -84,6 +83,42 @@ def glob_matches(pieces: list[str], text: str) -> bool:
             return False
         position = found + len(piece)
     return True
+
+
+def globs_meet(left: str, right: str, *, apart: str = "") -> bool:
+    """Tell whether some text matches both of two globs.
+
+    Args:
+        left: One; its stars match any run of characters.
+        right: The other; its stars match runs of characters that are not in `apart`.
+        apart: Characters that keep a run of `right` from going on.
+    """
+    # For each place in `left`, the places in `right` that one text can have reached at the same time.
+    reached = _past_stars(right, {0})
+    for character in left:
+        if character == "*":
+            reached = set(range(min(reached), len(right) + 1))
+            continue
+        steps = {place + (right[place] != "*") for place in reached if _takes(right, place, character, apart)}
+        reached = _past_stars(right, steps)
+        if not reached:
+            return False
+    return len(right) in reached
+
+
+def _takes(glob: str, place: int, character: str, apart: str) -> bool:
+    if place == len(glob):
+        return False
+    return character not in apart if glob[place] == "*" else glob[place] == character
+
+
+def _past_stars(glob: str, places: set[int]) -> set[int]:
+    """Add what can be reached without a character, since a star may match none."""
+    for place in sorted(places):
+        while place < len(glob) and glob[place] == "*":
+            place += 1  # noqa: PLW2901
+            places.add(place)
+    return places
 
 
 def _split_host(host: str) -> tuple[str, str] | None:

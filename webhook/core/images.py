@@ -14,9 +14,10 @@ from webhook.core.hostmatch import glob_matches
 
 DEFAULT_TAG: Final = "latest"
 MAX_PATH_LENGTH: Final = 255
+"""Longest repository path, without the registry (``RepositoryNameTotalLengthMax``)."""
+
 REMEMBERED_LENGTH: Final = 512
 """Longest image whose reading is remembered: room for any valid one (host, 255, a tag and a digest)."""
-"""Longest repository path, without the registry (``RepositoryNameTotalLengthMax``)."""
 
 # Possessive throughout: no part can end where another could begin, so nothing is tried twice on hostile input.
 _LABEL: Final = r"[a-zA-Z0-9]++(?:-++[a-zA-Z0-9]++)*+"
@@ -125,6 +126,19 @@ def _split_domain(reference: str) -> tuple[str, str]:
     return _HUB, reference
 
 
+def written_plainly(image: str) -> bool:
+    """Tell whether an image's host is written as a pull secret's entry is: in lower case, its port a plain number.
+
+    The kubelet compares both as texts, though `GHCR.IO`, `ghcr.io:443` and `ghcr.io:0443` are all pulled from ghcr.io.
+    """
+    host = image.partition("/")[0]
+    port = _PORT_SUFFIX.search(host)
+    return host.lower() == host and not (port and (port[1] == "443" or port[1].startswith("0")))
+
+
+_PORT_SUFFIX: Final = re.compile(r":([0-9]++)\Z")
+
+
 class InvalidPattern(ValueError):
     """An image pattern that could not select what its author means.
 
@@ -151,8 +165,14 @@ _ASCII_LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") +
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Pattern:
-    """A valid pattern: lower-case host name, port as a suffix ("" for both none and 443), path."""
+class Pattern:
+    """A valid pattern.
+
+    Attributes:
+        name: The host without its port, in lower case; may hold stars.
+        port: As a suffix, `:5000`; "" for both none and 443.
+        path: Behind the host's slash; may hold stars.
+    """
 
     name: str
     port: str
@@ -172,7 +192,7 @@ class _Pattern:
         )
 
 
-def _compile(pattern: str) -> _Pattern:
+def _compile(pattern: str) -> Pattern:
     host, slash, path = pattern.partition("/")
     host_match = _PATTERN_HOST.fullmatch(host.translate(_ASCII_LOWER))
     if not slash or not path:
@@ -186,7 +206,7 @@ def _compile(pattern: str) -> _Pattern:
         raise InvalidPattern(pattern, "a host has a dot or a port, or is localhost")
     if not _PATTERN_PATH.fullmatch(path):
         raise InvalidPattern(pattern, "the path may hold a-z, 0-9, '.', '_', '-', '/' and '*'; tags are not compared")
-    return _Pattern(name=name, port="" if port in {None, "443"} else f":{port}", path=path)
+    return Pattern(name=name, port="" if port in {None, "443"} else f":{port}", path=path)
 
 
 def pattern_to_regex(pattern: str) -> str:
@@ -223,34 +243,38 @@ class ImagePatterns:
     without slash and colon. The host is compared without case and with its optional ``:443``, the path with case;
     tag and digest are not compared. Matching is on the image as written, so ``nginx`` has no host.
 
+    Attributes:
+        include, exclude: The patterns as their author wrote them.
+        included, excluded: The same, taken apart.
+
     Raises:
         InvalidPattern: For the first pattern that is not valid, with its field and index.
     """
 
     include: tuple[str, ...]
     exclude: tuple[str, ...] = ()
-    _include: tuple[_Pattern, ...] = field(init=False, repr=False, compare=False)
-    _exclude: tuple[_Pattern, ...] = field(init=False, repr=False, compare=False)
+    included: tuple[Pattern, ...] = field(init=False, repr=False, compare=False)
+    excluded: tuple[Pattern, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Compile the patterns once."""
-        object.__setattr__(self, "_include", _compile_all("include", self.include))
-        object.__setattr__(self, "_exclude", _compile_all("exclude", self.exclude))
+        object.__setattr__(self, "included", _compile_all("include", self.include))
+        object.__setattr__(self, "excluded", _compile_all("exclude", self.exclude))
 
     def selects(self, image: str) -> bool:
         """Tell whether an image, as written in a pod spec, is selected."""
         return _selects_remembered(self, image) if len(image) <= REMEMBERED_LENGTH else self._selects(image)
 
     def _selects(self, image: str) -> bool:
-        return any(pattern.selects(image) for pattern in self._include) and not any(
-            pattern.selects(image) for pattern in self._exclude
+        return any(pattern.selects(image) for pattern in self.included) and not any(
+            pattern.selects(image) for pattern in self.excluded
         )
 
 
 _selects_remembered = functools.lru_cache(maxsize=1024)(ImagePatterns._selects)  # noqa: SLF001 - this module's own
 
 
-def _compile_all(name: str, patterns: tuple[str, ...]) -> tuple[_Pattern, ...]:
+def _compile_all(name: str, patterns: tuple[str, ...]) -> tuple[Pattern, ...]:
     compiled = []
     for index, pattern in enumerate(patterns):
         try:

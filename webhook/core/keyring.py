@@ -73,8 +73,12 @@ class Credential:
 
     @property
     def is_empty(self) -> bool:
-        """Whether both are empty, so that the pull is anonymous though an entry was found."""
-        return not self.username and not self.password
+        """Whether the pull is anonymous though an entry was found: containerd uses one only with user *and* password.
+
+        Source: `resolver auth` of containerd (`ParseAuth` in internal/cri/server/images), seen on a real node. The
+        kubelet hands no `identitytoken` on, so a user name beside one is half a credential too.
+        """
+        return not self.username or not self.password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +132,7 @@ class Keyring:
 
     @property
     def has_credentials(self) -> bool:
-        """Whether any entry has a username or a password, for whatever registry."""
+        """Whether any entry has a user name and a password, for whatever registry."""
         return any(not credential.is_empty for endpoint in self.endpoints for credential in endpoint.credentials)
 
     @classmethod

@@ -93,7 +93,7 @@ def compose(
     provisioner = Provisioner(
         cluster.facts,
         cluster.writer,
-        release_namespace=settings.rules.release_namespace,
+        rules=settings.rules,
         count=metrics.provisioned,
     )
     admission = Admission(rules=settings.rules, kinds=settings.kinds, facts=cluster.facts, provisioner=provisioner)
