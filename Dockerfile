@@ -1,5 +1,8 @@
-# The base must have python3 >= 3.11 with venv, and the certificates of public CAs.
-ARG BASE_IMAGE=python:3.13-slim-trixie
+# Another base, if given, must have python3 >= 3.11 with venv, and the certificates of public CAs. The default stands in a
+# FROM of its own, since Dependabot reads no ARG.
+ARG BASE_IMAGE=base
+
+FROM python:3.13-slim-trixie AS base
 
 FROM ${BASE_IMAGE} AS build
 # pip reads these from the environment. For an index behind a password, give a whole pip.conf as the secret `pip.conf`;
@@ -11,14 +14,17 @@ ARG PIP_NO_CACHE_DIR=1
 ARG PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 COPY requirements/build.txt requirements/runtime.txt requirements/
-# /app never has a pip: that of /tools installs into it. A wheel or nothing, since there is no compiler.
+# /app never has a pip: that of /tools installs into it. A wheel or nothing, since there is no compiler; and nothing is
+# resolved, since the lock is complete: `pip check` says so.
 RUN --mount=type=secret,id=ca --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi \
  && python3 -m venv /tools \
  && python3 -m venv --without-pip /app \
- && /tools/bin/pip install --require-hashes --only-binary :all: -r requirements/build.txt \
- && /tools/bin/pip --python /app/bin/python install --require-hashes --only-binary :all: --no-compile \
+ && /tools/bin/pip install --no-deps --require-hashes --only-binary :all: -r requirements/build.txt \
+ && /tools/bin/pip check \
+ && /tools/bin/pip --python /app/bin/python install --no-deps --require-hashes --only-binary :all: --no-compile \
         -r requirements/runtime.txt \
+ && /tools/bin/pip --python /app/bin/python check \
  # The client's asynchronous twin, of its own size, that nothing here imports.
  && rm -r /app/lib/python3.*/site-packages/kubernetes/aio
 COPY pyproject.toml README.md LICENSE ./

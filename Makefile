@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= auto
 PYTEST_ARGS ?=
 export KUBEBUILDER_ASSETS
@@ -15,12 +16,15 @@ export KUBEBUILDER_ASSETS
 help: ## Say what can be made.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# The lock is complete, so nothing is resolved: pip before 23.3 looks an extra up past its pin, and fails when a newer release
+# is there. Twice quiet: an index that lacks a package is no news to anybody, and errors are printed all the same.
 $(STAMP): requirements/dev.txt pyproject.toml Makefile
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip check --quiet --disable-pip-version-check
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	@echo 'Making $(VENV), once, about a minute'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install -qq --no-deps --require-hashes -r requirements/dev.txt
+	@$(PIP) install -qq --no-deps --no-build-isolation --editable .
+	@faults=$$($(PIP) check) || { echo "$$faults" >&2; exit 1; }
 	@touch $@
 
 demo: $(STAMP) ## Play the story on an embedded stand-in of the API server.

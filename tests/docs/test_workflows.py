@@ -5,7 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,82 @@ def test_a_pipe_fails_with_any_of_its_commands(path: Path) -> None:
 @pytest.mark.parametrize("path", WORKFLOWS, ids=IDS)
 def test_every_job_ends_in_time(path: Path) -> None:
     assert all("timeout-minutes" in job or "uses" in job for _, job in jobs(path))
+
+
+def test_every_python_that_the_project_admits_is_tried() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    tried = dict(jobs(WORKFLOWS[0]))["test"]["strategy"]["matrix"]["python"]
+    (image,) = re.findall(r"^FROM python:([\d.]+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert tried == [f"3.{minor}" for minor in range(11, 11 + len(tried))]
+    assert pyproject["project"]["requires-python"] == f">={tried[0]}"
+    assert image in tried
+
+
+def test_a_machine_with_what_the_readme_asks_for_and_nothing_else_is_tried() -> None:
+    job = dict(jobs(WORKFLOWS[0]))["debian"]
+    installed = set(re.findall(r"[a-z0-9-]+", job["steps"][0]["run"].partition("--no-install-recommends")[2]))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (sentence,) = re.findall(r"^On Debian .*$", readme, re.MULTILINE)
+    asked = set(re.findall(r"`([a-z0-9-]+)`", sentence))
+
+    assert job["container"] == "debian:12"
+    assert installed == {*asked, "ca-certificates"}
+    assert [step["run"] for step in job["steps"][2:]] == ["make demo", "make test"]
+
+
+def test_what_is_locked_and_what_the_image_is_made_of_is_watched() -> None:
+    updates = read(ROOT / ".github" / "dependabot.yml")["updates"]
+    watched = {(each["package-ecosystem"], each["directory"]) for each in updates}
+
+    assert watched == {("github-actions", "/"), ("pip", "/requirements"), ("docker", "/")}
+    assert all(each["cooldown"]["default-days"] >= 7 for each in updates)
+
+
+@pytest.fixture
+def pin(tmp_path: Path) -> Callable[[str, str], tuple[int, dict[str, str]]]:
+    """Run the release's look at the base image, with a docker that knows one digest."""
+    script = next(step["run"] for step in steps(WORKFLOWS[1]) if step.get("id") == "base")
+
+    def run(base: str, digest: str) -> tuple[int, dict[str, str]]:
+        docker = tmp_path / "docker"
+        docker.write_text(f'#!/bin/sh\n[ "$1 $2 $3 $4" = "buildx imagetools inspect {base}" ] && echo "{digest}"\n')
+        docker.chmod(0o755)
+        text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+        (tmp_path / "Dockerfile").write_text(re.sub(r"^FROM python:\S+ ", f"FROM {base} ", text, flags=re.MULTILINE))
+        output = tmp_path / "output"
+        output.write_text("")
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+            cwd=tmp_path,
+            env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_OUTPUT": str(output)},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, dict(line.split("=", 1) for line in output.read_text().splitlines())
+
+    return run
+
+
+def test_an_image_is_released_on_a_base_that_is_pinned_by_digest(
+    pin: Callable[[str, str], tuple[int, dict[str, str]]],
+) -> None:
+    digest, old = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
+    build = next(step for step in steps(WORKFLOWS[1]) if step.get("id") == "build")["with"]
+    pinned = {"image": f"python:3.13-slim@{digest}", "name": "python:3.13-slim", "digest": digest}
+
+    assert "BASE_IMAGE=${{ steps.base.outputs.image }}" in build["build-args"]
+    assert pin("python:3.13-slim", digest) == (0, pinned)
+    # One that Dependabot moves.
+    assert pin(f"python:3.13-slim@{old}", old) == (0, {**pinned, "image": f"python:3.13-slim@{old}", "digest": old})
+
+
+def test_nothing_is_released_on_a_base_without_a_digest(pin: Callable[[str, str], tuple[int, dict[str, str]]]) -> None:
+    status, outputs = pin("python:3.13-slim", "")
+
+    assert status != 0
+    assert outputs == {}
 
 
 def test_three_minors_of_kubernetes_are_tried_each_by_digest() -> None:

@@ -30,11 +30,26 @@ def test_the_builder_is_sent_what_is_copied_and_nothing_else() -> None:
     assert {line.removeprefix("!") for line in lines if line.startswith("!")} == wanted
 
 
-def test_every_install_is_by_hash_or_of_a_wheel_made_here() -> None:
-    commands = _DOCKERFILE.replace("\\\n", " ").replace("&&", "\n").splitlines()
-    installs = [command for command in commands if "/bin/pip " in command]
-    assert len(installs) == 4
-    assert all("--require-hashes --only-binary :all:" in each or "--no-index" in each for each in installs)
+def test_every_install_is_by_hash_or_of_a_wheel_made_here_and_resolves_nothing() -> None:
+    text = re.sub(r"^ *#.*\n", "", _DOCKERFILE, flags=re.MULTILINE)
+    commands = text.replace("\\\n", " ").replace("&&", "\n").splitlines()
+    pip = [" ".join(command.split()) for command in commands if "/bin/pip " in command]
+    locked = [each for each in pip if "-r requirements/" in each]
+    assert len(pip) == 6
+    assert len(locked) == 2
+    assert all("install --no-deps --require-hashes --only-binary :all:" in each for each in locked)
+    # What the lock lacks, `pip check` says, before anything is taken away or added.
+    for each in locked:
+        assert pip[pip.index(each) + 1] == each.partition(" install ")[0] + " check"
+    assert all("--no-index --no-deps" in each for each in pip if each not in locked and not each.endswith(" check"))
+
+
+def test_dependabot_can_read_the_base_image_and_another_can_be_given() -> None:
+    bases = re.findall(r"^FROM (\S+)(?: AS (\S+))?$", _DOCKERFILE, re.MULTILINE)
+    (named,) = [base for base in bases if "$" not in base[0]]
+    assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+(@sha256:[0-9a-f]{64})?", named[0])
+    assert _DOCKERFILE.count(f"ARG BASE_IMAGE={named[1]}\n") == 1
+    assert [base[0] for base in bases if base != named] == ["${BASE_IMAGE}"] * 2
 
 
 def test_the_wheel_is_made_with_the_setuptools_of_the_tests() -> None:

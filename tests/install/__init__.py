@@ -1,0 +1,1 @@
+"""How the project is installed: the lock, `make`, the Dockerfile, and what keeps them current."""
