@@ -16,7 +16,8 @@ from tests.docs.commands import DOCS
 from webhook.cli import main
 from webhook.cluster.events import Outcome
 from webhook.config import SERVE_SETTINGS, Setting
-from webhook.config.controller import CLEANUP_SETTINGS, CONTROLLER_SETTINGS
+from webhook.config.connection import CONNECTION_SETTINGS
+from webhook.config.controller import CONTROLLER_SETTINGS
 from webhook.core import names
 from webhook.core.reasons import Reason
 from webhook.credential import CredentialState
@@ -33,7 +34,7 @@ _SECTION: Final = re.compile(r"(<!-- table (?P<name>[a-z-]+) -->\n).*?(<!-- end 
 SETTINGS: Final[Mapping[str, tuple[Setting, ...]]] = {
     "serve": SERVE_SETTINGS,
     "controller": CONTROLLER_SETTINGS,
-    "cleanup": CLEANUP_SETTINGS,
+    "cleanup": CONNECTION_SETTINGS,
 }
 
 KEYS: Final[Mapping[str, tuple[str, str, str]]] = {
@@ -159,8 +160,8 @@ def settings(command: str) -> str:
 def options(command: str) -> Iterator[click.Option]:
     """List the options of a command, `--help` left out."""
     for parameter in importlib.import_module(f"webhook.cli.{command}").command.params:
-        assert isinstance(parameter, click.Option)
-        yield parameter
+        if isinstance(parameter, click.Option):
+            yield parameter
 
 
 def commands() -> list[str]:

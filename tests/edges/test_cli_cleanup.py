@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from tests.apiserver import ApiServer, Match
@@ -166,3 +168,70 @@ def test_a_wrong_command_line_ends_with_2(stage: Stage) -> None:
     assert result.exit_code == 2
     assert {line.partition(":")[0] for line in result.stderr.splitlines()} == {"--namespace", "--kubeconfig"}
     assert CliRunner().invoke(main, ["cleanup", "--namespace", NAMESPACE]).exit_code == 2
+
+
+# --- which cluster
+
+
+def test_the_cluster_is_that_of_kubeconfig_and_context_as_for_kubectl(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    document = yaml.safe_load(Path(stage.kubeconfig).read_text())
+    (context,) = document["contexts"]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text(
+        yaml.safe_dump(
+            {
+                "current-context": "elsewhere",
+                "clusters": [{"name": "elsewhere", "cluster": {"server": "https://127.0.0.1:1"}}],
+                "contexts": [
+                    {"name": "elsewhere", "context": {"cluster": "elsewhere", "user": ""}},
+                    {"name": "here", "context": {**context["context"], "namespace": NAMESPACE}},
+                ],
+            }
+        )
+    )
+    monkeypatch.setenv("KUBECONFIG", f"{elsewhere}:{tmp_path / 'none'}:{stage.kubeconfig}")
+    runner = CliRunner()
+
+    # The first file's context is current, and nobody answers there.
+    unreachable = runner.invoke(main, ["cleanup", "-n", NAMESPACE, "--dry-run"])
+    assert (unreachable.exit_code, unreachable.stderr.partition(":")[0]) == (1, "list secrets")
+    # This one's user and cluster are the last file's. It has a namespace, so that nobody needs to say it.
+    chosen = runner.invoke(main, ["cleanup", "--context", "here", "--dry-run"])
+    assert chosen.exit_code == 0
+    assert chosen.stdout.splitlines()[-1] == "2 to remove, 3 left; nothing was changed"
+    assert "ghcr: left, the central secret is no copy" in chosen.stdout
+    # -n goes before the context's.
+    other = runner.invoke(main, ["cleanup", "--context", "here", "-n", "auth", "--dry-run"])
+    assert "auth: left, the central secret is no copy" in other.stdout
+    # Who is asked is told of which cluster.
+    asked = runner.invoke(main, ["cleanup", "--context", "here"], input="n\n")
+    assert "Remove 2 copies (context here)?" in asked.stdout
+    assert stage.namespaces() == EVERYWHERE
+
+
+def test_a_context_that_is_not_there_and_a_namespace_that_nobody_says_end_with_2(stage: Stage, tmp_path: Path) -> None:
+    runner = CliRunner()
+
+    unknown = runner.invoke(main, ["cleanup", "--kubeconfig", stage.kubeconfig, "--context", "x", "-n", NAMESPACE])
+    assert unknown.exit_code == 2
+    assert "there is not a context of that name (there are: " in unknown.stderr
+    document = yaml.safe_load(Path(stage.kubeconfig).read_text())
+    del document["contexts"][0]["context"]["namespace"]
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
+    nobody = runner.invoke(main, ["cleanup", "--kubeconfig", str(tmp_path / "kubeconfig")])
+    assert nobody.exit_code == 2
+    assert nobody.stderr.startswith("--namespace: is required (flag, ")
+
+
+def test_without_any_kubeconfig_and_outside_a_cluster_it_says_where_it_looked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = CliRunner().invoke(main, ["cleanup", "-n", NAMESPACE])
+
+    assert result.exit_code == 2
+    assert f"{tmp_path}/.kube/config: there is no such file, and this is no Pod" in result.stderr

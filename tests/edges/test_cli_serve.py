@@ -1,5 +1,7 @@
 """The command line of `serve`, up to where the server would begin."""
 
+import importlib
+import re
 import socket
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from webhook.cli import main
+from webhook.cli.options import SettingOption
 from webhook.config import SERVE_SETTINGS, ServeSettings
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +30,26 @@ def test_help_lists_every_flag_with_its_variable_and_default() -> None:
         assert f"env: {setting.variable}" in text
         if isinstance(setting.default, str):
             assert f"{setting.variable}; default: {setting.default}" in text.replace(", separated by commas", "")
+
+
+@pytest.mark.parametrize("command", ["serve", "controller", "cleanup"])
+def test_help_has_every_setting_under_a_heading_that_says_what_it_is_about(command: str) -> None:
+    sections = CliRunner().invoke(main, [command, "--help"], terminal_width=100).output.split("\n\n")
+    listed = {
+        section.partition(":\n")[0]: re.findall(r"^  (?:-\w, )?(--[a-z-]+)", section, re.MULTILINE)
+        for section in sections
+    }
+    rest = {"cleanup": ["--dry-run", "--yes", "--help"]}.get(command, ["--help"])
+
+    assert listed.pop("Options") == rest
+    found = importlib.import_module(f"webhook.cli.{command}").command.params
+    settings = [parameter for parameter in found if isinstance(parameter, SettingOption)]
+    assert settings
+    for setting in settings:
+        assert setting.heading != "Options", f"{setting.name} has no heading"
+        assert listed[setting.heading].count(setting.opts[-1]) == 1
+    # A reader looks for few headings, not for as many as there are settings.
+    assert len({setting.heading for setting in settings}) == len([each for each in listed.values() if each]) <= 6
 
 
 def test_every_command_of_the_group_can_be_had() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from tests.edges.pki import Pki
 from webhook.config import SERVE_SETTINGS, ConfigError, ServeSettings
-from webhook.config.controller import CleanupSettings, ControllerSettings
+from webhook.config.connection import ConnectionSettings
+from webhook.config.controller import ControllerSettings
 from webhook.core.scope import Enforcement, NamespaceMode
 from webhook.core.workloads import WorkloadKind
 
@@ -54,7 +55,7 @@ def test_a_ca_bundle_is_read_at_once(tmp_path: Path) -> None:
         parse(tmp_path, ca_bundle=str(bundle)),
         parse(tmp_path, {PREFIX + "CA_BUNDLE": str(bundle)}),
         ControllerSettings.parse({"namespace": "releases", "ca_bundle": str(bundle)}, {}),
-        CleanupSettings.parse({"namespace": "releases", "ca_bundle": str(bundle)}, {}),
+        ConnectionSettings.parse({"namespace": "releases", "ca_bundle": str(bundle)}, {}),
     ):
         assert settings.ca_bundle is not None
         assert settings.ca_bundle.context().get_ca_certs()

@@ -1,15 +1,20 @@
 """`ghcr-pull-secrets cleanup`."""
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from webhook.cli.options import EXIT_USAGE, options, reporting_faults
-from webhook.config.controller import CLEANUP_SETTINGS, CleanupSettings
+from webhook.cli.connecting import connected
+from webhook.cli.options import GroupedCommand, options, reporting_faults
+from webhook.config.connection import CONNECTION_SETTINGS
+
+if TYPE_CHECKING:
+    from webhook.cluster.connecting import Connection
+    from webhook.controller.cleanup import Removal
+    from webhook.core.copies import Secret
 
 _LIST_S: Final = 120.0
 
@@ -23,10 +28,10 @@ _LEFT: Final = {
 }
 
 
-@click.command("cleanup")
+@click.command("cleanup", cls=GroupedCommand)
 @click.option("--dry-run", is_flag=True, help="Say what would be removed and left, and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@options(CLEANUP_SETTINGS)
+@options(CONNECTION_SETTINGS)
 def command(*, dry_run: bool, yes: bool, **flags: Any) -> None:
     """Remove every copy that is ours from every namespace.
 
@@ -36,24 +41,19 @@ def command(*, dry_run: bool, yes: bool, **flags: Any) -> None:
     Exits with 0 when no copy of ours remains, 1 when some do or the API server could not be asked, 2 when the command
     line is wrong.
     """
-    with reporting_faults():
-        settings = CleanupSettings.parse(flags, os.environ)
-    sys.exit(_run(settings, dry_run=dry_run, yes=yes))
+    with reporting_faults(), connected(flags) as (connection, namespace):
+        sys.exit(_run(connection, namespace, dry_run=dry_run, yes=yes))
 
 
-def _run(settings: CleanupSettings, *, dry_run: bool, yes: bool) -> int:
+def _run(connection: "Connection", namespace: str, *, dry_run: bool, yes: bool) -> int:
     # Imported late: `--help` and the report of a fault need none of it.
-    from webhook.cluster import ConfigError  # noqa: PLC0415
-    from webhook.cluster.copies import connect_copies, list_secrets  # noqa: PLC0415
-    from webhook.controller.cleanup import Remover, sort  # noqa: PLC0415
-    from webhook.ports import ClusterError, Deadline  # noqa: PLC0415
+    from webhook.cluster.copies import copies_of  # noqa: PLC0415
+    from webhook.controller.cleanup import Remover  # noqa: PLC0415
+    from webhook.ports import ClusterError  # noqa: PLC0415
 
+    cluster = copies_of(connection.client)
     try:
-        cluster = connect_copies(str(settings.kubeconfig) if settings.kubeconfig else None, trust=settings.ca_bundle)
-    except ConfigError as error:
-        _fail(EXIT_USAGE, f"--kubeconfig: {error}")
-    try:
-        ours, left = sort(list_secrets(cluster.client, Deadline.after(_LIST_S)), release_namespace=settings.namespace)
+        ours, left = _found(connection, namespace)
         for removal in left:
             click.echo(_left_text(removal.namespace, removal.outcome))
         if dry_run:
@@ -62,24 +62,29 @@ def _run(settings: CleanupSettings, *, dry_run: bool, yes: bool) -> int:
             click.echo(f"{len(ours)} to remove, {len(left)} left; nothing was changed")
             return 0
         if ours and not yes:
-            click.confirm(f"Remove {len(ours)} copies? Pods that are still to pull will not be able to", abort=True)
-        remover = Remover(cluster.facts, cluster.writer, release_namespace=settings.namespace)
+            question = (
+                f"Remove {len(ours)} copies ({connection.where})? Pods that are still to pull will not be able to"
+            )
+            click.confirm(question, abort=True)
+        remover = Remover(cluster.facts, cluster.writer, release_namespace=namespace)
         with _Progress(len(ours)) as progress:
             removals = remover.remove_all(
                 ours, lambda removal: progress.tell(removal.namespace, removal.outcome, removal.detail)
             )
-        back = {
-            copy.namespace
-            for copy in sort(
-                list_secrets(cluster.client, Deadline.after(_LIST_S)), release_namespace=settings.namespace
-            )[0]
-        }
+        back = {copy.namespace for copy in _found(connection, namespace)[0]}
         returned = sorted(back & {removal.namespace for removal in removals if removal.outcome == "removed"})
         return _sum_up([removal.outcome for removal in removals], len(left), returned)
     except ClusterError as error:
-        _fail(1, f"{error}: {error.cause}")
-    finally:
-        cluster.close()
+        click.echo(f"{error}: {error.cause}", err=True)
+        return 1
+
+
+def _found(connection: "Connection", namespace: str) -> "tuple[Sequence[Secret], Sequence[Removal]]":
+    from webhook.cluster.copies import list_secrets  # noqa: PLC0415
+    from webhook.controller.cleanup import sort  # noqa: PLC0415
+    from webhook.ports import Deadline  # noqa: PLC0415
+
+    return sort(list_secrets(connection.client, Deadline.after(_LIST_S)), release_namespace=namespace)
 
 
 def _sum_up(outcomes: Sequence[str], left: int, returned: Sequence[str]) -> int:
@@ -95,11 +100,6 @@ def _sum_up(outcomes: Sequence[str], left: int, returned: Sequence[str]) -> int:
 
 def _left_text(namespace: str, outcome: str, detail: str = "") -> str:
     return f"{namespace}: left, {_LEFT[outcome]}" + (f" ({detail})" if detail else "")
-
-
-def _fail(code: int, text: str) -> NoReturn:
-    click.echo(text, err=True)
-    sys.exit(code)
 
 
 class _Progress:

@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from webhook.cli.options import options, reporting_faults
+from webhook.cli.options import GroupedCommand, options, reporting_faults
 from webhook.config.controller import CONTROLLER_SETTINGS, ControllerSettings
 
 
-@click.command("controller")
+@click.command("controller", cls=GroupedCommand)
 @options(CONTROLLER_SETTINGS)
 def command(**flags: Any) -> None:
     """Keep every copy like the central secret, the webhook's certificates in life, and an eye on the credential."""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from webhook.cli.completing import complete
 from webhook.config import ConfigError, Setting
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,6 +31,37 @@ def options(settings: Sequence[Setting]) -> Callable[[F], F]:
     return decorate
 
 
+class SettingOption(click.Option):
+    """An option that knows the heading it stands under.
+
+    Args:
+        arguments: As of `click.Option`.
+        heading: Of `--help`.
+        keywords: As of `click.Option`.
+    """
+
+    def __init__(self, *arguments: Any, heading: str, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.heading = heading
+
+
+class GroupedCommand(click.Command):
+    """A command whose `--help` has its options under their headings, and what every command has last."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options."""
+        headings: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                heading = parameter.heading if isinstance(parameter, SettingOption) else "Options"
+                headings.setdefault(heading, []).append(record)
+        rest = headings.pop("Options", [])
+        for heading, records in (*headings.items(), ("Options", rest)):
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
 @contextmanager
 def reporting_faults() -> Iterator[None]:
     """Report every fault of the settings on a line of its own and end with `EXIT_USAGE`."""
@@ -48,11 +80,21 @@ def _option(setting: Setting) -> Callable[[F], F]:
         return click.option(
             f"{setting.flag}/{negative}",
             setting.name,
+            cls=SettingOption,
+            heading=setting.heading,
             default=None,
             help=text,
             callback=lambda _context, _option, value: None if value is None else str(value).lower(),
         )
-    return click.option(setting.flag, setting.name, metavar=setting.metavar, multiple=setting.repeatable, help=text)
+    return click.option(
+        *filter(None, (setting.short, setting.flag, setting.name)),
+        cls=SettingOption,
+        heading=setting.heading,
+        metavar=setting.metavar,
+        multiple=setting.repeatable,
+        help=text,
+        shell_complete=lambda context, _option, begun: complete(setting, context.params, begun),
+    )
 
 
 def _remarks(setting: Setting) -> list[str]:

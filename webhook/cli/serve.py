@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from webhook.cli.options import options, reporting_faults
+from webhook.cli.options import GroupedCommand, options, reporting_faults
 from webhook.config import SERVE_SETTINGS, ServeSettings
 
 
-@click.command("serve")
+@click.command("serve", cls=GroupedCommand)
 @options(SERVE_SETTINGS)
 def command(**flags: Any) -> None:
     """Answer the API server's admission reviews."""

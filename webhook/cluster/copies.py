@@ -62,7 +62,11 @@ def connect_copies(
         ConfigError: The configuration cannot be read.
     """
     load = from_kubeconfig(kubeconfig) if kubeconfig else in_cluster()
-    client = Client(load, source=kubeconfig or "in-cluster", pool_size=pool_size, trust=trust)
+    return copies_of(Client(load, source=kubeconfig or "in-cluster", pool_size=pool_size, trust=trust), pacing=pacing)
+
+
+def copies_of(client: Client, *, pacing: Pacing = DEFAULT_PACING) -> CopyCluster:
+    """Prepare to work with the cluster of a client (see `connect_copies`)."""
     caches = CopyCaches(client, pacing=pacing)
     return CopyCluster(
         client=client, caches=caches, facts=ClusterCopies(client, caches), writer=ClusterSecretWriter(client)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from certs.authority import service_dns_names
 from certs.keeper import Terms, UnendingRotation
-from webhook.config.resolving import ConfigError, Fault, Setting
+from webhook.config.resolving import ConfigError, Fault, Setting, under
 from webhook.config.values import BadValue, each, object_name
 
 _PERIOD: Final = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,3})?)(?P<unit>[smhd])")
@@ -31,7 +31,8 @@ def _dns_name(text: str) -> str:
     raise BadValue("expected a DNS name, not an IP address")
 
 
-CERTIFICATE_SETTINGS: Final = (
+CERTIFICATE_SETTINGS: Final = under(
+    "Certificates",
     Setting(
         name="extra_dns_name",
         metavar="NAME",

@@ -1,4 +1,4 @@
-"""Settings of `ghcr-pull-secrets controller` and `ghcr-pull-secrets cleanup`."""
+"""Settings of `ghcr-pull-secrets controller`."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from certs.keeper import Terms
 from webhook.config.certificates import CERTIFICATE_SETTINGS, terms_of
 from webhook.config.credential import CREDENTIAL_SETTINGS
 from webhook.config.declared import CLUSTER_SETTINGS, LOG_SETTINGS, POLICY_SETTINGS, SERVER_SETTINGS
-from webhook.config.resolving import Raw, Setting, resolve
+from webhook.config.resolving import Raw, Setting, resolve, under
 from webhook.config.values import Address, BadValue, namespace, object_name, seconds, switch, threads
 from webhook.core.images import ImagePatterns
 from webhook.core.scope import NamespaceMode, Rules
@@ -53,7 +53,8 @@ def _only(settings: tuple[Setting, ...], *names: str) -> tuple[Setting, ...]:
 
 _WHERE: Final = _only(CLUSTER_SETTINGS, "namespace", "kubeconfig", "ca_bundle")
 
-CONTROLLER_SETTINGS: Final = (
+_CONTROLLER: Final = under(
+    "Controller",
     *_only(SERVER_SETTINGS, "ops_bind"),
     Setting(
         name="name",
@@ -77,21 +78,26 @@ CONTROLLER_SETTINGS: Final = (
         parse=_identity,
         help="Who we are among the candidates for the Lease, never the same twice. Without it: host name and UUID.",
     ),
-    Setting(
-        name="manage_certificates",
-        switch=True,
-        default="true",
-        parse=switch,
-        help="Make and renew the webhook's certificates, and keep caBundle of its configurations.",
+)
+
+CONTROLLER_SETTINGS: Final = (
+    *_CONTROLLER,
+    *_WHERE,
+    *_only(POLICY_SETTINGS, "images_include", "images_exclude", "namespaces_mode", "namespaces_excluded"),
+    *under(
+        "Certificates",
+        Setting(
+            name="manage_certificates",
+            switch=True,
+            default="true",
+            parse=switch,
+            help="Make and renew the webhook's certificates, and keep caBundle of its configurations.",
+        ),
     ),
     *CERTIFICATE_SETTINGS,
     *CREDENTIAL_SETTINGS,
-    *_WHERE,
-    *_only(POLICY_SETTINGS, "images_include", "images_exclude", "namespaces_mode", "namespaces_excluded"),
     *LOG_SETTINGS,
 )
-
-CLEANUP_SETTINGS: Final = _WHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,17 +154,3 @@ class ControllerSettings:
     def certificate_secret(self) -> str:
         """Name of the Secret with the server's certificate."""
         return f"{self.name}-webhook-tls"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CleanupSettings:
-    """What `ghcr-pull-secrets cleanup` runs with."""
-
-    namespace: str
-    kubeconfig: Path | None
-    ca_bundle: Trust | None
-
-    @classmethod
-    def parse(cls, flags: Raw, environ: Mapping[str, str]) -> "CleanupSettings":
-        """Parse everything `cleanup` needs; `ConfigError` with every fault."""
-        return cls(**resolve(CLEANUP_SETTINGS, flags, environ))

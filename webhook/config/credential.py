@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from webhook.config import values
-from webhook.config.resolving import Setting
+from webhook.config.resolving import Setting, under
 from webhook.config.values import BadValue
 
 _LEAST_INTERVAL_S: Final = 10.0
@@ -33,7 +33,8 @@ def api_url(text: str) -> str:
     return text
 
 
-CREDENTIAL_SETTINGS: Final = (
+CREDENTIAL_SETTINGS: Final = under(
+    "Credential check",
     Setting(
         name="credential_check",
         switch=True,

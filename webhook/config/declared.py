@@ -3,11 +3,12 @@
 from typing import Final
 
 from webhook.config import values
-from webhook.config.resolving import Setting
+from webhook.config.resolving import Setting, under
 from webhook.core.scope import Enforcement, NamespaceMode
 from webhook.telemetry.logs import FORMATS, LEVELS
 
-CLUSTER_SETTINGS: Final = (
+CLUSTER_SETTINGS: Final = under(
+    "Cluster",
     Setting(
         name="namespace",
         metavar="NAME",
@@ -40,7 +41,8 @@ CLUSTER_SETTINGS: Final = (
 )
 """How to reach the cluster and what may be read there."""
 
-POLICY_SETTINGS: Final = (
+POLICY_SETTINGS: Final = under(
+    "Policy",
     Setting(
         name="images_include",
         metavar="PATTERN",
@@ -97,7 +99,8 @@ POLICY_SETTINGS: Final = (
 )
 """What is decided."""
 
-LOG_SETTINGS: Final = (
+LOG_SETTINGS: Final = under(
+    "Log",
     Setting(
         name="log_level",
         metavar="|".join(LEVELS),
@@ -114,7 +117,8 @@ LOG_SETTINGS: Final = (
     ),
 )
 
-SERVER_SETTINGS: Final = (
+SERVER_SETTINGS: Final = under(
+    "Server",
     Setting(
         name="bind",
         metavar="HOST:PORT",

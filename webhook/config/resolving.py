@@ -1,7 +1,7 @@
 """How a setting is declared, and how all of them are resolved from flags and environment with every fault at once."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from webhook.config.values import BadValue
@@ -42,6 +42,8 @@ class Setting:
         required: Absence is a fault.
         repeatable: The flag may be given several times; the environment variable holds a comma-separated list.
         switch: A flag without a value, with a `--no-…` beside it.
+        heading: Under which `--help` has it.
+        short: A second spelling of the flag, such as `-n`.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Setting:
     required: bool = False
     repeatable: bool = False
     switch: bool = False
+    heading: str = "Options"
+    short: str = ""
 
     @property
     def flag(self) -> str:
@@ -62,6 +66,11 @@ class Setting:
     def variable(self) -> str:
         """Spell it for the environment."""
         return ENVIRONMENT_PREFIX + self.name.upper()
+
+
+def under(heading: str, *settings: Setting) -> tuple[Setting, ...]:
+    """Put settings under a heading of `--help`."""
+    return tuple(replace(setting, heading=heading) for setting in settings)
 
 
 def resolve(settings: Sequence[Setting], flags: Raw, environ: Mapping[str, str]) -> dict[str, Any]:

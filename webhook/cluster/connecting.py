@@ -1,0 +1,102 @@
+"""The one way in which the command line connects to a cluster: as kubectl would."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from kubernetes.client.configuration import Configuration
+from kubernetes.config import load_kube_config_from_dict
+from kubernetes.config.incluster_config import SERVICE_TOKEN_FILENAME
+
+from webhook.cluster import kubeconfig as files
+from webhook.cluster.client import DEFAULT_POOL_SIZE, Client, ConfigError, in_cluster
+from webhook.trust import Trust
+
+# The official client has no types here.
+_load_from_dict: Final[Any] = load_kube_config_from_dict
+
+_NAMESPACE_FILE: Final = Path(SERVICE_TOKEN_FILENAME).with_name("namespace")
+_LONGEST_NAME: Final = 63
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """A cluster that was chosen on the command line.
+
+    Attributes:
+        client: HTTP to its API server; nothing has been asked yet.
+        where: What a user knows it by: its context, or that it is the one we run in.
+        namespace: Of the context, or of our Pod; empty if neither says one.
+    """
+
+    client: Client
+    where: str
+    namespace: str
+
+
+def connect_as_kubectl(
+    kubeconfig: Path | None,
+    context: str | None,
+    environ: Mapping[str, str],
+    *,
+    trust: Trust | None = None,
+    pool_size: int = DEFAULT_POOL_SIZE,
+    namespace_file: Path = _NAMESPACE_FILE,
+) -> Connection:
+    """Prepare to work with the cluster that kubectl would take.
+
+    Args:
+        kubeconfig: `--kubeconfig`: the only file then. Without it: `$KUBECONFIG`, `~/.kube/config`, our Pod.
+        context: `--context`, in place of the current one.
+        environ: `KUBECONFIG` and `HOME`.
+        trust: For an API server whose kubeconfig names no CA, and for HTTPS proxies; by default the system's.
+        pool_size: Connections to keep.
+        namespace_file: Where a Pod finds its namespace.
+
+    Raises:
+        ConfigError: There is no cluster to be had that way.
+    """
+    paths = files.candidates(kubeconfig, environ)
+    source = ", ".join(map(str, paths)) or "a kubeconfig"
+
+    def choose() -> files.Selection | None:
+        found = files.load(paths, must_exist=kubeconfig is not None)
+        return None if found is None else files.select(found, context)
+
+    def load(configuration: Configuration) -> None:
+        # Read again whenever the API server no longer accepts the token.
+        if (selection := choose()) is not None:
+            _load_from_dict(selection.as_dict(), client_configuration=configuration, persist_config=False)
+
+    try:
+        chosen = choose()
+    except files.KubeconfigError as error:
+        raise ConfigError(source, error.why) from None
+    if chosen is not None:
+        client = Client(load, source=source, pool_size=pool_size, trust=trust)
+        return Connection(client=client, where=f"context {chosen.context}", namespace=chosen.namespace)
+    if context is not None:
+        raise ConfigError(source, "there is no such file, and so no context")
+    try:
+        client = Client(in_cluster(), pool_size=pool_size, trust=trust)
+    except ConfigError:
+        raise ConfigError(source, "there is no such file, and this is no Pod") from None
+    return Connection(client=client, where="the cluster of this Pod", namespace=_mounted_namespace(namespace_file))
+
+
+def contexts(kubeconfig: Path | None, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """List the contexts there are to choose from; none where that cannot be said."""
+    try:
+        found = files.load(files.candidates(kubeconfig, environ))
+    except files.KubeconfigError:
+        return ()
+    return tuple(found.contexts) if found else ()
+
+
+def _mounted_namespace(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(_LONGEST_NAME + 1).strip()
+    except (OSError, ValueError):
+        return ""
