@@ -30,7 +30,11 @@ $(STAMP): requirements/dev.txt pyproject.toml Makefile
 demo: $(STAMP) ## Play the story on an embedded stand-in of the API server.
 	@$(BIN)/python -m tests.e2e.demo
 
-test: $(STAMP) ## Run every test.
+# Prometheus' rule checker, for the tests of the alerts; it is no Python package.
+$(BIN)/promtool: $(STAMP) scripts/get-promtool
+	@scripts/get-promtool $@
+
+test: $(STAMP) $(BIN)/promtool ## Run every test.
 	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 e2e: $(STAMP) ## The end-to-end tests; on a real control plane if KUBEBUILDER_ASSETS names its binaries.

@@ -1,5 +1,6 @@
 """Every alert, with Prometheus' own rule checker: what raises it, what does not, and what it says."""
 
+import functools
 import re
 import shutil
 import subprocess
@@ -298,9 +299,13 @@ CASES = {
 
 def rules(**values: Any) -> dict[str, Any]:
     """The spec of the PrometheusRule, as rendered with values under `monitoring.prometheusRule`."""
-    found = manifests(monitoring={"prometheusRule": {"enabled": True, **values}})
-    spec: dict[str, Any] = helm.select(found, "PrometheusRule")["spec"]
-    return spec
+    return yaml.safe_load(_rendered(yaml.safe_dump(values)))  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _rendered(values: str) -> str:
+    found = manifests(monitoring={"prometheusRule": {"enabled": True, **yaml.safe_load(values)}})
+    return yaml.safe_dump(helm.select(found, "PrometheusRule")["spec"])
 
 
 def alerts(**values: Any) -> dict[str, dict[str, Any]]:
