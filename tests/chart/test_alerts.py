@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests import helm
-from tests.chart.test_installs import manifests
+from tests.chart.switches import manifests
 
 RUNBOOK = Path(__file__).parents[2] / "docs" / "operations.md"
 WEBHOOK = 'name="mutate.ghcr-pull-secrets.io", type="admit"'
