@@ -78,7 +78,7 @@ class Admission:
             return _allow(Reason.NOT_APPLICABLE)
         namespace = self._namespace(subject, deadline)
         decision = self._decide(subject, namespace, deadline)
-        warnings = list(label_faults(namespace)) if subject.images else []
+        warnings = _label_warnings(namespace, subject.workload) if subject.images else []
         audit = {"reason": str(decision.reason)}
         provisioned = None
         if decision.provision:
@@ -138,8 +138,9 @@ class Admission:
         old = _read_old(kind, review)
         images = policy.selected_images(workload, self._rules)
         if review.subresource:
-            # The other containers run already; only what is added now can be kept out.
-            before = {image.image for image in old.images} if old else set()
+            # The other containers run already; only what is added now can be kept out. An image that the Pod has, but
+            # never pulls, is no less new.
+            before = old.pulled if old else frozenset()
             images = tuple(image for image in images if image.image not in before)
         return _Subject(
             review=review,
@@ -212,7 +213,7 @@ class Admission:
         decision: Decision,
     ) -> Answer:
         audit = {"reason": str(verdict.reason), "secret": f"{namespace.name}/{SECRET_NAME}"}
-        warnings = list(label_faults(namespace))
+        warnings = _label_warnings(namespace, subject.workload)
         if verdict.unverifiable:
             warnings.append(texts.unverified(subject.workload, verdict))
         if not verdict.problems or enforcement is Enforcement.OFF:
@@ -251,6 +252,10 @@ def _read_old(kind: WorkloadKind, review: Review) -> Workload | None:
     except MalformedObject:
         # It was stored by a laxer schema than today's. Its successor is judged as if it were new.
         return None
+
+
+def _label_warnings(namespace: Namespace, workload: Workload) -> list[str]:
+    return [*label_faults(namespace), *([texts.unknown_inject(workload)] if workload.unknown_inject else [])]
 
 
 def _provisioning_warnings(namespace: Namespace, provisioned: Provisioned) -> list[str]:

@@ -113,6 +113,19 @@ SELECTION = [
     ("ghcr.io:5000/*", "ghcr.io/team/app", False),
     ("ghcr.io:5000/*", "ghcr.io:443/team/app", False),
     ("ghcr.io/*", "ghcr.io:5000/team/app", False),
+    ("ghcr.io/*", "ghcr.io:0443/team/app", True),
+    ("ghcr.io/*", "GHCR.IO:000443/team/app", True),
+    ("ghcr.io/*", "ghcr.io:4430/team/app", False),
+    ("ghcr.io/*", "ghcr.io:0/team/app", False),
+    ("ghcr.io/*", "ghcr.io:/team/app", False),
+    ("ghcr.io/*", "ghcr.io:\u0664\u0664\u0663/team/app", False),
+    ("ghcr.io:0443/*", "ghcr.io/team/app", True),
+    ("ghcr.io:5000/*", "ghcr.io:05000/team/app", True),
+    ("ghcr.io:05000/*", "ghcr.io:5000/team/app", True),
+    ("ghcr.io:00/*", "ghcr.io:0/team/app", True),
+    ("ghcr.io:00/*", "ghcr.io/team/app", False),
+    ("*.pkg.dev/*", "eu.pkg.dev:00443/x", True),
+    ("[::1]:5000/*", "[::1]:05000/x", True),
     ("ghcr.io/*", "ghcr.io:443:443/team/app", False),
     ("ghcr.io/*", "ghcr.io", False),
     ("ghcr.io/*", "ghcr.io:443", False),
@@ -171,10 +184,13 @@ def test_core_re2_and_cel_agree_on_what_a_pattern_selects(pattern: str, image: s
 
 hosts = st.text("aik.-*K", min_size=1, max_size=6).map("x.{}".format)
 paths = st.text("ab*/.-_", min_size=1, max_size=8)
-hostile = st.text("aAbiIkK.*-_/:@\n\r\u2028\x00\u212a\u0130\u0131]4 3", max_size=24)
+hostile = st.text("aAbiIkK.*-_/:@\n\r\u2028\x00\u212a\u0130\u0131]43 05", max_size=24)
 
 
-@given(pattern=st.tuples(hosts, st.sampled_from(["", ":443", ":5"]), st.just("/"), paths).map("".join), data=st.data())
+@given(
+    pattern=st.tuples(hosts, st.sampled_from(["", ":443", ":5", ":05", ":0"]), st.just("/"), paths).map("".join),
+    data=st.data(),
+)
 def test_core_re2_and_cel_agree_on_hostile_images(pattern: str, data: st.DataObject) -> None:
     near = pattern.replace("*", data.draw(hostile)) + data.draw(st.sampled_from(["", ":1", "@", "\n", "\n\n", "/"]))
     for image in (data.draw(hostile), "x." + data.draw(hostile), near, near.upper()):
@@ -239,6 +255,7 @@ def test_a_pattern_that_cannot_mean_anything_is_refused(pattern: str) -> None:
 
 def test_the_expression_is_made_of_the_documented_steps() -> None:
     assert (
-        images.pattern_to_regex("GHCR.io/*/b.c") == r"^[gG][hH][cC][rR]\.[iI][oO](:443)?/[^:@\n]*/b\.c([:@\n](?s:.*))?$"
+        images.pattern_to_regex("GHCR.io/*/b.c")
+        == r"^[gG][hH][cC][rR]\.[iI][oO](:0*443)?/[^:@\n]*/b\.c([:@\n](?s:.*))?$"
     )
-    assert images.pattern_to_regex("*.x-1:80/a") == r"^[^/:]*\.[xX]-1:80/a([:@\n](?s:.*))?$"
+    assert images.pattern_to_regex("*.x-1:80/a") == r"^[^/:]*\.[xX]-1:0*80/a([:@\n](?s:.*))?$"

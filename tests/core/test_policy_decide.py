@@ -45,6 +45,7 @@ def test_a_new_workload_without_the_secret_gets_it(kind: str) -> None:
 
 def test_a_mirror_pod_is_not_applicable() -> None:
     assert decide(workload(annotations={"kubernetes.io/config.mirror": "x"})).reason is Reason.NOT_APPLICABLE
+    assert decide(workload("Deployment", annotations={"kubernetes.io/config.mirror": "x"})).reason is Reason.INJECTED
 
 
 @pytest.mark.parametrize("image", ["nginx", "docker.io/ghcr.io/x", "ghcr.io.evil.example/x", "notghcr.io/x", "ghcr.io"])
@@ -142,15 +143,16 @@ def test_a_pod_is_injected_whatever_its_service_account_has() -> None:
 
 
 ROWS: dict[str, tuple[Reason, Callable[[dict[str, Any]], object]]] = {
-    "mirror": (
-        Reason.NOT_APPLICABLE,
-        lambda d: d["metadata"]["annotations"].update({"kubernetes.io/config.mirror": "1"}),
-    ),
     "images": (Reason.NO_SELECTED_IMAGE, lambda d: pod_spec_of(d)["containers"][0].update(image="nginx")),
     "out": (Reason.OPTED_OUT, lambda d: d["metadata"]["annotations"].update({"ghcr-pull-secrets.io/inject": "false"})),
     "owned": (Reason.CONTROLLER_OWNED, lambda d: d["metadata"].update(ownerReferences=[{"controller": True}])),
     "job": (Reason.NOT_MUTABLE, lambda _: None),
 }
+
+
+def test_the_first_row_of_all_is_the_mirror_pods() -> None:
+    mirror = workload(images=["nginx"], annotations={"kubernetes.io/config.mirror": "1"})
+    assert decide(mirror, copy.deepcopy(mirror)).reason is Reason.NOT_APPLICABLE
 
 
 def test_the_first_row_that_fits_decides() -> None:

@@ -147,6 +147,7 @@ def test_what_needs_no_credential_is_not_judged() -> None:
     assert exempt(workload("ReplicaSet", owner="Deployment")) is Reason.CONTROLLER_OWNED
     assert exempt(workload(owner="ReplicaSet")) is None
     assert exempt(workload(annotations={"kubernetes.io/config.mirror": "x"})) is Reason.NOT_APPLICABLE
+    assert exempt(workload("Deployment", annotations={"kubernetes.io/config.mirror": "x"})) is None
 
 
 @pytest.mark.parametrize("kind", ["Pod", "Deployment", "CronJob"])
@@ -159,11 +160,30 @@ def test_an_update_that_changes_no_pull_is_let_through(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "old",
-    [workload(images=["ghcr.io/a/old"]), workload(secrets=["a"]), workload(service_account="builder")],
-    ids=["images", "pull secrets", "ServiceAccount"],
+    [
+        workload(images=["ghcr.io/a/old"]),
+        workload(secrets=["a"]),
+        workload(service_account="builder"),
+        workload(pull_policy="Never"),
+    ],
+    ids=["images", "pull secrets", "ServiceAccount", "whether it is pulled"],
 )
 def test_an_update_that_changes_a_pull_is_judged(old: dict[str, Any]) -> None:
     assert exempt(workload(), old) is None
+
+
+def test_a_pull_policy_that_pulls_as_before_changes_no_pull() -> None:
+    assert exempt(workload(pull_policy="Always"), workload(pull_policy="IfNotPresent")) is Reason.UNCHANGED
+
+
+def test_one_container_that_never_pulls_does_not_hide_another_that_does() -> None:
+    def pod(*policies: str) -> dict[str, Any]:
+        made = workload(images=[IMAGE] * len(policies))
+        for container, policy_ in zip(made["spec"]["containers"], policies, strict=True):
+            container["imagePullPolicy"] = policy_
+        return made
+
+    assert exempt(pod("Never", "Always"), pod("Never", "Never")) is None
 
 
 # --- what a problem carries for the text

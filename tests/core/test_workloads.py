@@ -1,4 +1,6 @@
 import contextlib
+import tracemalloc
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -92,6 +94,60 @@ def test_only_the_exact_annotation_opts_out(value: str, out: bool) -> None:
     assert read(kind_named("Deployment"), deployment).opted_out is out
 
 
+@pytest.mark.parametrize(
+    ("value", "unknown"),
+    [
+        ("false", False),
+        ("true", False),
+        ("False", True),
+        ("no", True),
+        ("", True),
+        (False, True),
+        ({}, True),
+        (None, False),
+    ],
+)
+def test_a_value_of_the_annotation_that_means_nothing_is_noted(value: Any, unknown: bool) -> None:
+    mark = {"ghcr-pull-secrets.io/inject": value}
+    assert read(kind_named("Pod"), workload(annotations=mark)).unknown_inject is unknown
+    deployment = workload("Deployment")
+    deployment["spec"]["template"]["metadata"]["annotations"] = mark
+    assert read(kind_named("Deployment"), deployment).unknown_inject is unknown
+    assert not read(kind_named("Deployment"), workload("Deployment")).unknown_inject
+
+
+@pytest.mark.parametrize("kind", TEMPLATE_PATHS)
+def test_only_a_pod_can_be_a_mirror_pod(kind: str) -> None:
+    mark = {"kubernetes.io/config.mirror": "x"}
+    assert read(kind_named(kind), workload(kind, annotations=mark)).mirror is (kind == "Pod")
+
+
+@pytest.mark.parametrize(
+    "place", ["containers", "initContainers", "ephemeralContainers", "volumes", "imagePullSecrets"]
+)
+def test_a_list_beyond_its_bound_is_refused_with_its_length(place: str) -> None:
+    pod = workload()
+    pod["spec"][place] = [{}] * 10_000
+    read(kind_named("Pod"), pod)
+    pod["spec"][place] = [{}] * 10_001
+    with pytest.raises(MalformedObject) as refused:
+        read(kind_named("Pod"), pod)
+    assert refused.value.field == f"/spec/{place}"
+    assert refused.value.problem == "holds 10001 entries; no more than 10000 are read"
+
+
+def test_a_list_beyond_its_bound_is_not_read() -> None:
+    pod = workload()
+    pod["spec"]["imagePullSecrets"] = [{"name": "x"}] * 900_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(MalformedObject):
+            read(kind_named("Pod"), pod)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_generated_name_is_shown_as_a_prefix() -> None:
     pod = workload()
     pod["metadata"] = {"generateName": "auth-api-"}
@@ -108,6 +164,7 @@ def test_a_generated_name_is_shown_as_a_prefix() -> None:
         ("imagePullSecrets", [{"name": []}], "/spec/imagePullSecrets/0/name"),
         ("serviceAccountName", 1, "/spec/serviceAccountName"),
         ("volumes", [{"image": "x"}], "/spec/volumes/0/image"),
+        ("volumes", [{}, {"image": {"reference": 1}}], "/spec/volumes/1/image/reference"),
     ],
 )
 def test_a_field_of_a_kind_the_api_does_not_allow_is_named(place: str, value: object, field: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, review, secret, workload
+from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, RULES, payload, review, secret, workload
 from tests.services.fakes import FakeCluster
 from webhook.admission import Admission, Answer, Outcome
 from webhook.core import copies
@@ -313,6 +313,34 @@ def test_a_new_ephemeral_container_is_judged_and_what_runs_already_is_not(cluste
     answer = debug("ghcr.io/sesacthon/debug:1")
     assert (answer.reason, answer.outcome) == (Reason.NOT_LISTED, Outcome.DENIED)
     assert "ghcr.io/sesacthon/debug:1 (container d)" in answer.response.message
+
+
+def test_an_ephemeral_container_may_not_pull_what_another_only_names(cluster: FakeCluster) -> None:
+    old = workload(pull_policy="Never")
+    pod = workload(pull_policy="Never")
+    pod["spec"]["ephemeralContainers"] = [{"name": "d", "image": IMAGE, "imagePullPolicy": "Always"}]
+    document = review(pod, operation="UPDATE", old=old, subresource="ephemeralcontainers")
+    answer = validate(cluster, document)
+    assert (answer.reason, answer.outcome) == (Reason.NOT_LISTED, Outcome.DENIED)
+
+
+def test_a_pull_policy_of_never_that_becomes_always_is_judged(cluster: FakeCluster) -> None:
+    changed = review(
+        workload("Deployment", pull_policy="Always"),
+        operation="UPDATE",
+        old=workload("Deployment", pull_policy="Never"),
+    )
+    assert validate(cluster, changed).outcome is Outcome.DENIED
+    assert mutate(cluster, changed).reason is Reason.INJECTED
+
+
+def test_an_annotation_that_means_nothing_is_warned_about(cluster: FakeCluster) -> None:
+    document = review(workload(annotations={"ghcr-pull-secrets.io/inject": "nope"}, secrets=["ghcr-secret"]))
+    text = 'annotation ghcr-pull-secrets.io/inject of Pod auth-api is neither "true" nor "false" and has no effect'
+    assert mutate(cluster, document).response.warnings == (text,)
+    assert validate(cluster, document).response.warnings == (text,)
+    other = review(workload(annotations={"ghcr-pull-secrets.io/inject": "nope"}, images=["nginx"]))
+    assert mutate(cluster, other).response.warnings == ()
 
 
 # --- recordings

@@ -126,17 +126,27 @@ def _split_domain(reference: str) -> tuple[str, str]:
     return _HUB, reference
 
 
-def written_plainly(image: str) -> bool:
-    """Tell whether an image's host is written as a pull secret's entry is: in lower case, its port a plain number.
+def plain_host(host: str) -> str:
+    """Write a registry's host as a pull secret's entry has it: in lower case, its port a number, without port 443.
 
     The kubelet compares both as texts, though `GHCR.IO`, `ghcr.io:443` and `ghcr.io:0443` are all pulled from ghcr.io.
     """
+    name, port = _split_port(host)
+    return f"{name}:{port}".lower() if port and port != "443" else name.lower()
+
+
+def written_plainly(image: str) -> bool:
+    """Tell whether an image's host is written as `plain_host` would."""
     host = image.partition("/")[0]
-    port = _PORT_SUFFIX.search(host)
-    return host.lower() == host and not (port and (port[1] == "443" or port[1].startswith("0")))
+    return plain_host(host) == host
 
 
-_PORT_SUFFIX: Final = re.compile(r":([0-9]++)\Z")
+def _split_port(host: str) -> tuple[str, str]:
+    """Split off the port, as a number without leading zeros; "" if there is none."""
+    name, colon, port = host.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()):
+        return host, ""
+    return name, port.lstrip("0") or "0"
 
 
 class InvalidPattern(ValueError):
@@ -181,8 +191,8 @@ class Pattern:
     def selects(self, image: str) -> bool:
         """Match without backtracking: patterns are an operator's, but images come from anyone and may be long."""
         host, slash, rest = image.partition("/")
-        name = host.removesuffix(self.port or ":443")
-        if not slash or (self.port and name == host):
+        name, port = _split_port(host)
+        if not slash or (port or "443") != (self.port[1:] or "443"):
             return False
         if "*" in self.name and ":" in name:
             return False
@@ -206,7 +216,8 @@ def _compile(pattern: str) -> Pattern:
         raise InvalidPattern(pattern, "a host has a dot or a port, or is localhost")
     if not _PATTERN_PATH.fullmatch(path):
         raise InvalidPattern(pattern, "the path may hold a-z, 0-9, '.', '_', '-', '/' and '*'; tags are not compared")
-    return Pattern(name=name, port="" if port in {None, "443"} else f":{port}", path=path)
+    number = (port or "443").lstrip("0") or "0"
+    return Pattern(name=name, port="" if number == "443" else f":{number}", path=path)
 
 
 def pattern_to_regex(pattern: str) -> str:
@@ -218,7 +229,7 @@ def pattern_to_regex(pattern: str) -> str:
     1. Split the pattern at the first ``/`` into host and path, and the host's port off.
     2. Host, in lower case: put ``\`` before each of ``. [ ]``; each ``*`` becomes ``[^/:]*``; each letter ``x``
        becomes ``[xX]``. (``(?i:…)`` would not do: engines differ in what it makes of ``K`` and ``ı``.)
-    3. Port: ``(:443)?`` for none or 443, else ``:`` and the port.
+    3. Port, without leading zeros: ``(:0*443)?`` for none or 443, else ``:0*`` and the port.
     4. Path: put ``\`` before each ``.``; each ``*`` becomes ``[^:@\n]*``.
     5. ``^`` host port ``/`` path ``([:@\n](?s:.*))?$``: a tag or digest is whatever follows. The newline is there
        because Python's ``$`` also matches before a last one; so both engines select such an image.
@@ -229,7 +240,8 @@ def pattern_to_regex(pattern: str) -> str:
     compiled = _compile(pattern)
     host = "".join(_HOST_REGEX.get(character, f"[{character}{character.upper()}]") for character in compiled.name)
     path = compiled.path.replace(".", r"\.").replace("*", r"[^:@\n]*")
-    return rf"^{host}{compiled.port or '(:443)?'}/{path}([:@\n](?s:.*))?$"
+    port = f":0*{compiled.port[1:]}" if compiled.port else "(:0*443)?"
+    return rf"^{host}{port}/{path}([:@\n](?s:.*))?$"
 
 
 _HOST_REGEX: Final = {".": r"\.", "[": r"\[", "]": r"\]", "*": "[^/:]*"} | {same: same for same in "0123456789-:"}
@@ -240,8 +252,8 @@ class ImagePatterns:
     """Which images are ours to care for: those matching a pattern of `include` and none of `exclude`.
 
     A pattern is ``HOST/PATH``. In the path ``*`` is any run of characters, slashes included; in the host any run
-    without slash and colon. The host is compared without case and with its optional ``:443``, the path with case;
-    tag and digest are not compared. Matching is on the image as written, so ``nginx`` has no host.
+    without slash and colon. The host is compared without case, its port as a number (443 for none), the path with
+    case; tag and digest are not compared. Matching is on the image as written, so ``nginx`` has no host.
 
     Attributes:
         include, exclude: The patterns as their author wrote them.

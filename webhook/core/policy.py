@@ -208,8 +208,8 @@ def secrets_in_effect(
 def exempt(workload: Workload, *, update: bool, old: Workload | None, rules: Rules) -> Reason | None:
     """Say why a workload need not be judged at all, if so.
 
-    An UPDATE that changes neither images nor pull secrets nor ServiceAccount is let through, however broken the
-    workload is: labels, finalizers and scaling must keep working.
+    An UPDATE that changes neither the images that can be pulled nor pull secrets nor ServiceAccount is let through,
+    however broken the workload is: labels, finalizers and scaling must keep working.
     """
     if workload.mirror:
         return Reason.NOT_APPLICABLE
@@ -224,7 +224,7 @@ def exempt(workload: Workload, *, update: bool, old: Workload | None, rules: Rul
 
 def _pulls(workload: Workload) -> tuple[object, ...]:
     return (
-        {image.image for image in workload.images},
+        workload.pulled,
         set(workload.pull_secrets),
         workload.service_account,
     )

@@ -253,5 +253,5 @@ def _odd_host(problem: Problem) -> str:
     if Reason.NO_ENTRY_FOR_IMAGE not in (problem.reason, problem.central_fault) or problem.image is None:
         return ""
     host = problem.image.image.partition("/")[0]
-    plain = host.lower().removesuffix(":443")
+    plain = images.plain_host(host)
     return plain if host != plain else ""

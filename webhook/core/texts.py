@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from webhook.core import remedies
-from webhook.core.names import SECRET_NAME
+from webhook.core.names import INJECT_KEY, SECRET_NAME
 from webhook.core.policy import Problem, Verdict
 from webhook.core.reasons import Reason
 from webhook.core.remedies import Refusal, shown
@@ -53,6 +53,12 @@ def unverified(workload: Workload, verdict: Verdict) -> str:
         names += f" and {more} more"
     subject = f"{_kind(workload)} {shown(workload.name)}"
     return f"{subject} was admitted without verification: its pull secrets could not be read: {names}"
+
+
+def unknown_inject(workload: Workload) -> str:
+    """Warn of an annotation whose value means nothing."""
+    subject = f"{_kind(workload)} {shown(workload.name)}"
+    return f'annotation {INJECT_KEY} of {subject} is neither "true" nor "false" and has no effect'
 
 
 def not_provisioned(namespace: str, cause: str) -> str:

@@ -1,6 +1,6 @@
 """An object to `Workload`: where its pod spec is, who controls it, what it pulls and with which secrets."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -10,8 +10,13 @@ from webhook.core.review import Json, kind_of
 _CONTAINER_LISTS: Final = ("initContainers", "containers", "ephemeralContainers")
 
 
+MAX_ENTRIES: Final = 10_000
+"""Longest list that is read of an object. The API server bounds only the bytes of a request (3 MiB), and a Pod of one
+node has a few dozen containers, volumes and pull secrets at most."""
+
+
 class MalformedObject(Exception):
-    """An object with a field of a kind that no API server would have let in.
+    """An object with a field of a kind that no API server would have admitted, or with a list too long to be read.
 
     Attributes:
         field: JSON pointer of the field within the object.
@@ -96,7 +101,9 @@ class Workload:
         service_account: Name, `default` if absent.
         controlled: Has an owner that is its controller.
         controller: Kind and name of that owner for people, `ReplicaSet web-5d9c`; empty without one.
+        mirror: The API server's image of a static Pod, made by a kubelet.
         opted_out: Annotated so, on itself or on its pod template.
+        unknown_inject: Annotated with a value that means nothing.
         template: The pod template as it came, to compare with another; the pod spec alone for a Pod.
     """
 
@@ -111,7 +118,13 @@ class Workload:
     controller: str = ""
     mirror: bool = False
     opted_out: bool = False
+    unknown_inject: bool = False
     template: Json = field(default_factory=dict, repr=False)
+
+    @property
+    def pulled(self) -> frozenset[str]:
+        """The images the kubelet would ask a registry for; one that only `Never` is said of is not among them."""
+        return frozenset(image.image for image in self.images if image.can_be_pulled)
 
     @property
     def is_pod(self) -> bool:
@@ -131,55 +144,68 @@ def read(kind: WorkloadKind, obj: Json) -> Workload:
     """Read an object of a workload kind.
 
     Raises:
-        MalformedObject: A field on the way has a kind the API does not allow.
+        MalformedObject: A field on the way has a kind the API does not allow, or a list more than `MAX_ENTRIES`.
     """
     reader = _Reader()
     metadata = reader.mapping(obj, "metadata", ())
-    template = reader.descend(obj, kind.template)
-    template_metadata = reader.mapping(template, "metadata", kind.template) if kind.template else metadata
-    spec_path = (*kind.template, "spec")
-    spec = reader.mapping(template, "spec", kind.template)
-    secrets = reader.entries(spec, "imagePullSecrets", spec_path)
+    template, where = reader.descend(obj, kind.template)
+    template_metadata = reader.mapping(template, "metadata", where) if kind.template else metadata
+    spec = reader.mapping(template, "spec", where)
+    in_spec = (where, "spec")
+    secrets = reader.array(spec, "imagePullSecrets", in_spec)
     controller = _controller(reader, metadata)
-    annotations = reader.mapping(metadata, "annotations", ("metadata",))
-    template_annotations = reader.mapping(template_metadata, "annotations", (*kind.template, "metadata"))
+    annotations = reader.mapping(metadata, "annotations", _METADATA)
+    template_annotations = reader.mapping(template_metadata, "annotations", (where, "metadata"))
+    inject = (annotations.get(INJECT_KEY), template_annotations.get(INJECT_KEY))
     return Workload(
         kind=kind,
         name=_display_name(reader, metadata),
-        spec_path=spec_path,
-        images=tuple(_images(reader, spec, spec_path)),
-        pull_secrets=tuple(name for entry, where in secrets or () if (name := reader.text(entry, "name", where))),
+        spec_path=(*kind.template, "spec"),
+        images=tuple(_images(reader, spec, in_spec)),
+        pull_secrets=tuple(
+            name
+            for entry, at in reader.each(spec, "imagePullSecrets", in_spec)
+            if (name := reader.text(entry, "name", at))
+        ),
         listed=None if secrets is None else len(secrets),
         service_account=(
-            reader.text(spec, "serviceAccountName", spec_path)
-            or reader.text(spec, "serviceAccount", spec_path)
+            reader.text(spec, "serviceAccountName", in_spec)
+            or reader.text(spec, "serviceAccount", in_spec)
             or "default"
         ),
         controlled=bool(controller),
         controller=controller,
-        mirror=MIRROR_ANNOTATION in annotations,
-        opted_out="false" in (annotations.get(INJECT_KEY), template_annotations.get(INJECT_KEY)),
+        # On anything but a Pod it is a user's own annotation, which would be a way past us.
+        mirror=not kind.template and MIRROR_ANNOTATION in annotations,
+        opted_out="false" in inject,
+        unknown_inject=any(value not in (None, "true", "false") for value in inject),
         template=template if kind.template else spec,
     )
 
 
+_Where = tuple[Any, ...]
+"""A place in an object: `()` for the object itself, else the holder's place and a name or index. Text for faults."""
+
+_METADATA: Final[_Where] = ((), "metadata")
+
+
 def _display_name(reader: "_Reader", metadata: Json) -> str:
-    if name := reader.text(metadata, "name", ("metadata",)):
+    if name := reader.text(metadata, "name", _METADATA):
         return name
-    prefix = reader.text(metadata, "generateName", ("metadata",))
+    prefix = reader.text(metadata, "generateName", _METADATA)
     return f"{prefix}*" if prefix else ""
 
 
 def _controller(reader: "_Reader", metadata: Json) -> str:
-    for owner, where in reader.entries(metadata, "ownerReferences", ("metadata",)) or ():
+    for owner, where in reader.each(metadata, "ownerReferences", _METADATA):
         if owner.get("controller") is True:
             return f"{reader.text(owner, 'kind', where)} {reader.text(owner, 'name', where)}"
     return ""
 
 
-def _images(reader: "_Reader", spec: Json, path: tuple[str, ...]) -> Iterator[PodImage]:
+def _images(reader: "_Reader", spec: Json, in_spec: _Where) -> Iterator[PodImage]:
     for place in _CONTAINER_LISTS:
-        for container, where in reader.entries(spec, place, path) or ():
+        for container, where in reader.each(spec, place, in_spec):
             if image := reader.text(container, "image", where):
                 yield PodImage(
                     place=place,
@@ -187,59 +213,71 @@ def _images(reader: "_Reader", spec: Json, path: tuple[str, ...]) -> Iterator[Po
                     image=image,
                     pull_policy=reader.text(container, "imagePullPolicy", where),
                 )
-    for volume, where in reader.entries(spec, "volumes", path) or ():
+    for volume, where in reader.each(spec, "volumes", in_spec):
         source = reader.mapping(volume, "image", where)
-        if image := reader.text(source, "reference", (*where, "image")):
+        if image := reader.text(source, "reference", (where, "image")):
             yield PodImage(
                 place="volumes",
                 name=reader.text(volume, "name", where),
                 image=image,
-                pull_policy=reader.text(source, "pullPolicy", (*where, "image")),
+                pull_policy=reader.text(source, "pullPolicy", (where, "image")),
             )
 
 
 class _Reader:
     """Reads fields of JSON objects as Go's decoder would: null is absent, any other kind than asked is a fault."""
 
-    def descend(self, obj: Json, path: tuple[str, ...]) -> Json:
-        for depth, token in enumerate(path):
-            obj = self.mapping(obj, token, path[:depth])
-        return obj
+    def descend(self, obj: Json, path: tuple[str, ...]) -> tuple[Json, _Where]:
+        where: _Where = ()
+        for token in path:
+            obj = self.mapping(obj, token, where)
+            where = (where, token)
+        return obj, where
 
-    def mapping(self, holder: Json, name: str, path: tuple[str, ...]) -> Json:
+    def mapping(self, holder: Json, name: str, where: _Where) -> Json:
         value = holder.get(name)
         if value is None:
             return {}
         if not isinstance(value, dict):
-            raise _fault((*path, name), "an object", value)
+            raise _fault((where, name), "an object", value)
         return value
 
-    def text(self, holder: Json, name: str, path: tuple[str, ...]) -> str:
+    def text(self, holder: Json, name: str, where: _Where) -> str:
         value = holder.get(name)
         if value is None:
             return ""
         if not isinstance(value, str):
-            raise _fault((*path, name), "a string", value)
+            raise _fault((where, name), "a string", value)
         return value
 
-    def entries(self, holder: Json, name: str, path: tuple[str, ...]) -> Sequence[tuple[Json, tuple[str, ...]]] | None:
+    def array(self, holder: Json, name: str, where: _Where) -> list[Any] | None:
         value = holder.get(name)
-        if not value:
-            if value is None:
-                return None
-            if value == []:
-                return ()
+        if value is None:
+            return None
         if not isinstance(value, list):
-            raise _fault((*path, name), "an array", value)
-        found = []
-        for index, entry in enumerate(value):
-            where = (*path, name, str(index))
+            raise _fault((where, name), "an array", value)
+        if len(value) > MAX_ENTRIES:
+            raise MalformedObject(
+                _pointer((where, name)), f"holds {len(value)} entries; no more than {MAX_ENTRIES} are read"
+            )
+        return value
+
+    def each(self, holder: Json, name: str, where: _Where) -> Iterator[tuple[Json, _Where]]:
+        at = (where, name)
+        for index, entry in enumerate(self.array(holder, name, where) or ()):
             # A null entry decodes to an entry without content.
             if not isinstance(entry, dict | None):
-                raise _fault(where, "an object", entry)
-            found.append((entry or {}, where))
-        return found
+                raise _fault((at, index), "an object", entry)
+            yield entry or {}, (at, index)
 
 
-def _fault(path: tuple[str, ...], expected: str, value: Any) -> MalformedObject:
-    return MalformedObject(f"/{'/'.join(path)}", f"expected {expected}, got {kind_of(value)}")
+def _pointer(where: _Where) -> str:
+    tokens: list[str] = []
+    while where:
+        where, token = where
+        tokens.append(str(token))
+    return "".join(f"/{token}" for token in reversed(tokens))
+
+
+def _fault(where: _Where, expected: str, value: Any) -> MalformedObject:
+    return MalformedObject(_pointer(where), f"expected {expected}, got {kind_of(value)}")

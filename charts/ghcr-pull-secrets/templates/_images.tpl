@@ -8,8 +8,9 @@ Arguments: list of pattern and where it stands (for the error).
 {{- $where := index . 1 -}}
 {{- $host := lower (index (splitn "/" 2 $pattern) "_0") -}}
 {{- $path := index (splitn "/" 2 $pattern) "_1" -}}
-{{- $port := regexFind ":[0-9]+$" $host -}}
-{{- $name := trimSuffix $port $host -}}
+{{- $written := regexFind ":[0-9]+$" $host -}}
+{{- $name := trimSuffix $written $host -}}
+{{- $port := regexReplaceAll "^:0*([0-9]+)$" $written "${1}" -}}
 {{- if or (eq $name "docker.io") (eq $name "index.docker.io") -}}
 {{- fail (printf "%s: images of Docker Hub are mostly written without a host, so %q cannot select them" $where $pattern) -}}
 {{- end -}}
@@ -24,7 +25,7 @@ Arguments: list of pattern and where it stands (for the error).
 {{- else -}}{{ $character }}
 {{- end -}}
 {{- end -}}
-{{- ternary "(:443)?" $port (has $port (list "" ":443")) -}}
+{{- ternary "(:0*443)?" (printf ":0*%s" $port) (has $port (list "" "443")) -}}
 /
 {{- $path | replace "." "\\." | replace "*" "[^:@\\n]*" -}}
 ([:@\n](?s:.*))?$
