@@ -14,6 +14,7 @@ from webhook.core.keyring import Credential
 from webhook.core.policy import SecretFact
 from webhook.core.review import Json
 from webhook.core.scope import Namespace
+from webhook.failures import ConnectionFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +42,33 @@ class ClusterError(Exception):
         namespace, name: Of which, empty if of none.
         code: HTTP status of the answer, 0 if there was none.
         retry_after: Seconds the API server asked us to wait, 0 if it did not.
+        failure: Why there was no answer, as far as it is known; `None` if there was one.
     """
 
     cause: str = "the API server refused it"
     """For people: what this kind of error means."""
 
-    def __init__(
-        self, verb: str, resource: str, namespace: str = "", name: str = "", *, code: int = 0, retry_after: float = 0
+    def __init__(  # noqa: PLR0913 - what it carries
+        self,
+        verb: str,
+        resource: str,
+        namespace: str = "",
+        name: str = "",
+        *,
+        code: int = 0,
+        retry_after: float = 0,
+        failure: ConnectionFailure | None = None,
     ) -> None:
         where = "/".join(part for part in (namespace, name) if part)
-        super().__init__(f"{verb} {resource} {where}".rstrip() + (f": HTTP {code}" if code else f": {self.cause}"))
+        what = f"HTTP {code}" if code else f"{self.cause} ({failure})" if failure else self.cause
+        super().__init__(f"{verb} {resource} {where}".rstrip() + f": {what}")
         self.verb = verb
         self.resource = resource
         self.namespace = namespace
         self.name = name
         self.code = code
         self.retry_after = retry_after
+        self.failure = failure
 
 
 class NotFound(ClusterError):
@@ -268,12 +280,8 @@ class Leases(Protocol):
 
 
 class RegistryFault(StrEnum):
-    """Why a registry's word on a credential could not be had; a log field."""
+    """Why a registry's answer is no word on a credential; a log field."""
 
-    TIMEOUT = "timeout"
-    CONNECTION = "connection"
-    TLS = "tls"
-    PROXY = "proxy"
     REDIRECT = "redirect"
     NO_CHALLENGE = "no_challenge"
     REALM_REFUSED = "realm_refused"
@@ -289,10 +297,12 @@ class LoginAnswer:
         code: HTTP status of the last answer, 0 if there was none. Without a fault, 401 and 403 are answers to a request
             that carried the credential.
         fault: Why this is no word on the credential, `None` if it may be one.
+        failure: Why there was no answer, `None` if there was one.
     """
 
     code: int = 0
     fault: RegistryFault | None = None
+    failure: ConnectionFailure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,10 +312,12 @@ class TokenHeaders:
     Attributes:
         scopes: `X-OAuth-Scopes`.
         expiration: `GitHub-Authentication-Token-Expiration`.
+        failure: Why there was no answer, `None` if there was one or nobody was asked.
     """
 
     scopes: str | None = None
     expiration: str | None = None
+    failure: ConnectionFailure | None = None
 
 
 class Registry(Protocol):

@@ -16,6 +16,7 @@ from tests.edges.cluster_script import Request, Script, scripted, status, steps
 from webhook.cluster import connect
 from webhook.cluster.client import Client, ConfigError, from_kubeconfig, in_cluster
 from webhook.cluster.requests import PatchType, Target, Verb
+from webhook.failures import ConnectionFailure, ConnectionFault
 from webhook.ports import (
     ClusterError,
     Deadline,
@@ -160,7 +161,7 @@ def test_nobody_listening_is_unavailable() -> None:
 
     with pytest.raises(Unavailable) as caught:
         Client(load).request(GET, soon())
-    assert "NewConnectionError" in caught.value.__notes__
+    assert caught.value.failure == ConnectionFailure(fault=ConnectionFault.REFUSED, reason="ECONNREFUSED")
 
 
 def token_client(script: Script, token_file: Path) -> Client:

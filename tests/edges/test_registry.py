@@ -15,6 +15,7 @@ from tests.edges.internet import Answer, HttpsWorld, Internet, Request, Site, ba
 from tests.objects import CANARY
 from tests.services.contracts.registry import GOOD, UNTIL, WRONG, RegistryContract
 from webhook.core.keyring import Credential
+from webhook.failures import ConnectionFailure, ConnectionFault
 from webhook.ports import Deadline, LoginAnswer, RegistryFault, TokenHeaders
 from webhook.registry import HttpsRegistry
 from webhook.registry.challenge import Challenge, parse
@@ -58,6 +59,11 @@ def nothing_leaks(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixtu
 
 def soon() -> Deadline:
     return Deadline.after(10)
+
+
+def unanswered(fault: ConnectionFault, reason: str = "", verify_code: int = 0) -> LoginAnswer:
+    """What a login comes to without an answer."""
+    return LoginAnswer(failure=ConnectionFailure(fault=fault, reason=reason, verify_code=verify_code))
 
 
 def carriers(internet: Internet) -> list[tuple[str, str]]:
@@ -132,7 +138,7 @@ def test_a_registry_is_reached_without_a_proxy_on_its_own_port(tmp_path: Path) -
     assert registry.login(host, GOOD, soon()) == LoginAnswer(code=200)
     assert [each.target for each in internet.requests] == ["/v2/", "/t?a=b"]
     internet.close()
-    assert registry.login(host, GOOD, soon()) == LoginAnswer(fault=RegistryFault.CONNECTION)
+    assert registry.login(host, GOOD, soon()) == unanswered(ConnectionFault.REFUSED, "ECONNREFUSED")
 
 
 @pytest.mark.parametrize("host", ["", "ghcr.io/x", "user@ghcr.io", "ghcr.io:port", "ghcr.io:99999", "[::1", "ghcr.io?"])
@@ -286,19 +292,23 @@ def test_a_body_at_the_limit_is_read(world: HttpsWorld) -> None:
 @pytest.mark.parametrize(
     ("answer", "fault"),
     [
-        (b"", RegistryFault.CONNECTION),
         (b"SSH-2.0-OpenSSH_9.9\r\n\r\n", RegistryFault.MALFORMED),
         (b"HTTP/1.1 abc OK\r\n\r\n", RegistryFault.MALFORMED),
         (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", RegistryFault.MALFORMED),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", RegistryFault.MALFORMED),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnot hex\r\n", RegistryFault.MALFORMED),
     ],
-    ids=["nothing", "another protocol", "no status", "a long header", "many headers", "bad chunks"],
+    ids=["another protocol", "no status", "a long header", "many headers", "bad chunks"],
 )
 def test_what_is_not_http_is_a_fault(world: HttpsWorld, answer: bytes, fault: RegistryFault) -> None:
     world.internet.sites.update({"ghcr.io": lambda _: answer, "api.github.com": lambda _: answer})
     assert world.registry.login("ghcr.io", GOOD, soon()) == LoginAnswer(fault=fault)
     assert world.registry.token_headers(GOOD, soon()) == TokenHeaders()
+
+
+def test_an_end_without_an_answer_is_a_failure(world: HttpsWorld) -> None:
+    world.internet.sites["ghcr.io"] = lambda _: b""
+    assert world.registry.login("ghcr.io", GOOD, soon()) == unanswered(ConnectionFault.CONNECTION)
 
 
 def drip(connection: ssl.SSLSocket) -> None:
@@ -321,8 +331,10 @@ def test_a_site_that_never_ends_is_given_up_at_the_deadline_and_leaves_no_thread
 ) -> None:
     world.internet.sites.update({"ghcr.io": lambda _: slow, "api.github.com": lambda _: slow})
     begun = time.monotonic()
-    assert world.registry.login("ghcr.io", GOOD, Deadline.after(0.4)) == LoginAnswer(fault=RegistryFault.TIMEOUT)
-    assert world.registry.token_headers(GOOD, Deadline.after(0.4)) == TokenHeaders()
+    assert world.registry.login("ghcr.io", GOOD, Deadline.after(0.4)) == unanswered(ConnectionFault.TIMEOUT)
+    assert world.registry.token_headers(GOOD, Deadline.after(0.4)).failure == ConnectionFailure(
+        fault=ConnectionFault.TIMEOUT
+    )
     assert time.monotonic() - begun < 3
     until = time.monotonic() + 3
     while any(thread.name == "registry-exchange" for thread in threading.enumerate()):
@@ -337,7 +349,7 @@ def test_a_host_that_says_nothing_at_all_is_given_up(world: HttpsWorld) -> None:
         for way in ways:
             registry = HttpsRegistry(trust=world.internet.trust, proxy_for=way)
             answer = registry.login(f"localhost:{port}", GOOD, Deadline.after(0.3))
-            assert answer == LoginAnswer(fault=RegistryFault.TIMEOUT)
+            assert answer == unanswered(ConnectionFault.TIMEOUT)
 
 
 # --- TLS
@@ -346,14 +358,17 @@ def test_a_host_that_says_nothing_at_all_is_given_up(world: HttpsWorld) -> None:
 def test_a_certificate_of_an_unknown_authority_is_not_talked_to(world: HttpsWorld) -> None:
     registry = HttpsRegistry(proxy_for=lambda _: world.internet.proxy)
     world.issue(GOOD, scopes="read:packages")
-    assert registry.login("ghcr.io", GOOD, soon()) == LoginAnswer(fault=RegistryFault.TLS)
-    assert registry.token_headers(GOOD, soon()) == TokenHeaders()
+    refused = unanswered(ConnectionFault.TLS, "CERTIFICATE_VERIFY_FAILED", 20)
+    assert registry.login("ghcr.io", GOOD, soon()) == refused
+    assert registry.token_headers(GOOD, soon()) == TokenHeaders(failure=refused.failure)
     assert world.internet.requests == []
 
 
 def test_a_certificate_for_another_name_is_not_talked_to(world: HttpsWorld) -> None:
     world.internet.sites["other.example"] = lambda _: challenge('Basic realm="r"')
-    assert world.registry.login("other.example", GOOD, soon()) == LoginAnswer(fault=RegistryFault.TLS)
+    assert world.registry.login("other.example", GOOD, soon()) == unanswered(
+        ConnectionFault.TLS, "CERTIFICATE_VERIFY_FAILED", 62
+    )
     assert world.internet.requests == []
 
 
@@ -396,7 +411,7 @@ def test_a_proxy_that_cannot_be_used_is_not_passed_by(monkeypatch: pytest.Monkey
     use(monkeypatch, {"HTTPS_PROXY": text})
     with pytest.raises(UnusableProxy):
         from_environment("ghcr.io")
-    assert HttpsRegistry().login("ghcr.io", GOOD, soon()) == LoginAnswer(fault=RegistryFault.PROXY)
+    assert HttpsRegistry().login("ghcr.io", GOOD, soon()) == unanswered(ConnectionFault.PROXY, "UNUSABLE_URL")
 
 
 def test_the_proxys_password_goes_to_the_proxy_alone(world: HttpsWorld, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,8 @@ from tests.edges.pki import Pki
 from tests.services.contracts.registry import GOOD
 from webhook.cluster.client import Client, from_kubeconfig
 from webhook.cluster.requests import Target, Verb
-from webhook.ports import Deadline, LoginAnswer, RegistryFault, Unavailable
+from webhook.failures import ConnectionFailure, ConnectionFault
+from webhook.ports import Deadline, LoginAnswer, Unavailable
 from webhook.registry import HttpsRegistry
 from webhook.trust import MAX_BUNDLE, BundleError, BundleFault, Trust, peer_context, read_bundle
 
@@ -32,6 +33,7 @@ BAD = [
     pytest.param(Pki(ends_in=-timedelta(days=1)), id="expired"),
 ]
 GET = Target(verb=Verb.GET, resource="namespaces", name="x")
+UNTRUSTED = ConnectionFailure(fault=ConnectionFault.TLS, reason="CERTIFICATE_VERIFY_FAILED", verify_code=20)
 STRICT = ssl.VerifyFlags.VERIFY_X509_STRICT
 
 
@@ -180,7 +182,7 @@ def test_the_system_alone_does_not_trust_a_private_ca(serve: Callable[[Pki], Int
         asker.request(GET, Deadline.after(10))
     registry = HttpsRegistry(proxy_for=lambda _: None)
     answer = registry.login(f"localhost:{internet.port}", GOOD, Deadline.after(10))
-    assert answer == LoginAnswer(fault=RegistryFault.TLS)
+    assert answer.failure == UNTRUSTED
     assert internet.requests == []
 
 
@@ -227,7 +229,9 @@ def refused_everywhere(internet: Internet, tmp_path: Path, ca_file: Path, trust:
         with closing(asker), pytest.raises(Unavailable):
             asker.request(GET, Deadline.after(10))
     registry = HttpsRegistry(api_url=f"https://{host}/", trust=trust, proxy_for=lambda _: None)
-    assert registry.login(host, GOOD, Deadline.after(10)) == LoginAnswer(fault=RegistryFault.TLS)
+    failure = registry.login(host, GOOD, Deadline.after(10)).failure
+    assert failure is not None
+    assert (failure.fault, failure.reason) == (UNTRUSTED.fault, UNTRUSTED.reason)
     assert registry.token_headers(GOOD, Deadline.after(10)).scopes is None
     assert internet.requests == []
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from webhook.core.keyring import Credential
-from webhook.ports import Deadline, LoginAnswer, RegistryFault, TokenHeaders
+from webhook.failures import ConnectionFailure, ConnectionFault
+from webhook.ports import Deadline, LoginAnswer, TokenHeaders
 
 
 @dataclass
@@ -38,7 +39,7 @@ class FakeRegistry:
         self._broken = LoginAnswer(code=code)
 
     def cut_off(self) -> None:
-        self._broken = LoginAnswer(fault=RegistryFault.CONNECTION)
+        self._broken = LoginAnswer(failure=ConnectionFailure(fault=ConnectionFault.CONNECTION))
 
     def mend(self) -> None:
         """End what `overload` and `cut_off` began."""
@@ -46,14 +47,16 @@ class FakeRegistry:
 
     def login(self, host: str, credential: Credential, deadline: Deadline) -> LoginAnswer:
         if not deadline.remaining():
-            return LoginAnswer(fault=RegistryFault.TIMEOUT)
+            return LoginAnswer(failure=ConnectionFailure(fault=ConnectionFault.TIMEOUT))
         self.logins.append((host, credential))
         self.on_login(deadline)
         known = LoginAnswer(code=200 if credential in self._tokens else 403)
         return self._broken or self.answers.get(host) or known
 
     def token_headers(self, credential: Credential, deadline: Deadline) -> TokenHeaders:
-        if not deadline.remaining() or self._broken:
-            return TokenHeaders()
+        if not deadline.remaining():
+            return TokenHeaders(failure=ConnectionFailure(fault=ConnectionFault.TIMEOUT))
+        if self._broken:
+            return TokenHeaders(failure=self._broken.failure)
         self.described.append(credential)
         return self._tokens.get(credential, TokenHeaders())

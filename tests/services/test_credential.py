@@ -26,6 +26,7 @@ from webhook.credential.judging import (
     scopes_from_header,
     targets,
 )
+from webhook.failures import ConnectionFailure, ConnectionFault
 from webhook.ports import Deadline, EventReason, LoginAnswer, RegistryFault, Unavailable
 from webhook.telemetry.metrics import Metrics
 
@@ -59,10 +60,6 @@ class TestFakeRegistry(RegistryContract):
         (None, 400, NOT_CHECKED),
         (None, 404, NOT_CHECKED),
         (None, 0, NOT_CHECKED),
-        (RegistryFault.TIMEOUT, 0, UNREACHABLE),
-        (RegistryFault.CONNECTION, 0, UNREACHABLE),
-        (RegistryFault.TLS, 0, UNREACHABLE),
-        (RegistryFault.PROXY, 0, UNREACHABLE),
         (RegistryFault.REDIRECT, 302, NOT_CHECKED),
         (RegistryFault.NO_CHALLENGE, 200, NOT_CHECKED),
         (RegistryFault.NO_CHALLENGE, 403, NOT_CHECKED),
@@ -77,9 +74,11 @@ def test_an_answer_is_judged_by_its_fault_first_and_then_by_its_code(
     assert judge(LoginAnswer(code=code, fault=fault)) is state
 
 
-def test_every_fault_has_a_judgement_that_is_no_verdict() -> None:
+def test_no_fault_and_no_failure_is_ever_a_verdict() -> None:
     for fault in RegistryFault:
-        assert judge(LoginAnswer(code=200, fault=fault)) in {UNREACHABLE, NOT_CHECKED}
+        assert judge(LoginAnswer(code=200, fault=fault)) is NOT_CHECKED
+    for failed in ConnectionFault:
+        assert judge(LoginAnswer(failure=ConnectionFailure(fault=failed))) is UNREACHABLE
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def _run(connection: "Connection", namespace: str, *, dry_run: bool, yes: bool) 
         returned = sorted(back & {removal.namespace for removal in removals if removal.outcome == "removed"})
         return _sum_up([removal.outcome for removal in removals], len(left), returned)
     except ClusterError as error:
-        click.echo(f"{error}: {error.cause}", err=True)
+        click.echo(f"{error}: {error.cause}" if error.code else str(error), err=True)
         return 1
 
 

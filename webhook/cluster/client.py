@@ -20,9 +20,9 @@ from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import SERVICE_CERT_FILENAME, SERVICE_TOKEN_FILENAME, InClusterConfigLoader
 from yaml import YAMLError
 
-from webhook.cluster.errors import from_answer, from_failure
+from webhook.cluster.errors import from_answer, from_failure, late
 from webhook.cluster.requests import PatchType, Target
-from webhook.ports import Deadline, DeadlineExceeded, Unauthorized, Unavailable
+from webhook.ports import Deadline, Unauthorized, Unavailable
 from webhook.trust import Trust, peer_context
 
 CONNECT_TIMEOUT: Final = 5.0
@@ -192,7 +192,7 @@ class Client:
     ) -> urllib3.BaseHTTPResponse:
         remaining = deadline.remaining()
         if remaining <= 0:
-            raise target.error(DeadlineExceeded)
+            raise late(target)
         headers = {"Accept": "application/json", "User-Agent": self._agent}
         if authorization:
             headers["Authorization"] = authorization
@@ -309,7 +309,7 @@ def _chunks(response: urllib3.BaseHTTPResponse, target: Target, deadline: Deadli
         while True:
             remaining = deadline.remaining()
             if remaining <= 0:
-                raise target.error(DeadlineExceeded)
+                raise late(target)
             sock = getattr(response.connection, "sock", None)
             if sock is not None:
                 sock.settimeout(remaining)

@@ -7,6 +7,7 @@ import orjson
 from urllib3.exceptions import ReadTimeoutError
 
 from webhook.cluster.requests import Target, Verb
+from webhook.failures import ConnectionFailure, ConnectionFault, failure_of
 from webhook.ports import (
     AlreadyExists,
     ClusterError,
@@ -23,6 +24,8 @@ from webhook.ports import (
 )
 
 T = TypeVar("T")
+
+_LATE: Final = ConnectionFailure(fault=ConnectionFault.TIMEOUT)
 
 MALFORMED: Final = (KeyError, TypeError, AttributeError, ValueError)
 """What a decoder raises for JSON of another shape than it expects."""
@@ -80,7 +83,7 @@ def from_failure(target: Target, failure: Exception, *, timed_out: bool) -> Clus
     """Turn a failure to get an answer into an error.
 
     The original is left out of the chain (`raise … from None`): a text of urllib3 or `http.client` can hold bytes that
-    were received. Its type's name is added as a note.
+    were received. What `webhook.failures` makes of it is kept, or if that is nothing its type's name, as a note.
 
     Args:
         target: What was asked.
@@ -88,13 +91,20 @@ def from_failure(target: Target, failure: Exception, *, timed_out: bool) -> Clus
         timed_out: The deadline has passed.
     """
     late = timed_out or isinstance(failure, ReadTimeoutError | TimeoutError)
-    error = target.error(DeadlineExceeded if late else Unavailable)
-    error.add_note(type(failure).__name__)
+    known = failure_of(failure) or (_LATE if late else None)
+    error = target.error(DeadlineExceeded if late else Unavailable, failure=known)
+    if known is None:
+        error.add_note(type(failure).__name__)
     return error
 
 
+def late(target: Target) -> ClusterError:
+    """Make the error of a deadline that has passed before anything failed."""
+    return target.error(DeadlineExceeded, failure=_LATE)
+
+
 def describe(error: ClusterError) -> str:
-    """Say for people what went wrong: kind, what was asked, and the type of what lay beneath."""
+    """Say for people what went wrong: kind, what was asked, and where it failed."""
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     return f"{type(error).__name__}: {error}{notes}"
 

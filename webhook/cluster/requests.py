@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import quote
 
+from webhook.failures import ConnectionFailure
 from webhook.ports import ClusterError, NotFound
 
 CORE_V1: Final = "/api/v1"
@@ -78,10 +79,23 @@ class Target:
             raise self.error(NotFound)
         return "/".join([self.api, *(quote(segment, safe=":") for segment in segments)])
 
-    def error(self, kind: type[ClusterError], *, code: int = 0, retry_after: float = 0) -> ClusterError:
+    def error(
+        self,
+        kind: type[ClusterError],
+        *,
+        code: int = 0,
+        retry_after: float = 0,
+        failure: ConnectionFailure | None = None,
+    ) -> ClusterError:
         """Make the error of that kind about this."""
         return kind(
-            self.verb, self.resource, self.namespace, self.name or self.about, code=code, retry_after=retry_after
+            self.verb,
+            self.resource,
+            self.namespace,
+            self.name or self.about,
+            code=code,
+            retry_after=retry_after,
+            failure=failure,
         )
 
 

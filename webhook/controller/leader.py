@@ -111,7 +111,9 @@ class Elector:
             held = self._renew(deadline) or self._take(deadline)
         except ClusterError as error:
             # Not renewed, but not lost either: the last renewal is good for `renew_s`.
-            self._log.warning("lease_not_renewed", error=type(error).__name__, code=error.code)
+            self._log.warning(
+                "lease_not_renewed", error=type(error).__name__, code=error.code, failure=str(error.failure or "")
+            )
             return
         # Counted from before the request was sent: others may count from when it arrived.
         self._end_at(begun + self._timing.renew_s if held else float("-inf"))
@@ -134,7 +136,9 @@ class Elector:
             released = replace(lease, holder="", duration_s=1)
             self._seen = self._leases.update(released, Deadline.after(self._timing.retry_s))
         except ClusterError as error:
-            self._log.warning("lease_not_released", error=type(error).__name__, code=error.code)
+            self._log.warning(
+                "lease_not_released", error=type(error).__name__, code=error.code, failure=str(error.failure or "")
+            )
 
     def _end_at(self, moment: float) -> None:
         with self._writes:

@@ -160,6 +160,7 @@ class Manager:
                 namespace=key.namespace,
                 error=type(error).__name__,
                 code=error.code,
+                failure=str(error.failure or ""),
                 retry_s=round(delay, 2),
             )
         except Exception:  # noqa: BLE001 - one bad key must not end a worker

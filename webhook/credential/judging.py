@@ -9,6 +9,7 @@ from typing import Final
 
 from webhook.core.hostmatch import glob_matches
 from webhook.core.keyring import Credential, Endpoint, Keyring
+from webhook.failures import ConnectionFailure
 from webhook.ports import LoginAnswer, RegistryFault
 
 GITHUB_REGISTRY: Final = "ghcr.io"
@@ -54,7 +55,9 @@ class CredentialReport:
         registry: Host, with its port unless that is 443.
         state: What is known.
         code: HTTP status of the registry's last answer, 0 if there was none.
-        fault: Why the registry's word could not be had.
+        fault: Why what the registry answered is no word on the credential.
+        failure: Why there was no answer.
+        api_failure: Why there was none of GitHub's API.
         scopes: The token's scopes; `None` if they are not known.
         missing_scope: The scope that pulling needs and the token is known to lack, "" otherwise.
         expires_at: When the token ends, timezone-aware; `None` if it does not or that is not known.
@@ -64,12 +67,11 @@ class CredentialReport:
     state: CredentialState
     code: int = 0
     fault: RegistryFault | None = None
+    failure: ConnectionFailure | None = None
+    api_failure: ConnectionFailure | None = None
     scopes: frozenset[str] | None = None
     missing_scope: str = ""
     expires_at: datetime | None = None
-
-
-_PASSING: Final = frozenset({RegistryFault.TIMEOUT, RegistryFault.CONNECTION, RegistryFault.TLS, RegistryFault.PROXY})
 
 
 def judge(answer: LoginAnswer) -> CredentialState:
@@ -81,13 +83,16 @@ def judge(answer: LoginAnswer) -> CredentialState:
     | none | 401, 403 | rejected |
     | none | 408, 429, 5xx | unreachable |
     | none | any other | not checked |
-    | timeout, connection, TLS, proxy | any | unreachable |
-    | any other | any | not checked |
+    | any | any | not checked |
+
+    No answer at all is unreachable.
 
     Token servers are to answer bad credentials with 401 (distribution's token specification); ghcr.io answers 403.
     """
+    if answer.failure is not None:
+        return CredentialState.UNREACHABLE
     if answer.fault is not None:
-        return CredentialState.UNREACHABLE if answer.fault in _PASSING else CredentialState.NOT_CHECKED
+        return CredentialState.NOT_CHECKED
     if 200 <= answer.code < 300:
         return CredentialState.ACCEPTED
     if answer.code in {401, 403}:

@@ -151,7 +151,13 @@ class CredentialWatch:
     def _ask_one(self, target: Target, whole: Deadline) -> CredentialReport:
         deadline = Deadline(min(whole.at, Deadline.after(_TARGET_S).at))
         answer = self._registry.login(target.registry, target.credential, deadline)
-        report = CredentialReport(registry=target.registry, state=judge(answer), code=answer.code, fault=answer.fault)
+        report = CredentialReport(
+            registry=target.registry,
+            state=judge(answer),
+            code=answer.code,
+            fault=answer.fault,
+            failure=answer.failure,
+        )
         if report.state is not CredentialState.ACCEPTED or target.registry != GITHUB_REGISTRY:
             return report
         headers = self._registry.token_headers(target.credential, deadline)
@@ -161,6 +167,7 @@ class CredentialWatch:
             scopes=scopes,
             missing_scope=missing_scope(scopes),
             expires_at=expiry_from_header(headers.expiration),
+            api_failure=headers.failure,
         )
 
     def _note(self, found: Sequence[Target], reports: Sequence[CredentialReport], secret: Secret | None) -> None:
@@ -185,6 +192,8 @@ class CredentialWatch:
                 state=report.state,
                 code=report.code,
                 fault=report.fault or "",
+                failure=str(report.failure or ""),
+                api_failure=str(report.api_failure or ""),
                 missing_scope=report.missing_scope,
                 expires_at=after.expires_at.isoformat() if after.expires_at else "",
             )

@@ -58,7 +58,7 @@ class HttpsRegistry:
         try:
             return self._login(host, credential, deadline)
         except ExchangeFailed as error:
-            return LoginAnswer(fault=error.fault)
+            return LoginAnswer(fault=error.fault, failure=error.failure)
 
     def token_headers(self, credential: Credential, deadline: Deadline) -> TokenHeaders:
         """Ask the API's root, which every token may read."""
@@ -66,8 +66,8 @@ class HttpsRegistry:
             return TokenHeaders()
         try:
             reply = self._exchange.get(self._api, deadline, authorization=f"Bearer {credential.password}")
-        except ExchangeFailed:
-            return TokenHeaders()
+        except ExchangeFailed as error:
+            return TokenHeaders(failure=error.failure)
         if reply.code != 200:
             return TokenHeaders()
         return TokenHeaders(

@@ -12,9 +12,10 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from webhook.failures import ConnectionFailure, ConnectionFault, failure_of
 from webhook.ports import Deadline, RegistryFault
 from webhook.registry.proxies import Proxy, UnusableProxy
 
@@ -22,6 +23,7 @@ MAX_BODY: Final = 64 * 1024
 """Largest body read. A token server's answer has some hundred bytes, with large JSON Web Tokens a few thousand."""
 _SILENCE_S: Final = 5.0
 """Longest wait for a connection or for the next bytes."""
+_ON_THE_WAY: Final = frozenset({ConnectionFault.DNS, ConnectionFault.REFUSED})
 _USER_AGENT: Final = "ghcr-pull-secrets"
 
 
@@ -49,11 +51,17 @@ class Reply:
 
 
 class ExchangeFailed(Exception):
-    """There is no answer to be judged. Carries what kind of fault it was, and no text of what caused it."""
+    """There is no answer to be judged. Carries what kind of fault it was, and no text of what caused it.
 
-    def __init__(self, fault: RegistryFault) -> None:
-        super().__init__(fault)
+    Attributes:
+        fault: What is wrong with what came; `None` if nothing did.
+        failure: Why nothing came; `None` if something did.
+    """
+
+    def __init__(self, *, fault: RegistryFault | None = None, failure: ConnectionFailure | None = None) -> None:
+        super().__init__(fault or failure)
         self.fault = fault
+        self.failure = failure
 
 
 class Exchange:
@@ -75,23 +83,27 @@ class Exchange:
             ExchangeFailed: There was none, not in time, or not one of HTTP's; or its body is too large.
         """
         # Raised away from what caused it: http.client's errors quote headers and answers.
+        failure = None
         try:
             reply = self._get(url, deadline, authorization)
         except UnusableProxy:
-            fault = RegistryFault.PROXY
-        except TimeoutError:
-            fault = RegistryFault.TIMEOUT
-        except ssl.SSLError:
-            fault = RegistryFault.TLS
-        except OSError:
-            fault = RegistryFault.CONNECTION
+            failure = ConnectionFailure(fault=ConnectionFault.PROXY, reason="UNUSABLE_URL")
+        except OSError as error:
+            failure = self._failure(url, error)
         except (http.client.HTTPException, ValueError):
-            fault = RegistryFault.MALFORMED
+            pass
         else:
             if len(reply.body) <= MAX_BODY:
                 return reply
-            fault = RegistryFault.TOO_LARGE
-        raise ExchangeFailed(fault)
+            raise ExchangeFailed(fault=RegistryFault.TOO_LARGE)
+        raise ExchangeFailed(failure=failure, fault=None if failure else RegistryFault.MALFORMED)
+
+    def _failure(self, url: Url, error: OSError) -> ConnectionFailure | None:
+        failure = failure_of(error)
+        # All that we resolve and connect to, where there is a proxy, is the proxy.
+        if failure is not None and failure.fault in _ON_THE_WAY and self._proxy_for(url.host) is not None:
+            return replace(failure, fault=ConnectionFault.PROXY)
+        return failure
 
     def _get(self, url: Url, deadline: Deadline, authorization: str) -> Reply:
         remaining = deadline.remaining()
