@@ -76,6 +76,41 @@ def test_a_field_of_the_wrong_kind_is_named(changes: dict[str, object], field: s
     assert refused.value.field == field
 
 
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"uid": "eyj" * 16_000}, "request.uid"),
+        ({"uid": "u\n"}, "request.uid"),
+        ({"operation": "PATCH"}, "request.operation"),
+        ({"operation": "create"}, "request.operation"),
+        ({"operation": "C" * 10**6}, "request.operation"),
+        ({"kind": {"group": "", "version": "v1", "kind": "k" * 254}}, "request.kind.kind"),
+        ({"resource": {"group": "g" * 254, "version": "v1", "resource": "pods"}}, "request.resource.group"),
+        ({"resource": {"group": "", "version": "v" * 254, "resource": "pods"}}, "request.resource.version"),
+        ({"resource": {"group": "", "version": "v1", "resource": "p" * 254}}, "request.resource.resource"),
+        ({"subResource": "s" * 254}, "request.subResource"),
+        ({"name": "n" * 254}, "request.name"),
+        ({"name": "\x1b[2J"}, "request.name"),
+        ({"namespace": "a" * 64}, "request.namespace"),
+        ({"namespace": "A"}, "request.namespace"),
+        ({"namespace": "a/../b"}, "request.namespace"),
+        ({"namespace": "a\n"}, "request.namespace"),
+    ],
+)
+def test_a_text_no_api_server_sends_is_refused_and_not_shown(changes: dict[str, object], field: str) -> None:
+    with pytest.raises(BadReview) as refused:
+        parse(body(**changes))
+    assert refused.value.field == field
+    assert len(refused.value.problem) < 120
+    for value in changes.values():
+        assert str(value) not in refused.value.problem
+
+
+def test_the_longest_texts_an_api_server_sends_are_read() -> None:
+    found = parse(body(uid="u" * 253, name="n" * 253, namespace="a" * 63, operation="CONNECT", subResource="s" * 253))
+    assert (len(found.uid), len(found.name), len(found.namespace), len(found.subresource)) == (253, 253, 63, 253)
+
+
 def test_a_fault_after_the_uid_carries_the_uid() -> None:
     with pytest.raises(BadReview) as refused:
         parse(body(object=3))

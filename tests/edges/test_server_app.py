@@ -218,9 +218,11 @@ def test_a_review_is_one_line_one_count_and_one_duration(harness: Harness) -> No
     assert harness.value("review_duration_seconds_count", half="mutate") == 1
 
 
-def test_an_endless_name_does_not_make_an_endless_line(harness: Harness) -> None:
-    harness.post("/mutate", review("n" * 1000))
-    assert len(harness.lines()[0]["name"]) == 253
+def test_an_endless_name_is_refused_and_makes_no_endless_line(harness: Harness) -> None:
+    assert "request.name" in assert_status(harness.post("/mutate", review("n" * 1000)), 400, "BadRequest")
+    harness.post("/mutate", review("", object={"metadata": {"generateName": "n" * 1000}}))
+    assert len(harness.lines()[1]["name"]) == 253
+    assert max(len(line) for line in harness.out.getvalue().splitlines()) < 1000
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from tests.e2e.waiting import until
-from webhook.telemetry.batching import MOST_LINES, BatchedWriter
+from webhook.telemetry.batching import MOST_BYTES, MOST_WRITTEN, BatchedWriter
 
 
 def test_lines_are_written_soon_in_order_and_several_at_once() -> None:
@@ -61,13 +61,16 @@ def test_lines_nobody_takes_are_dropped_and_not_kept_for_ever() -> None:
 
     writer = BatchedWriter(write, gathering_s=0)
     writer(b"first")
-    until(lambda: len(writer._lines) == 0, "the first line is being written")
-    for number in range(MOST_LINES + 5):
-        writer(b"%d" % number)
-    assert len(writer._lines) == MOST_LINES
+    until(lambda: writer.kept_bytes == 0, "the first line is being written")
+    size = 1024
+    for number in range(2 * MOST_BYTES // size):
+        writer(b"%d".ljust(size) % number)
+    assert MOST_BYTES - 2 * size < writer.kept_bytes <= MOST_BYTES
     held.set()
-    until(lambda: len(written) == 2, "the rest is written")
-    assert written[1].startswith(b"5\n")
+    until(lambda: b"".join(written).count(b"\n") > 0 and writer.kept_bytes == 0, "the rest is written")
+    assert max(map(len, written)) <= 2 * MOST_WRITTEN
+    until(lambda: written[-1].split()[-1] == b"%d" % (2 * MOST_BYTES // size - 1), "the newest line is among them")
+    assert b"0" not in written[1].split()
 
 
 def test_what_has_gathered_is_written_when_the_process_ends() -> None:

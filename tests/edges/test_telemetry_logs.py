@@ -5,16 +5,20 @@ import json
 import logging
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.edges.server_double import logging_restored
 from webhook.telemetry import logs
-from webhook.telemetry.redaction import REDACTED
+from webhook.telemetry.bounds import MOST_LINE, MOST_TEXT
+from webhook.telemetry.redaction import REDACTED, redact_line
 
 TOKEN = "CANARYcanary0123456789canaryCANARY42"
 JWT = f"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrdWJlcm5ldGVzIn0.{TOKEN}"
@@ -191,3 +195,93 @@ def test_the_fast_writer_does_without_configure() -> None:
     with structlog.testing.capture_logs() as captured:
         logs.line_writer("e")({"name": "n"}, {"other": 7})
     assert captured == [{"event": "e", "log_level": "info", "name": "n", "other": 7}]
+
+
+_PIECES = [
+    "eyj", "eyj.", "eyJhbGciOi.", "ghp_", "github_pat_", "bearer ", "basic a", "://", "://a:", "://a:b@", '"auth":"', '\\"auth\\":\\"',
+    "-----begin private key-----", "-----end private key-----", "a.b", "-", "x", "a" * 12, "@", "\n", " ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", _PIECES)
+def test_looking_for_credentials_takes_time_in_proportion_to_the_line(piece: str) -> None:
+    assert_linear(piece)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.sampled_from(_PIECES), min_size=1, max_size=8))
+def test_doubling_any_text_does_not_square_the_time(parts: list[str]) -> None:
+    assert_linear("".join(parts))
+
+
+def assert_linear(piece: str) -> None:
+    """Double a line four times: a linear search takes 16 times as long, a quadratic one 256 times; between is air."""
+
+    def seconds(size: int) -> float:
+        # The first one's mark is what lets the search begin.
+        line = b"eyj " + (piece * (size // len(piece) + 1)).encode()[:size]
+        best = 1e9
+        for _ in range(3):
+            begun = time.thread_time()
+            redact_line(line)
+            best = min(best, time.thread_time() - begun)
+        return best
+
+    assert seconds(160_000) < 16 * 6 * max(seconds(10_000), 0.0001)
+
+
+@pytest.mark.parametrize("before", ["", "bad:\n", "x", "token=", "eyj eyjeyj."])
+def test_a_token_behind_anything_is_found(out: io.BytesIO, before: str) -> None:
+    structlog.get_logger().info("e", text=f"{before}{JWT} after")
+    assert TOKEN not in out.getvalue().decode()
+    assert "after" in lines(out)[0]["text"]
+
+
+@pytest.mark.parametrize("form", logs.FORMATS)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"text": "x" * 10**7},
+        {"more": {"deep": ["x" * 10**6] * 100}},
+        {"more": [[[[[[[[[[[["x"]]]]]]]]]]]]},
+        {f"f{number}": "y" * 4000 for number in range(500)},
+        {"many": ["z"] * 10**6},
+        {"odd": {"k" * 10**6: "v"}},
+    ],
+    ids=["text", "deep", "deeper", "fields", "entries", "key"],
+)
+def test_no_line_is_longer_than_its_bound(form: str, fields: dict[str, Any]) -> None:
+    out = io.BytesIO()
+    with logging_restored():
+        logs.configure(stream=out, form=form)
+        structlog.get_logger().warning("much", **fields)
+        logs.line_writer("fast")({"name": "n" * 10**6}, {"half": "mutate"})
+    for line in out.getvalue().splitlines():
+        assert len(line) <= MOST_LINE
+    assert b"much" in out.getvalue()
+    assert b"fast" in out.getvalue()
+
+
+def test_a_credential_at_the_edge_of_a_cut_is_not_half_written(out: io.BytesIO) -> None:
+    for offset in range(0, 60, 7):
+        structlog.get_logger().info("e", text="x " * (MOST_TEXT // 4 - offset // 2) + JWT + " y" * MOST_TEXT)
+        structlog.get_logger().info("e", text="x " * (MOST_TEXT // 4 - offset // 2) + f"ghp_{TOKEN}" + " y" * MOST_TEXT)
+    text = out.getvalue().decode()
+    assert "CANARY" not in text
+    assert "eyJ" not in text
+    assert "characters cut" in text
+
+
+def test_text_for_people_holds_no_control_character() -> None:
+    out = io.BytesIO()
+    evil = "a\x1b[2Jb\rc\nuncaught_exception d\x9b\u202e\x00"
+    with logging_restored():
+        logs.configure(stream=out, form="text")
+        structlog.get_logger().info("e", name=evil, more={evil: [evil]})
+        logging.getLogger("lib").warning(evil)
+        structlog.get_logger().error("failed", exc_info=ValueError(evil))
+    text = out.getvalue().decode()
+    assert [character for character in text if not character.isprintable() and character != "\n"] == []
+    assert r"\x1b[2Jb\rc\nuncaught_exception" in text
+    first_two = text.splitlines()[:2]
+    assert ["info" in first_two[0], "warning" in first_two[1]] == [True, True]

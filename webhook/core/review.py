@@ -6,6 +6,7 @@ one, so it is an HTTP error with a `v1` `Status` body, whose message the API ser
 """
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,6 +15,15 @@ import orjson
 
 API_VERSION: Final = "admission.k8s.io/v1"
 KIND: Final = "AdmissionReview"
+
+LONGEST_TEXT: Final = 253
+"""Of any text in the envelope: the longest name of an object (RFC 1123 subdomain). A uid has 36 characters."""
+
+OPERATIONS: Final = frozenset({"CREATE", "UPDATE", "DELETE", "CONNECT"})
+"""All there are in admission.k8s.io/v1."""
+
+_DNS_LABEL: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+"""RFC 1123: what the name of a namespace is."""
 
 Json = dict[str, Any]
 """An object as JSON has it."""
@@ -103,7 +113,8 @@ def parse(body: bytes) -> Review:
     """Read the body of a call of ours by the API server.
 
     Raises:
-        BadReview: not JSON, not a v1 AdmissionReview, or a field of the envelope of the wrong kind.
+        BadReview: not JSON, not a v1 AdmissionReview, or a field of the envelope of the wrong kind, longer than an API
+            server makes it, or with a value that it never has.
     """
     try:
         document = orjson.loads(body)
@@ -126,13 +137,13 @@ def parse(body: bytes) -> Review:
         resource = _mapping(request, "resource")
         return Review(
             uid=uid,
-            operation=_text(request, "operation", required=True),
+            operation=_operation(request),
             group=_text(resource, "group", within="request.resource"),
             version=_text(resource, "version", within="request.resource"),
             resource=_text(resource, "resource", within="request.resource", required=True),
             kind=_text(kind, "kind", within="request.kind", required=True),
             subresource=_text(request, "subResource"),
-            namespace=_text(request, "namespace"),
+            namespace=_namespace(request),
             name=_text(request, "name"),
             object=_object(request, "object"),
             old_object=_object(request, "oldObject"),
@@ -200,6 +211,25 @@ def _text(holder: Json, name: str, *, within: str = "request", required: bool = 
         raise BadReview(f"{within}.{name}", f"expected a string, got {kind_of(value)}")
     if required and not value:
         raise BadReview(f"{within}.{name}", "must not be empty")
+    # It goes into log lines, texts and audit annotations. Not everybody who can connect is an API server.
+    if len(value) > LONGEST_TEXT:
+        raise BadReview(f"{within}.{name}", f"longer than {LONGEST_TEXT} characters")
+    if not value.isprintable():
+        raise BadReview(f"{within}.{name}", "has a character that cannot be printed")
+    return value
+
+
+def _operation(request: Json) -> str:
+    value = _text(request, "operation", required=True)
+    if value not in OPERATIONS:
+        raise BadReview("request.operation", f"expected one of {', '.join(sorted(OPERATIONS))}")
+    return value
+
+
+def _namespace(request: Json) -> str:
+    value = _text(request, "namespace")
+    if value and not _DNS_LABEL.fullmatch(value):
+        raise BadReview("request.namespace", "is not a DNS label (lower-case letters, digits and '-', at most 63)")
     return value
 
 

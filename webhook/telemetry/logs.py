@@ -17,6 +17,7 @@ import orjson
 import structlog
 
 from webhook.telemetry.batching import BatchedWriter
+from webhook.telemetry.bounds import MOST_LINE, bounded, cut, printable
 from webhook.telemetry.redaction import is_plain, redact_keys, redact_line
 
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -40,6 +41,7 @@ def configure(*, level: str = "info", form: str = "json", stream: BinaryIO | Non
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _render_exception,
             redact_keys,
+            _bound,
             _Text() if form == "text" else _to_json,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -79,6 +81,9 @@ def line_writer(event: str, *, batched: bool = False) -> LineWriter:
     def write_line(foreign: dict[str, str], own: dict[str, Any]) -> None:
         timestamp = f"{datetime.now(UTC).isoformat()[:-6]}Z"
         line = _encode({**foreign, **own, "event": event, "level": "info", "timestamp": timestamp})
+        if len(line) > MOST_LINE:
+            log.info(event, **foreign, **own)
+            return
         write(line if is_plain("".join(foreign.values())) else redact_line(line))
 
     return write_line
@@ -96,8 +101,17 @@ def _render_exception(_logger: object, _method: str, event: Any) -> Any:
     return event
 
 
+def _bound(_logger: object, _method: str, event: Any) -> Any:
+    return bounded(event)
+
+
 def _to_json(_logger: object, _method: str, event: Any) -> bytes:
-    return redact_line(_encode(event))
+    line = redact_line(_encode(event))
+    if len(line) <= MOST_LINE:
+        return line
+    # Every text in it is short, but there are many: what remains says so.
+    known = {name: event[name] for name in ("event", "level", "timestamp") if name in event}
+    return redact_line(_encode({**known, "dropped_fields": len(event) - len(known), "dropped_bytes": len(line)}))
 
 
 def _encode(event: dict[str, Any]) -> bytes:
@@ -110,13 +124,17 @@ def _encode(event: dict[str, Any]) -> bytes:
 
 
 class _Text:
-    """Renders a line for people."""
+    """Renders a line for people, on whose terminal no text of others may do anything but stand there."""
 
     def __init__(self) -> None:
         self._render = structlog.dev.ConsoleRenderer(colors=False)
 
     def __call__(self, logger: object, method: str, event: Any) -> bytes:
-        return redact_line(self._render(logger, method, event).encode("utf-8", "backslashreplace"))
+        fields = {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}
+        if "exception" in fields:
+            fields["exception"] = "\n".join(printable(line) for line in event["exception"].split("\n"))
+        line = redact_line(self._render(logger, method, fields).encode("utf-8", "backslashreplace"))
+        return line if len(line) <= MOST_LINE else cut(line.decode("utf-8"), MOST_LINE // 4).encode()
 
 
 class _Bridge(logging.Handler):

@@ -35,21 +35,24 @@ _SENSITIVE_KEYS: Final = frozenset(
     }
 )
 
-# Every alternative begins with a literal, and what follows is bounded or cannot be matched in two ways: a log line may
-# hold text a stranger chose.
+# A line may hold text that a stranger chose, so the time of every alternative is linear in the line: each ends in a
+# repetition with nothing after it to fail on, or may only begin where a run of its characters begins, or is bounded.
 _CREDENTIAL: Final = re.compile(
     rb"""
       (?<=bearer\ )[a-z0-9._~+/=-]{8,}
     | (?<=basic\ )[a-z0-9+/=]{8,}
     | gh[opsur]_[a-z0-9]{16,}                                         # tokens of GitHub
     | github_pat_[a-z0-9_]{16,}
-    | eyj[a-z0-9_-]{8,}\.[a-z0-9_-]{8,}\.[a-z0-9_-]{8,}               # a JSON Web Token: a ServiceAccount's is one
+    | (?P<jwt>(?<![a-z0-9_-])[a-z0-9_-]{11,}+(?:\.[a-z0-9_-]{8,}+){2})  # perhaps a JSON Web Token, see `_replace`
     | -----begin\ [a-z ]{0,20}private\ key-----.*?(?:-----end\ [a-z ]{0,20}private\ key-----|$)
-    | (?<=://)[^\s/:@"]{1,128}:[^\s/@"]{1,256}(?=@)                   # user:password in a URL
+    | (?<=://)[^\s/:@"]{1,128}+:[^\s/@"]{1,256}+(?=@)                 # user:password in a URL
     | (?P<key>(?:"|\\")(?:auth|password|identitytoken|registrytoken)(?:"|\\"):\ ?(?:"|\\"))[^"\\]+
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
+
+_JWT_BEGINNING: Final = b"eyj"
+"""`{"` in base64, in lower case: with it begins the header of every JSON Web Token, a ServiceAccount's too."""
 
 # One of these is in whatever `_CREDENTIAL` matches, in lower case. Looking for them first spares nearly every line a
 # search that takes as long as all the rest of writing it.
@@ -95,8 +98,22 @@ def redact_line(line: bytes) -> bytes:
     lowered = line.lower()
     for mark in _MARKS:
         if mark in lowered:
-            return _CREDENTIAL.sub(lambda found: (found["key"] or b"") + REDACTED.encode(), line)
+            return _CREDENTIAL.sub(_replace, line)
     return line
+
+
+def redact_text(text: str) -> str:
+    """Put a mark in place of everything in a text that looks like a credential."""
+    return redact_line(text.encode("utf-8", "backslashreplace")).decode()
+
+
+def _replace(found: re.Match[bytes]) -> bytes:
+    run = found["jwt"]
+    if run is None:
+        return (found["key"] or b"") + REDACTED.encode()
+    # The header may stand behind something that looks like a part of it, such as the n of an escaped line break.
+    header = run.lower().find(_JWT_BEGINNING, 0, run.index(b"."))
+    return run if header < 0 else run[:header] + REDACTED.encode()
 
 
 def _clean(value: Any) -> Any:
