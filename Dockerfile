@@ -52,7 +52,7 @@ ENV PATH=/app/bin:/usr/local/bin:/usr/bin:/bin \
 # Numeric, so that a kubelet can tell from the image alone that it is not root.
 USER 65532:65532
 WORKDIR /
-EXPOSE 9443 8080
+EXPOSE 10250 8080
 # Both commands handle SIGTERM as process 1 and reap what they start: no init in front of them.
 ENTRYPOINT ["ghcr-pull-secrets"]
 ARG VERSION=0.0.0

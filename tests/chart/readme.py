@@ -1,6 +1,6 @@
 """The table of values in the chart's README, made from values.yaml and values.schema.json.
 
-After a change of either: ``python -m tests.chart.readme`` writes it anew.
+After a change of either: ``python -m tests.chart.readme`` writes it again.
 """
 
 import json
@@ -48,7 +48,8 @@ def leaves(
         if "$ref" in node:
             node = _schema()["$defs"][node["$ref"].rpartition("/")[2]]
         here = f"{path}.{key}" if path else key
-        if "properties" in node:
+        # A `$comment` names a type of Kubernetes, whose parts are documented there.
+        if "properties" in node and "$comment" not in node:
             yield from leaves(value, node, here)
         else:
             yield here, value, node
@@ -80,7 +81,7 @@ def _schema() -> dict[str, Any]:
 
 def _allowed(node: Mapping[str, Any]) -> str:
     if "enum" in node:
-        return ", ".join(f"`{each}`" for each in node["enum"])
+        return ", ".join(f"`{each or json.dumps(each)}`" for each in node["enum"])
     types = node["type"] if isinstance(node["type"], list) else [node["type"]]
     bounds = [
         f"{word} {node[name]}" for name, word in (("minimum", "at least"), ("maximum", "at most")) if name in node

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests import helm
+from tests.chart import platforms
 
 Values = dict[str, Any]
 ON: Values = {"enabled": True}
@@ -67,6 +68,19 @@ SWITCHES: dict[str, Values] = {
     },
     "monitoring": {"monitoring": {"serviceMonitor": ON, "prometheusRule": ON, "dashboard": ON}},
     "IPv6": {"bindAddress": "[::]"},
+    "volumes": {
+        part: {
+            "extraVolumes": [
+                {"name": "identity", "csi": {"driver": "csi.spiffe.io", "readOnly": True}},
+                {"name": "ca", "projected": {"sources": [{"configMap": {"name": "a"}}, {"secret": {"name": "b"}}]}},
+            ],
+            "extraVolumeMounts": [
+                {"name": "identity", "mountPath": "/spiffe", "readOnly": True},
+                {"name": "ca", "mountPath": "/ca", "subPath": "a"},
+            ],
+        }
+        for part in ("server", "controller")
+    },
     "no tests": {"tests": {"enabled": False}},
     "extra objects": {
         "extraObjects": [
@@ -74,6 +88,7 @@ SWITCHES: dict[str, Values] = {
             "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-b\n",
         ]
     },
+    **{f"platform {heading}": found for heading, found in platforms.values().items()},
 }
 
 

@@ -47,14 +47,21 @@ def test_every_object_has_its_own_name_and_belongs_to_the_release(switch: str) -
 @every_switch
 def test_every_pod_keeps_the_restricted_pod_security_standard(switch: str) -> None:
     specs = dict(pod_specs(everything(switch)))
+    asked = SWITCHES[switch]
+    # The server's alone, and only if the values say so.
+    on_host = {"ghcr-pull-secrets-server"} if asked.get("server", {}).get("hostNetwork") else set()
 
     assert len(specs) >= 2
+    assert {name for name, spec in specs.items() if spec.get("hostNetwork")} == on_host
     for spec in specs.values():
-        assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+        assert not {"hostPID", "hostIPC"} & spec.keys()
         assert spec["securityContext"]["runAsNonRoot"] is True
-        assert spec["securityContext"]["runAsUser"] > 0
+        ids = {"runAsUser", "runAsGroup", "fsGroup"} & spec["securityContext"].keys()
+        assert len(ids) == (0 if "openshift" in asked else 3)
+        assert all(spec["securityContext"][each] > 0 for each in ids)
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert all({"emptyDir", "secret"} & volume.keys() for volume in spec.get("volumes", []))
+        types = {key for volume in spec.get("volumes", []) for key in volume.keys() - {"name"}}
+        assert types <= {"emptyDir", "secret", "configMap", "projected", "csi"}
         for container in (*spec.get("initContainers", []), *spec["containers"]):
             security = container["securityContext"]
             assert security["allowPrivilegeEscalation"] is False

@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import helm_python
+import kubernetes_validate
 import pytest
 import yaml
 
 from tests import helm
+from tests.chart.test_manifests import NEWEST, OLDEST
 
 BASE: dict[str, Any] = {"centralSecret": {"existing": True}}
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+VOLUME = {"name": "a", "emptyDir": {}}
 KIND = {"group": "a.io", "version": "v1", "resource": "rs", "podTemplate": "/spec/template"}
 
 
@@ -129,6 +133,122 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "at '/images/include': maxItems",
     ),
     "a port that is none": ({"credentialCheck": {"apiUrl": "https://x:65536/"}}, "at '/credentialCheck/apiUrl'"),
+    "misspelt resources": ({"server": {"resources": {"request": {"cpu": 1}}}}, "additional properties 'request' not"),
+    "a resource that is none": (
+        {"controller": {"resources": {"limits": {"mem": "1Gi"}}}},
+        "at '/controller/resources/limits': additional properties 'mem'",
+    ),
+    "a quantity that is none": ({"server": {"resources": {"limits": {"memory": "256MB"}}}}, "/limits/memory'"),
+    "a misspelt toleration": (
+        {"controller": {"tolerations": [{"key": "a", "operater": "Exists"}]}},
+        "at '/controller/tolerations/0': additional properties 'operater' not allowed",
+    ),
+    "an effect that is none": ({"server": {"tolerations": [{"effect": "NoRun"}]}}, "/server/tolerations/0/effect'"),
+    "a misspelt affinity": (
+        {"server": {"affinity": {"podAntiAffinity": {"required": []}}}},
+        "at '/server/affinity/podAntiAffinity': additional properties 'required' not allowed",
+    ),
+    "an affinity deep down": (
+        {"server": {"affinity": {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [{"matchExpression": []}]}}}}},
+        "/nodeSelectorTerms/0': additional properties 'matchExpression' not allowed",
+    ),
+    "a spread without its key": (
+        {"server": {"topologySpreadConstraints": [{"maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}]}},
+        "at '/server/topologySpreadConstraints/0': missing property 'topologyKey'",
+    ),
+    "a variable that is a number": ({"server": {"extraEnv": [{"name": "A", "value": 1}]}}, "/server/extraEnv/0/value'"),
+    "a variable from nowhere": (
+        {"server": {"extraEnv": [{"name": "A", "valueFrom": {"secretRef": {"name": "a"}}}]}},
+        "additional properties 'secretRef' not allowed",
+    ),
+    "a variable of two values": (
+        {"server": {"extraEnv": [{"name": "A", "value": "", "valueFrom": {"fieldRef": {"fieldPath": "a"}}}]}},
+        "at '/server/extraEnv/0'",
+    ),
+    "a peer that is none": ({"networkPolicy": {"webhookFrom": [{"cidr": "10.0.0.0/8"}]}}, "'cidr' not allowed"),
+    "a peer of two kinds": (
+        {"networkPolicy": {"apiServerTo": [{"ipBlock": {"cidr": "::/0"}, "podSelector": {}}]}},
+        "at '/networkPolicy/apiServerTo/0'",
+    ),
+    "an egress rule that is none": (
+        {"networkPolicy": {"extraEgress": [{"to": [], "port": 443}]}},
+        "at '/networkPolicy/extraEgress/0': additional properties 'port' not allowed",
+    ),
+    "a label that Kubernetes does not take": ({"commonLabels": {"a": "b c"}}, "at '/commonLabels/a'"),
+    "a label's key that is none": (
+        {"server": {"podLabels": {"a b": "c"}}},
+        "at '/server/podLabels': additional properties 'a b'",
+    ),
+    "an annotation's key that is none": ({"webhooks": {"annotations": {"a/b/c": "d"}}}, "at '/webhooks/annotations'"),
+    "a fraction for Prometheus": (
+        {"monitoring": {"serviceMonitor": {"interval": "1.5m"}}},
+        "at '/monitoring/serviceMonitor/interval'",
+    ),
+    "no interval": ({"monitoring": {"serviceMonitor": {"interval": ""}}}, "/monitoring/serviceMonitor/interval'"),
+    "a day for Go": ({"certManager": {"duration": "90d"}}, "at '/certManager/duration'"),
+    "an image with its tag": ({"image": {"repository": "ghcr.io/a/b:1"}}, "at '/image/repository'"),
+    "a tag that is none": ({"image": {"tag": "a b"}}, "at '/image/tag'"),
+    "a pull secret that has no name": ({"imagePullSecrets": [{"name": "A_b"}]}, "at '/imagePullSecrets/0/name'"),
+    "a priority class that is none": ({"server": {"priorityClassName": "High One"}}, "at '/server/priorityClassName'"),
+    "a volume of the host": (
+        {"server": {"extraVolumes": [{"name": "a", "hostPath": {"path": "/"}}]}},
+        "at '/server/extraVolumes/0': additional properties 'hostPath' not allowed",
+    ),
+    "a volume of ours": ({"server": {"extraVolumes": [{"name": "tmp", "emptyDir": {}}]}}, "/extraVolumes/0/name'"),
+    "a mount of ours": (
+        {"server": {"extraVolumes": [VOLUME], "extraVolumeMounts": [{"name": "a", "mountPath": "/tmp"}]}},
+        "at '/server/extraVolumeMounts/0/mountPath'",
+    ),
+    "a mount of no volume": (
+        {"controller": {"extraVolumes": [VOLUME], "extraVolumeMounts": [{"name": "b", "mountPath": "/b"}]}},
+        'controller.extraVolumeMounts[0]: there is no volume "b" in controller.extraVolumes',
+    ),
+    "the kubelet's port": (
+        {"server": {"hostNetwork": True, "hostPorts": {"webhook": 10250}}},
+        "at '/server/hostPorts/webhook'",
+    ),
+    "two listeners at one port of the host": (
+        {"server": {"hostPorts": {"webhook": 10252}}},
+        "server.hostPorts: webhook and ops are both 10252",
+    ),
+    "a DNS policy that needs more": ({"server": {"dnsPolicy": "None"}}, "at '/server/dnsPolicy'"),
+    "an unknown adaption": ({"openshift": {"adaptSecurityContext": True}}, "at '/openshift/adaptSecurityContext'"),
+    "a renewal before the beginning": (
+        {"certManager": {"enabled": True, "duration": "720h", "renewBefore": "43200m"}},
+        "certManager.renewBefore: 43200m is not less than certManager.duration, 720h",
+    ),
+    "a certificate too short for cert-manager": (
+        {"certManager": {"enabled": True, "duration": "59m59.9s", "renewBefore": "10m"}},
+        "certManager.duration: 59m59.9s is less than 1h",
+    ),
+    "a renewal too short for cert-manager": (
+        {"certManager": {"enabled": True, "renewBefore": "299s"}},
+        "certManager.renewBefore: 299s is less than 5m",
+    ),
+    "an alert of every certificate": (
+        {"monitoring": {"prometheusRule": {"enabled": True, "certificateExpirySeconds": 2_592_000}}},
+        "certificateExpirySeconds: a certificate is renewed 2592000 s before its end",
+    ),
+    "an alert of every certificate of cert-manager's": (
+        {
+            "certManager": {"enabled": True, "renewBefore": "240h"},
+            "monitoring": {"prometheusRule": {"enabled": True}},
+        },
+        "certificateExpirySeconds: a certificate is renewed 864000 s before its end",
+    ),
+    "a test where nothing is injected": ({"tests": {"namespace": "kube-system"}}, "tests.namespace: kube-system is"),
+    "a test in an excluded namespace": (
+        {"tests": {"namespace": "a"}, "namespaces": {"excluded": ["a"]}},
+        "tests.namespace: a is never looked at",
+    ),
+    "an autoscaler that has nothing to count": (
+        {"server": {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": None}}}},
+        "server.resources.requests.cpu: server.autoscaling counts in percent of it",
+    ),
+    "an autoscaler without any resources": (
+        {"server": {"autoscaling": {"enabled": True}, "resources": None}},
+        "server.resources.requests.cpu: server.autoscaling",
+    ),
     "an autoscaler upside down": (
         {"server": {"autoscaling": {"enabled": True, "minReplicas": 9}}},
         "server.autoscaling: minReplicas is above maxReplicas",
@@ -167,6 +287,45 @@ GOOD: dict[str, dict[str, Any]] = {
     "just enough time to stop in": {"server": {"shutdownDelaySeconds": 20, "terminationGracePeriodSeconds": 55}},
     "an API of one's own": {"credentialCheck": {"apiUrl": "https://[::1]:8443/api/v3"}},
     "no API": {"credentialCheck": {"apiUrl": "none"}},
+    "a day for Prometheus": {"monitoring": {"serviceMonitor": {"interval": "1d"}}},
+    "a fraction for Go": {"certManager": {"enabled": True, "duration": "1.5h", "renewBefore": "89m59s"}},
+    "an autoscaler that counts in percent of a limit": {
+        "server": {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": None}, "limits": {"cpu": 1}}}
+    },
+    "no test in an excluded namespace": {"tests": {"enabled": False, "namespace": "kube-system"}},
+    "a full affinity": {
+        "server": {
+            "affinity": {
+                "nodeAffinity": {
+                    REQUIRED: {
+                        "nodeSelectorTerms": [
+                            {
+                                "matchExpressions": [{"key": "a.io/b", "operator": "In", "values": ["c"]}],
+                                "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node"]}],
+                            }
+                        ]
+                    }
+                },
+                "podAntiAffinity": {
+                    "preferredDuringSchedulingIgnoredDuringExecution": [
+                        {
+                            "weight": 1,
+                            "podAffinityTerm": {
+                                "topologyKey": "kubernetes.io/hostname",
+                                "labelSelector": {"matchLabels": {"a": ""}},
+                                "namespaceSelector": {},
+                            },
+                        }
+                    ]
+                },
+            }
+        }
+    },
+    "quantities of every form": {
+        "server": {
+            "resources": {"requests": {"cpu": 0.5, "memory": "1e9", "example.com/nic": 1, "hugepages-2Mi": "2Mi"}}
+        }
+    },
 }
 
 
@@ -190,7 +349,15 @@ def paths(values: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple
 
 
 DEFAULTS: dict[str, Any] = yaml.safe_load((helm.CHART / "values.yaml").read_text(encoding="utf-8"))
-MAY_GO = {"resources", "nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "grafana_dashboard"}
+MAY_GO = {
+    "resources",
+    "nodeSelector",
+    "affinity",
+    "tolerations",
+    "topologySpreadConstraints",
+    "grafana_dashboard",
+    "admissions.enforcer/disabled",
+}
 
 
 @pytest.mark.parametrize("path", list(paths(DEFAULTS)), ids="/".join)
@@ -238,11 +405,65 @@ def test_every_level_of_ours_refuses_what_it_does_not_know() -> None:
     assert [path for path, node in found.items() if node.get("additionalProperties") is not False] == []
 
 
+def loose(node: Any, path: str = "") -> Iterator[str]:
+    """What takes objects of any form, or lists of anything."""
+    if isinstance(node, dict):
+        types = node.get("type", [])
+        if "object" in types and "additionalProperties" not in node:
+            yield path
+        if "array" in types and "items" not in node:
+            yield path
+        for key, value in node.items():
+            yield from loose(value, f"{path}/{key}")
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from loose(value, f"{path}/{index}")
+
+
+def test_nothing_is_taken_as_it_comes_but_what_is_not_ours_to_know() -> None:
+    assert list(loose(schema())) == ["/properties/global", "/properties/extraObjects/items"]
+
+
+def test_types_of_kubernetes_have_its_own_fields() -> None:
+    """A field that the newest does not know is misspelt; one that the oldest knows may be wanted."""
+    ours = schema()["$defs"]
+    named = {node["$comment"]: node for node in ours.values() if "$comment" in node}
+    oldest, newest = (
+        kubernetes_validate.utils.schema_contents(f"kubernetes-json-schema/v{version}.0-local/_definitions.json", "")
+        for version in (OLDEST, NEWEST)
+    )
+
+    def fields(node: dict[str, Any], of: dict[str, Any], path: str = "") -> dict[str, set[str]]:
+        while "$ref" in node:
+            node = of[node["$ref"].rpartition("/")[2]]
+        found: dict[str, set[str]] = {}
+        if "properties" in node:
+            found[path] = set(node["properties"])
+            for name, each in node["properties"].items():
+                found |= fields(each, of, f"{path}/{name}")
+        elif "items" in node:
+            found |= fields(node["items"], of, f"{path}[]")
+        return found
+
+    assert len(named) == 10
+    for name, node in named.items():
+        mine = fields(node, ours)
+        old, new = (fields(each["$defs"][name], each["$defs"]) for each in (oldest, newest))
+        for path, names in mine.items():
+            assert names <= new[path], f"{name}{path}"
+            if (name, path) != ("io.k8s.api.core.v1.Volume", ""):
+                assert old[path] <= names, f"{name}{path}"
+    # Of volumes, what the Pod Security Standard "restricted" allows; an `ephemeral` one would outlive nothing here.
+    assert set(named["io.k8s.api.core.v1.Volume"]["properties"]) == {
+        "name", "configMap", "csi", "downwardAPI", "emptyDir", "persistentVolumeClaim", "projected", "secret"
+    }  # fmt: skip
+
+
 def test_the_schema_and_the_values_name_the_same_things() -> None:
     def compare(values: dict[str, Any], node: dict[str, Any], path: str) -> None:
         if "$ref" in node:
             node = schema()["$defs"][node["$ref"].rpartition("/")[2]]
-        if "properties" not in node:
+        if "properties" not in node or "$comment" in node:
             return
         # What Helm and a chart above this one may say at the top, and nobody here reads.
         unread = {"global", "enabled"} if path == "" else set()

@@ -122,7 +122,7 @@ SERVER_SETTINGS: Final = under(
     Setting(
         name="bind",
         metavar="HOST:PORT",
-        default="0.0.0.0:9443",
+        default="0.0.0.0:10250",
         parse=values.address,
         help="Where the API server calls (HTTPS).",
     ),

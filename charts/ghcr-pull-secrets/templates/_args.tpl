@@ -14,10 +14,16 @@
 - --log-level={{ .Values.logLevel }}
 {{- end -}}
 
+{{/* A port of the server; on its node's network it takes those of `hostPorts`. Arguments: list of root and "webhook" or "ops". */}}
+{{- define "gps.serverPort" -}}
+{{- $server := (index . 0).Values.server -}}
+{{- index (ternary $server.hostPorts $server.ports $server.hostNetwork) (index . 1) -}}
+{{- end -}}
+
 {{- define "gps.serverArgs" -}}
 - serve
-- --bind={{ .Values.bindAddress }}:{{ .Values.server.ports.webhook }}
-- --ops-bind={{ .Values.bindAddress }}:{{ .Values.server.ports.ops }}
+- --bind={{ .Values.bindAddress }}:{{ include "gps.serverPort" (list . "webhook") }}
+- --ops-bind={{ .Values.bindAddress }}:{{ include "gps.serverPort" (list . "ops") }}
 {{- if .Values.certManager.enabled }}
 - --tls-dir=/tls
 {{- else }}

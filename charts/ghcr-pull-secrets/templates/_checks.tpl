@@ -31,10 +31,80 @@
 {{- if eq (int .Values.service.port) 8080 -}}
 {{- fail "service.port: 8080 is the port of the Service's metrics; choose another" -}}
 {{- end -}}
-{{- if eq (int .Values.server.ports.webhook) (int .Values.server.ports.ops) -}}
-{{- fail (printf "server.ports: webhook and ops are both %d; two listeners need two ports" (int .Values.server.ports.ops)) -}}
+{{- range $name := list "ports" "hostPorts" -}}
+{{- $ports := index $.Values.server $name -}}
+{{- if eq (int $ports.webhook) (int $ports.ops) -}}
+{{- fail (printf "server.%s: webhook and ops are both %d; two listeners need two ports" $name (int $ports.ops)) -}}
 {{- end -}}
-{{- if and .Values.server.autoscaling.enabled (gt (int .Values.server.autoscaling.minReplicas) (int .Values.server.autoscaling.maxReplicas)) -}}
+{{- end -}}
+{{- include "gps.checkVolumes" . -}}
+{{- include "gps.checkAutoscaling" . -}}
+{{- include "gps.checkCertificates" . -}}
+{{- if and .Values.tests.enabled (has .Values.tests.namespace (include "gps.excludedNamespaces" . | fromJsonArray)) -}}
+{{- fail (printf "tests.namespace: %s is never looked at, so that helm test would find nothing injected; choose another, or set tests.enabled to false" .Values.tests.namespace) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* An autoscaler that could not count. */}}
+{{- define "gps.checkAutoscaling" -}}
+{{- if .Values.server.autoscaling.enabled -}}
+{{- if gt (int .Values.server.autoscaling.minReplicas) (int .Values.server.autoscaling.maxReplicas) -}}
 {{- fail "server.autoscaling: minReplicas is above maxReplicas" -}}
+{{- end -}}
+{{- /* A request that is not given is the limit. */ -}}
+{{- $resources := .Values.server.resources | default dict -}}
+{{- if not (or (dig "requests" "cpu" "" $resources) (dig "limits" "cpu" "" $resources)) -}}
+{{- fail "server.resources.requests.cpu: server.autoscaling counts in percent of it, so that there has to be one" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Mounts of volumes that nobody has given. */}}
+{{- define "gps.checkVolumes" -}}
+{{- range $component := list "server" "controller" -}}
+{{- $settings := index $.Values $component -}}
+{{- $names := list -}}
+{{- range $settings.extraVolumes -}}{{- $names = append $names .name -}}{{- end -}}
+{{- range $index, $mount := $settings.extraVolumeMounts -}}
+{{- if not (has $mount.name $names) -}}
+{{- fail (printf "%s.extraVolumeMounts[%d]: there is no volume %q in %s.extraVolumes" $component $index $mount.name $component) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Seconds of a duration as Go writes it. */}}
+{{- define "gps.seconds" -}}
+{{- $units := dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0 -}}
+{{- $sum := 0.0 -}}
+{{- range regexFindAll "[0-9.]+(ms|s|m|h)" . -1 -}}
+{{- $sum = addf $sum (mulf (regexFind "[0-9.]+" . | float64) (index $units (regexFind "[a-z]+" .))) -}}
+{{- end -}}
+{{- $sum -}}
+{{- end -}}
+
+{{/* Times that cert-manager refuses (its least duration is 1 h, its least renewBefore 5 min), and an alert that would never end. */}}
+{{- define "gps.checkCertificates" -}}
+{{- /* What the controller renews at: a third of 90 days. */ -}}
+{{- $left := 2592000.0 -}}
+{{- with .Values.certManager -}}
+{{- if .enabled -}}
+{{- $duration := include "gps.seconds" .duration | float64 -}}
+{{- $left = include "gps.seconds" .renewBefore | float64 -}}
+{{- if lt $duration 3600.0 -}}
+{{- fail (printf "certManager.duration: %s is less than 1h, the least that cert-manager takes" .duration) -}}
+{{- end -}}
+{{- if lt $left 300.0 -}}
+{{- fail (printf "certManager.renewBefore: %s is less than 5m, the least that cert-manager takes" .renewBefore) -}}
+{{- end -}}
+{{- if ge $left $duration -}}
+{{- fail (printf "certManager.renewBefore: %s is not less than certManager.duration, %s, so that a new certificate would be due for renewal at once" .renewBefore .duration) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.monitoring.prometheusRule -}}
+{{- if and .enabled (ge (float64 .certificateExpirySeconds) $left) -}}
+{{- fail (printf "monitoring.prometheusRule.certificateExpirySeconds: a certificate is renewed %d s before its end, so that an alert %d s before it would tell of every one" (int64 $left) (int64 .certificateExpirySeconds)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}

@@ -193,9 +193,11 @@ sees them on CREATE only. Arguments: dict of root and mutating (bool).
 {{- end }}
 {{- end -}}
 
-{{/* With cert-manager, its CA injector writes the `caBundle`. */}}
-{{- define "gps.injectAnnotations" -}}
+{{/* Annotations of both webhook configurations. With cert-manager, its CA injector writes the `caBundle`. */}}
+{{- define "gps.webhookAnnotations" -}}
+{{- $annotations := deepCopy .Values.webhooks.annotations -}}
 {{- if .Values.certManager.enabled -}}
-cert-manager.io/inject-ca-from: {{ include "gps.namespace" . }}/{{ include "gps.tlsSecretName" . }}
+{{- $annotations = set $annotations "cert-manager.io/inject-ca-from" (printf "%s/%s" (include "gps.namespace" .) (include "gps.tlsSecretName" .)) -}}
 {{- end -}}
+{{- toYaml $annotations -}}
 {{- end -}}

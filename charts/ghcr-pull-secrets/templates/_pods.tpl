@@ -9,12 +9,25 @@
 {{- end -}}
 {{- end -}}
 
+{{/*
+Not empty where the cluster gives each namespace a range of uids, as OpenShift's `restricted-v2` does: it admits no Pod that
+asks for an id outside that range.
+*/}}
+{{- define "gps.idsAreAssigned" -}}
+{{- $adapt := .Values.openshift.adaptSecurityContext -}}
+{{- if or (eq $adapt "force") (and (eq $adapt "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{/* securityContext of a Pod: "restricted" in the words of the Pod Security Standards, and no more than a numeric uid needs. */}}
 {{- define "gps.podSecurityContext" -}}
 runAsNonRoot: true
+{{- if not (include "gps.idsAreAssigned" .) }}
 runAsUser: 65532
 runAsGroup: 65532
 fsGroup: 65532
+{{- end }}
 seccompProfile:
   type: RuntimeDefault
 {{- end -}}
@@ -83,6 +96,14 @@ tolerations:
 affinity:
   {{- if $component.affinity }}
   {{- toYaml $component.affinity | nindent 2 }}
+  {{- else if $component.hostNetwork }}
+  podAntiAffinity:
+    # Two of them would want the same ports of one node.
+    requiredDuringSchedulingIgnoredDuringExecution:
+      - topologyKey: kubernetes.io/hostname
+        labelSelector:
+          matchLabels:
+            {{- include "gps.selectorLabels" . | nindent 12 }}
   {{- else }}
   podAntiAffinity:
     preferredDuringSchedulingIgnoredDuringExecution:
