@@ -215,6 +215,7 @@ class EventReason(StrEnum):
     COPY_DELETED = "CopyDeleted"
     COPY_REFUSED = "CopyRefused"
     COPY_FOREIGN = "CopyForeign"
+    COPY_CONTESTED = "CopyContested"
     CENTRAL_SECRET_UNUSABLE = "CentralSecretUnusable"
     CENTRAL_SECRET_MISSING = "CentralSecretMissing"
     CENTRAL_SECRET_USABLE = "CentralSecretUsable"

@@ -84,6 +84,7 @@ _OF_ERROR: Final[Mapping[type[ClusterError], Result]] = {
 _OF_LEAVE: Final[Mapping[StepReason, Provisioned]] = {
     StepReason.CURRENT: Provisioned(result=Result.CURRENT),
     StepReason.FOREIGN: Provisioned(result=Result.FOREIGN),
+    StepReason.OTHER_RELEASE: Provisioned(result=Result.FOREIGN),
     StepReason.NAMESPACE_TERMINATING: Provisioned(
         result=Result.NAMESPACE_TERMINATING, cause=NamespaceTerminating.cause
     ),
@@ -224,11 +225,18 @@ class Provisioner:
 
     def _plan(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline, *, fresh: bool) -> Step:
         return copies.plan(
-            Place(namespace=namespace.name, terminating=namespace.terminating),
+            self._place(namespace),
             self._facts.copy(self._release_namespace, deadline, fresh=fresh),
             self._facts.copy(namespace.name, deadline, fresh=fresh),
             self._patterns,
             repositories,
+        )
+
+    def _place(self, namespace: Namespace) -> Place:
+        return Place(
+            namespace=namespace.name,
+            release_namespace=self._release_namespace,
+            terminating=namespace.terminating,
         )
 
     def preview(
@@ -242,8 +250,7 @@ class Provisioner:
     ) -> Secret | None:
         """Say what the namespace's `ghcr-secret` would be after `ensure`, without writing: for a dry run."""
         central = self._facts.copy(self._release_namespace, deadline, fresh=fresh)
-        place = Place(namespace=namespace.name, terminating=namespace.terminating)
-        step = copies.plan(place, central, existing, self._patterns, repositories)
+        step = copies.plan(self._place(namespace), central, existing, self._patterns, repositories)
         match step:
             case Create() | Update():
                 return step.copy

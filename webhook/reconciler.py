@@ -1,14 +1,17 @@
 """Every namespace's copy, brought to what it should be."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, assert_never
 
 from webhook.core import copies, policy, texts, workloads
+from webhook.core.contest import Contests
 from webhook.core.copies import Create, Delete, Leave, Place, Secret, Step, StepReason, Update
 from webhook.core.names import SECRET_NAME
+from webhook.core.ownership import Owner, is_ours, owner_of
 from webhook.core.reasons import Reason
 from webhook.core.review import Json
 from webhook.core.scope import Rules
@@ -28,6 +31,7 @@ from webhook.ports import (
     Pods,
     SecretWriter,
 )
+from webhook.reporting import CopyReports, about
 
 _ATTEMPTS: Final = 5
 """Steps for one namespace before it goes back in line: delete and create are two, the rest is for lost races."""
@@ -41,6 +45,8 @@ class Work(StrEnum):
     DELETED = "deleted"
     CURRENT = "current"
     LEFT = "left"
+    HELD_BACK = "held_back"
+    """It is contested, and not written before its pause ends."""
     FAILED = "failed"
 
 
@@ -60,12 +66,12 @@ class CentralState:
 class Reconciler:
     """Brings copies to the central secret, one namespace at a call.
 
-    It remembers two things that nothing left in the cluster tells of: where a copy of ours was taken away, and where
-    one became foreign and nobody was told yet. What a process that stopped had remembered of the first is found again
-    by `sweep`.
+    It remembers what nothing left in the cluster tells of: where a copy of ours was taken away, where one became
+    foreign and nobody was told yet, and where we have rewritten one again and again. What a process that stopped had
+    remembered of the first is found again by `sweep`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it works with
         self,
         *,
         rules: Rules,
@@ -74,41 +80,55 @@ class Reconciler:
         pods: Pods,
         events: Events,
         count: Callable[[Work], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rules = rules
         self._facts = facts
         self._writer = writer
         self._pods = pods
         self._events = events
+        self._reports = CopyReports(events)
         self._count = count
+        self._clock = clock
         self._lock = threading.Lock()
         self._missing: set[str] = set()
-        self._became_foreign: dict[str, tuple[ObjectRef, str]] = {}
+        self._contests = Contests()
         self._central: CentralState | None = None
 
     # --- what happened
 
     def secret_changed(self, old: Secret | None, new: Secret | None) -> None:
         """Take note of a change of a namespace's `ghcr-secret`. Whoever leads acts on it, in `reconcile`."""
-        if old is None or not old.ours or self._rules.untouchable(old.namespace):
+        home = self._rules.release_namespace
+        if old is None or not is_ours(old, home) or self._rules.untouchable(old.namespace):
             return
         if new is None:
             with self._lock:
                 self._missing.add(old.namespace)
-        elif not new.ours:
-            text = (
-                "has an owner now and is left to it"
-                if new.owned
-                else "lost the label that makes it ours and is left as it is"
-            )
-            with self._lock:
-                self._became_foreign[new.namespace] = (_about(new), f"{SECRET_NAME} {text}")
+        elif (owner := owner_of(new, home)) is not Owner.OURS:
+            self._reports.note_foreign(new, owner)
 
     def forget(self, namespace: str) -> None:
         """Forget a namespace that went or came to be: one of the same name starts clean."""
+        self._settled(namespace)
+        self._reports.forget(namespace)
+        with self._lock:
+            self._contests.forget(namespace)
+
+    def _settled(self, namespace: str) -> None:
         with self._lock:
             self._missing.discard(namespace)
-            self._became_foreign.pop(namespace, None)
+
+    @property
+    def contested(self) -> int:
+        """Count the copies that somebody else rewrites or deletes again and again."""
+        with self._lock:
+            return self._contests.contested(self._clock())
+
+    def pause_s(self, namespace: str) -> float:
+        """Say in how many seconds a contested copy may be written again; 0 if now."""
+        with self._lock:
+            return self._contests.pause(namespace, self._clock())
 
     # --- what is to be done
 
@@ -157,7 +177,7 @@ class Reconciler:
         except ClusterError as error:
             if not isinstance(error, NotLeading):
                 self._count(Work.FAILED)
-                self._refuse(namespace, error)
+                self._reports.refused(namespace, error)
             raise
         self._count(work)
         return work
@@ -167,9 +187,11 @@ class Reconciler:
             return Work.LEFT
         replaced = False
         for attempt in range(_ATTEMPTS):
-            step = self._plan(namespace, deadline, fresh=attempt > 0)
+            existing, step = self._plan(namespace, deadline, fresh=attempt > 0)
+            if not replaced and _rewrites(step) and self.pause_s(namespace) > 0:
+                return Work.HELD_BACK
             try:
-                if (work := self._apply(namespace, step, deadline)) is not None:
+                if (work := self._apply(existing, step, namespace, deadline)) is not None:
                     return Work.UPDATED if replaced and work is Work.CREATED else work
                 replaced = True
             except NamespaceTerminating:
@@ -184,7 +206,7 @@ class Reconciler:
                     return Work.LEFT
         raise Conflict("update", "secrets", namespace, SECRET_NAME)
 
-    def _plan(self, namespace: str, deadline: Deadline, *, fresh: bool) -> Step:
+    def _plan(self, namespace: str, deadline: Deadline, *, fresh: bool) -> tuple[Secret | None, Step]:
         """Read and plan. A watch that is behind must not bring an old token back over a new one.
 
         An update from the cache cannot: copy and central secret come by the same watch in the order of their writes,
@@ -198,26 +220,32 @@ class Reconciler:
         if isinstance(step, Create) and not fresh:
             central = self._facts.copy(self._rules.release_namespace, deadline, fresh=True)
             step = copies.plan(place, central, existing, self._rules.patterns)
-        return step
+        return existing, step
 
-    def _apply(self, namespace: str, step: Step, deadline: Deadline) -> Work | None:
+    def _apply(self, existing: Secret | None, step: Step, namespace: str, deadline: Deadline) -> Work | None:
         """Take one step; `None` if another has to follow."""
         match step:
             case Leave():
-                self._left(namespace, step)
+                self._reports.left(namespace, existing, step.reason)
+                if step.reason in _NOTHING_MISSED:
+                    self._settled(namespace)
                 return Work.CURRENT if step.reason is StepReason.CURRENT else Work.LEFT
             case Create():
                 made = self._writer.create(step.copy, deadline)
-                self._written(made, EventReason.COPY_CREATED, "created from the central secret")
+                with self._lock:
+                    again = namespace in self._missing
+                self._written(made, again=again)
+                self._reports.created(made, again=again)
                 return Work.CREATED
             case Update():
                 made = self._writer.update(step.copy, deadline)
-                self._written(made, EventReason.COPY_UPDATED, _UPDATED_TEXT[step.reason])
+                self._written(made, again=True)
+                self._reports.updated(made, step.reason)
                 return Work.UPDATED
             case Delete():
                 self._writer.delete(step.copy, deadline)
                 if step.reason is StepReason.OPTED_OUT:
-                    self._events.emit(EventReason.COPY_DELETED, _namespace(namespace), "the namespace opted out")
+                    self._reports.deleted(namespace)
                     self.forget(namespace)
                     return Work.DELETED
                 # Recreated in the next round. Should that not come, it is known to be missing.
@@ -227,16 +255,6 @@ class Reconciler:
             case _:
                 assert_never(step)
 
-    def _left(self, namespace: str, step: Leave) -> None:
-        if step.reason is StepReason.FOREIGN:
-            with self._lock:
-                note = self._became_foreign.get(namespace)
-            if note is not None:
-                about, text = note
-                self._events.emit(EventReason.COPY_FOREIGN, about, text, warning=True)
-        if step.reason in _NOTHING_MISSED:
-            self.forget(namespace)
-
     def _place(self, namespace: str, existing: Secret | None, deadline: Deadline) -> Place:
         facts = self._facts.namespace(namespace, deadline)
         opted_out = not self._rules.injects_into(facts)
@@ -245,7 +263,13 @@ class Reconciler:
             with self._lock:
                 wanted = namespace in self._missing
             wanted = wanted or any(self._uses_copy(pod) for pod in self._pods.list(deadline, namespace=namespace))
-        return Place(namespace=namespace, wanted=wanted, opted_out=opted_out, terminating=facts.terminating)
+        return Place(
+            namespace=namespace,
+            release_namespace=self._rules.release_namespace,
+            wanted=wanted,
+            opted_out=opted_out,
+            terminating=facts.terminating,
+        )
 
     def _uses_copy(self, pod: Json) -> bool:
         try:
@@ -253,45 +277,41 @@ class Reconciler:
         except MalformedObject:
             return False
 
-    def _written(self, made: Secret, reason: EventReason, text: str) -> None:
+    def _written(self, made: Secret, *, again: bool) -> None:
         self._facts.observe(made)
         with self._lock:
             self._missing.discard(made.namespace)
-        self._events.emit(reason, _about(made), text)
-
-    def _refuse(self, namespace: str, error: ClusterError) -> None:
-        if not isinstance(error, Conflict):
-            text = f"{SECRET_NAME} could not be written: {error.cause}"
-            self._events.emit(EventReason.COPY_REFUSED, _namespace(namespace), text, warning=True)
+            contested = self._contests.wrote(made.namespace, made.payload, self._clock(), again=again)
+        if contested:
+            self._reports.contested(made)
 
     def _tell(self, state: CentralState, secret: Secret | None) -> None:
-        about = (
-            _about(secret)
+        where = (
+            about(secret)
             if secret
             else ObjectRef(kind="Secret", name=SECRET_NAME, namespace=self._rules.release_namespace)
         )
         if not state.present:
             text = "the central secret does not exist; the copies stay as they are"
-            self._events.emit(EventReason.CENTRAL_SECRET_MISSING, about, text, warning=True)
+            self._events.emit(EventReason.CENTRAL_SECRET_MISSING, where, text, warning=True)
         elif state.fault is not None:
             text = f"not spread, the last good copies stay: {texts.central_fault(state.fault)}"
-            self._events.emit(EventReason.CENTRAL_SECRET_UNUSABLE, about, text, warning=True)
+            self._events.emit(EventReason.CENTRAL_SECRET_UNUSABLE, where, text, warning=True)
         elif self._central is not None:
-            self._events.emit(EventReason.CENTRAL_SECRET_USABLE, about, "usable again, and spread to every copy")
+            self._events.emit(EventReason.CENTRAL_SECRET_USABLE, where, "usable again, and spread to every copy")
 
 
 _NOTHING_MISSED: Final = frozenset(
-    {StepReason.NAMESPACE_TERMINATING, StepReason.OPTED_OUT, StepReason.CURRENT, StepReason.FOREIGN}
+    {
+        StepReason.NAMESPACE_TERMINATING,
+        StepReason.OPTED_OUT,
+        StepReason.CURRENT,
+        StepReason.FOREIGN,
+        StepReason.OTHER_RELEASE,
+    }
 )
-_UPDATED_TEXT: Final = {
-    StepReason.STALE: "brought to what the central secret says",
-    StepReason.ADOPTED: "taken over, as its annotation asked",
-}
 
 
-def _about(secret: Secret) -> ObjectRef:
-    return ObjectRef(kind="Secret", name=secret.name, namespace=secret.namespace, uid=secret.uid)
-
-
-def _namespace(name: str) -> ObjectRef:
-    return ObjectRef(kind="Namespace", name=name)
+def _rewrites(step: Step) -> bool:
+    """Tell the steps that a contested copy has to wait for; what a namespace opted out of goes at once."""
+    return not isinstance(step, Leave) and step.reason is not StepReason.OPTED_OUT

@@ -195,7 +195,9 @@ def exposed() -> dict[str, set[str]]:
         credentials=lambda: [credential],
         credential_results=["accepted"],
     )
-    figures = ControllerFigures(leading=True, backlog=0, central_usable=True, copies=1, foreign=0, stale=0)
+    figures = ControllerFigures(
+        leading=True, backlog=0, central_usable=True, copies=1, foreign=0, other_release=0, contested=0, stale=0
+    )
     ControllerMetrics(shown.registry, figures=lambda: figures, reconciliations=["created"], events=["emitted"])
     shown.reviewed("mutate", "allowed", Reason.INJECTED)
     series: dict[str, set[str]] = {}

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from tests.objects import CANARY, RULES, payload, secret
+from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, secret
 from webhook.core import copies
 from webhook.core.copies import Create, Delete, Leave, Place, Secret, Step, StepReason, Update
 from webhook.core.images import ImagePatterns
-from webhook.core.names import ADOPT_ANNOTATION, MANAGED_BY_LABEL
+from webhook.core.names import ADOPT_ANNOTATION, MANAGED_BY_LABEL, SOURCE_ANNOTATION
+from webhook.core.ownership import is_ours
 from webhook.core.reasons import Reason
 
 CENTRAL = secret()
@@ -18,7 +19,8 @@ ROTATED = secret(payload=payload(token="new"))
 
 
 def plan(central: Secret | None, existing: Secret | None, repositories: tuple[str, ...] = (), **place: Any) -> Step:
-    return copies.plan(Place(namespace="auth", **place), central, existing, RULES.patterns, repositories)
+    where = Place(namespace="auth", release_namespace=RELEASE_NAMESPACE, **place)
+    return copies.plan(where, central, existing, RULES.patterns, repositories)
 
 
 def changed(**changes: Any) -> Secret:
@@ -38,6 +40,7 @@ def test_an_absent_copy_is_created_with_nothing_of_the_source_but_its_credential
             "argocd.argoproj.io/compare-options": "IgnoreExtraneous",
             "argocd.argoproj.io/sync-options": "Prune=false",
         },
+        written_by_us=True,
     )
 
 
@@ -52,10 +55,9 @@ def test_a_copy_that_is_as_it_should_be_is_left() -> None:
         changed(payload=None),
         changed(extra_keys=True),
         changed(marks={MANAGED_BY_LABEL: "ghcr-pull-secrets"}),
-        changed(marks={**GOOD.marks, "ghcr-pull-secrets.io/source": "elsewhere/ghcr-secret"}),
         changed(marks={**GOOD.marks, "argocd.argoproj.io/sync-options": "Prune=true"}),
     ],
-    ids=["payload", "no payload", "another key", "annotations stripped", "another source", "another Argo CD option"],
+    ids=["payload", "no payload", "another key", "annotations stripped", "another Argo CD option"],
 )
 def test_a_copy_that_differs_is_updated_where_it_stands(existing: Secret) -> None:
     step = plan(CENTRAL, dataclasses.replace(existing, uid="u", resource_version="9"))
@@ -84,6 +86,39 @@ def test_what_cannot_be_changed_is_deleted_to_be_recreated(existing: Secret, rea
 
 def test_an_immutable_copy_that_is_right_is_left() -> None:
     assert plan(CENTRAL, changed(immutable=True)) == Leave(reason=StepReason.CURRENT)
+
+
+@pytest.mark.parametrize("opted_out", [False, True])
+def test_what_somebody_applied_is_left_alone(opted_out: bool) -> None:
+    existing = changed(given_away=True, payload=b"{}")
+    assert plan(CENTRAL, existing, opted_out=opted_out) == Leave(reason=StepReason.FOREIGN)
+
+
+def test_a_copy_of_another_release_is_left_alone_whatever_is_in_it_until_its_adoption_is_asked_for() -> None:
+    existing = changed(marks={**GOOD.marks, SOURCE_ANNOTATION: "elsewhere/ghcr-secret"})
+    for other in (existing, dataclasses.replace(existing, payload=b"{}")):
+        assert plan(CENTRAL, other) == Leave(reason=StepReason.OTHER_RELEASE)
+        assert plan(None, other) == Leave(reason=StepReason.OTHER_RELEASE)
+        assert plan(CENTRAL, other, opted_out=True) == Leave(reason=StepReason.FOREIGN)
+    asked = dataclasses.replace(existing, marks={**existing.marks, ADOPT_ANNOTATION: "true"})
+    step = plan(CENTRAL, asked)
+    assert isinstance(step, Update)
+    assert step.reason is StepReason.ADOPTED
+    assert step.copy.marks == {**GOOD.marks, ADOPT_ANNOTATION: "ghcr-pull-secrets/ghcr-secret"}
+    assert plan(CENTRAL, step.copy) == Leave(reason=StepReason.CURRENT)
+
+
+def test_adoption_of_what_somebody_applied_leads_to_nothing_further() -> None:
+    applied = Secret(namespace="auth", payload=b"{}", given_away=True, marks={ADOPT_ANNOTATION: "true"})
+    step = plan(CENTRAL, applied)
+    assert isinstance(step, Update)
+    assert step.copy.given_away
+    assert plan(CENTRAL, step.copy) == Leave(reason=StepReason.CURRENT)
+
+
+def test_a_copy_carried_into_a_namespace_that_opted_out_is_not_ours_to_delete() -> None:
+    for carried in (changed(written_by_us=False), changed(marks={MANAGED_BY_LABEL: "ghcr-pull-secrets"})):
+        assert plan(CENTRAL, carried, opted_out=True) == Leave(reason=StepReason.FOREIGN)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +150,7 @@ def test_a_foreign_secret_is_adopted_when_its_annotation_asks_for_it() -> None:
     step = plan(CENTRAL, foreign)
     assert isinstance(step, Update)
     assert (step.reason, step.copy.resource_version) == (StepReason.ADOPTED, "3")
-    assert step.copy.ours
+    assert is_ours(step.copy, RELEASE_NAMESPACE)
     assert step.copy.payload == CENTRAL.payload
     assert isinstance(plan(CENTRAL, dataclasses.replace(foreign, type="Opaque")), Delete)
     assert plan(CENTRAL, foreign, opted_out=True) == Leave(reason=StepReason.FOREIGN)

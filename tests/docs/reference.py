@@ -186,7 +186,9 @@ def families() -> Iterator[tuple[str, str, str, str]]:
         credentials=lambda: (credential,),
         credential_results=CredentialState,
     )
-    figures = ControllerFigures(leading=True, backlog=0, central_usable=True, copies=0, foreign=0, stale=0)
+    figures = ControllerFigures(
+        leading=True, backlog=0, central_usable=True, copies=0, foreign=0, other_release=0, contested=0, stale=0
+    )
     ControllerMetrics(whole.registry, figures=lambda: figures, reconciliations=Work, events=Outcome)
     CertificateMetrics(whole.registry)
     for family in sorted(whole.registry.collect(), key=lambda each: each.name):

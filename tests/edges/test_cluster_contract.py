@@ -17,7 +17,7 @@ from tests.services.contracts.world import World, copy, soon
 from tests.services.contracts.writer import WriterContract
 from webhook.cluster import Cluster, connect
 from webhook.core.copies import Secret
-from webhook.core.names import MANAGED_BY_LABEL, PULL_SECRET_KEYS, SECRET_NAME
+from webhook.core.names import LAST_APPLIED_ANNOTATION, MANAGED_BY_LABEL, PULL_SECRET_KEYS, SECRET_NAME
 from webhook.core.policy import Unreadable
 from webhook.ports import Forbidden
 
@@ -107,7 +107,8 @@ class StandIn:
         metadata: dict[str, Any] = {"name": secret.name}
         if all_labels := ours | dict(labels or {}):
             metadata["labels"] = all_labels
-        if all_annotations := marks | dict(annotations or {}):
+        applied = {LAST_APPLIED_ANNOTATION: "{}"} if secret.given_away else {}
+        if all_annotations := marks | applied | dict(annotations or {}):
             metadata["annotations"] = all_annotations
         if secret.owned:
             owner = {"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret", "name": "e", "uid": "e"}

@@ -12,8 +12,8 @@ from tests.services.contracts.world import MARKS, PAYLOAD, copy, soon
 from webhook.cluster.caches import Caches
 from webhook.cluster.facts import ClusterFacts
 from webhook.cluster.secrets import ANNOTATION_MARKS, LABEL_MARKS, ClusterSecretWriter, decode, encode
-from webhook.core.copies import MARKS as ALL_MARKS
-from webhook.core.copies import Secret
+from webhook.core.ownership import MARKS as ALL_MARKS
+from webhook.core.ownership import Secret
 from webhook.ports import Unavailable
 
 
@@ -36,6 +36,41 @@ def test_one_being_deleted_says_so() -> None:
     obj = encode(copy("a"))
     obj["metadata"]["deletionTimestamp"] = "2026-11-22T20:23:17Z"
     assert decode(obj).deleting
+
+
+APPLY, UPDATE = "Apply", "Update"
+DATA: dict[str, Any] = {"f:data": {"f:.dockerconfigjson": {}}}
+
+
+@pytest.mark.parametrize(
+    ("manager", "operation", "fields", "given_away", "written_by_us"),
+    [
+        ("kubectl", APPLY, DATA, True, False),
+        ("argocd-controller", APPLY, {"f:stringData": {"f:.dockerconfigjson": {}}}, True, False),
+        ("labeller", APPLY, {"f:metadata": {"f:labels": {"f:team": {}}}}, False, False),
+        ("kubectl-edit", UPDATE, DATA, False, False),
+        ("kubectl-patch", UPDATE, DATA, False, False),
+        ("ghcr-pull-secrets", UPDATE, DATA, False, True),
+        ("ghcr-pull-secrets", APPLY, DATA, False, True),
+        ("ghcr-pull-secrets-2", UPDATE, DATA, False, False),
+        ("kubectl", APPLY, None, False, False),
+    ],
+)
+def test_the_field_managers_say_who_applied_and_who_wrote(
+    manager: str, operation: str, fields: dict[str, Any] | None, given_away: bool, written_by_us: bool
+) -> None:
+    obj = encode(copy("a"))
+    entry = {"manager": manager, "operation": operation, "fieldsType": "FieldsV1"}
+    obj["metadata"]["managedFields"] = [entry | ({"fieldsV1": fields} if fields is not None else {})]
+    found = decode(obj)
+    assert (found.given_away, found.written_by_us) == (given_away, written_by_us)
+
+
+def test_client_side_apply_leaves_its_annotation() -> None:
+    obj = encode(copy("a"))
+    obj["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] = "{}"
+    assert decode(obj).given_away
+    assert decode(obj).marks == MARKS
 
 
 @pytest.mark.parametrize("value", ["***", "YQ", 7, None, "é"])

@@ -8,7 +8,10 @@ from webhook.cluster.events import Outcome
 from webhook.reconciler import Work
 from webhook.telemetry.controller_metrics import ControllerFigures, ControllerMetrics
 
-FIGURES = ControllerFigures(leading=False, backlog=0, central_usable=None, copies=0, foreign=0, stale=0)
+OWNERS = ("ours", "foreign", "other_release")
+FIGURES = ControllerFigures(
+    leading=False, backlog=0, central_usable=None, copies=0, foreign=0, other_release=0, contested=0, stale=0
+)
 
 
 class Stage:
@@ -29,9 +32,9 @@ def test_every_series_is_there_at_zero() -> None:
         assert stage.value("reconciliations_total", result=work) == 0
     for outcome in Outcome:
         assert stage.value("events_total", outcome=outcome) == 0
-    for name in ("leading", "queue_backlog", "copies_stale"):
+    for name in ("leading", "queue_backlog", "copies_stale", "copies_contested"):
         assert stage.value(name) == 0
-    for owner in ("ours", "foreign"):
+    for owner in OWNERS:
         assert stage.value("copies", owner=owner) == 0
 
 
@@ -45,9 +48,16 @@ def test_who_does_not_judge_the_central_secret_says_nothing_of_it() -> None:
 
 def test_figures_are_read_at_the_scrape() -> None:
     stage = Stage()
-    stage.figures = ControllerFigures(leading=True, backlog=3, central_usable=True, copies=7, foreign=2, stale=1)
-    assert [stage.value(name) for name in ("leading", "queue_backlog", "copies_stale")] == [1, 3, 1]
-    assert (stage.value("copies", owner="ours"), stage.value("copies", owner="foreign")) == (7, 2)
+    stage.figures = ControllerFigures(
+        leading=True, backlog=3, central_usable=True, copies=7, foreign=2, other_release=3, contested=4, stale=1
+    )
+    assert [stage.value(name) for name in ("leading", "queue_backlog", "copies_stale", "copies_contested")] == [
+        1,
+        3,
+        1,
+        4,
+    ]
+    assert [stage.value("copies", owner=owner) for owner in OWNERS] == [7, 2, 3]
 
 
 def test_what_happens_is_counted() -> None:

@@ -263,9 +263,11 @@ class FakeSecretWriter:
             if where in cluster._secrets:
                 raise AlreadyExists("create", "secrets", *where, code=409)
             if dry_run:
-                return replace(secret, uid="dry-run")
+                return replace(secret, written_by_us=True, uid="dry-run")
             cluster._version += 1
-            made = replace(secret, uid=f"uid-{cluster._version}", resource_version=str(cluster._version))
+            made = replace(
+                secret, written_by_us=True, uid=f"uid-{cluster._version}", resource_version=str(cluster._version)
+            )
             cluster._secrets[where] = Stored(secret=made)
             return made
 
@@ -286,6 +288,7 @@ class FakeSecretWriter:
                 payload=secret.payload,
                 marks={**existing.marks, **secret.marks},
                 extra_keys=False,
+                written_by_us=True,
                 resource_version=str(cluster._version),
             )
             cluster._secrets[where] = replace(stored, secret=made, extra=frozenset())

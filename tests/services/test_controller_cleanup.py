@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from tests.objects import RELEASE_NAMESPACE
-from tests.services.contracts.world import OTHER_PAYLOAD, copy
+from tests.services.contracts.world import MARKS, OTHER_PAYLOAD, copy
 from tests.services.fakes import FakeCluster
 from webhook.controller.cleanup import Outcome, Removal, Remover, sort
 from webhook.core.copies import Secret
+from webhook.core.names import SOURCE_ANNOTATION
 from webhook.ports import Conflict, Forbidden, Unavailable
 
 
@@ -81,7 +82,13 @@ def test_a_copy_that_was_changed_meanwhile_and_still_is_ours_goes(stage: Stage) 
 
 @pytest.mark.parametrize(
     ("change", "outcome"),
-    [({"marks": {}}, Outcome.FOREIGN), ({"owned": True}, Outcome.OWNED), ({"deleting": True}, Outcome.DELETING)],
+    [
+        ({"marks": {}}, Outcome.FOREIGN),
+        ({"owned": True}, Outcome.OWNED),
+        ({"deleting": True}, Outcome.DELETING),
+        ({"given_away": True}, Outcome.GIVEN_AWAY),
+        ({"marks": {**MARKS, SOURCE_ANNOTATION: "other-release/ghcr-secret"}}, Outcome.OTHER_RELEASE),
+    ],
 )
 def test_a_copy_that_became_foreign_meanwhile_is_left(
     stage: Stage, change: dict[str, object], outcome: Outcome

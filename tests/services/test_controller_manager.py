@@ -18,6 +18,7 @@ from webhook.controller.manager import CENTRAL, CERTIFICATES, Keeper, Key, Kind,
 from webhook.controller.queue import Queue
 from webhook.core.copies import Secret, desired
 from webhook.core.names import INJECT_KEY, MANAGED_BY_LABEL, SECRET_NAME
+from webhook.core.ownership import is_ours
 from webhook.core.scope import Namespace
 from webhook.ports import Deadline, NotLeading, Unavailable
 from webhook.reconciler import CentralState, Reconciler
@@ -318,7 +319,7 @@ def test_what_happens_while_another_leads_is_done_by_who_leads_next() -> None:
     stage.manager.leading(True)
     stage.work()
     assert stage.follows("auth", "my")
-    assert not stage.truth("scan").ours
+    assert not is_ours(stage.truth("scan"), RELEASE_NAMESPACE)
     assert [event.about.namespace for event in stage.events.emitted if event.warning] == ["scan"]
 
 

@@ -12,7 +12,7 @@ OLD = payload(token="token-of-before")
 def test_ours_and_foreign_are_counted_and_the_central_one_is_neither() -> None:
     found = {RELEASE_NAMESPACE: CENTRAL, "a": secret("a", ours=True), "b": secret("b"), "c": secret("c", ours=True)}
 
-    assert tally(found, RULES) == Tally(copies=2, foreign=1, stale=0)
+    assert tally(found, RULES) == Tally(copies=2, foreign=1, other_release=0, stale=0)
 
 
 def test_a_copy_with_other_content_is_stale_and_a_foreign_one_never() -> None:
@@ -23,13 +23,15 @@ def test_a_copy_with_other_content_is_stale_and_a_foreign_one_never() -> None:
         "c": secret("c", ours=True),
     }
 
-    assert tally(found, RULES) == Tally(copies=2, foreign=1, stale=1)
+    assert tally(found, RULES) == Tally(copies=2, foreign=1, other_release=0, stale=1)
 
 
 def test_a_copy_in_a_namespace_that_is_never_touched_is_not_stale() -> None:
     found = {RELEASE_NAMESPACE: CENTRAL, "a": secret("a", ours=True, payload=OLD)}
 
-    assert tally(found, replace(RULES, excluded=frozenset({"a"}))) == Tally(copies=1, foreign=0, stale=0)
+    assert tally(found, replace(RULES, excluded=frozenset({"a"}))) == Tally(
+        copies=1, foreign=0, other_release=0, stale=0
+    )
 
 
 def test_nothing_is_stale_while_there_is_nothing_to_spread() -> None:

@@ -10,6 +10,7 @@ from tests.services.fakes import FakeCluster
 from webhook.core import copies
 from webhook.core.copies import Secret
 from webhook.core.names import ADOPT_ANNOTATION
+from webhook.core.ownership import is_ours
 from webhook.core.reasons import Reason
 from webhook.core.scope import Namespace
 from webhook.ports import (
@@ -59,7 +60,7 @@ def test_an_absent_copy_is_made(cluster: FakeCluster) -> None:
     assert ensure(cluster).result is Result.CREATED
     found = cluster.secret("auth")
     assert found is not None
-    assert found.ours
+    assert is_ours(found, RELEASE_NAMESPACE)
     assert found.payload == payload()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, secret
-from tests.services.controller_fakes import FakeEvents, FakePods, pod
+from tests.services.controller_fakes import FakeEvents, FakePods, ManualClock, pod
 from tests.services.fakes import FakeCluster
 from webhook.core.copies import Secret, desired
 from webhook.core.names import (
@@ -20,6 +20,7 @@ from webhook.core.names import (
     SOURCE_ANNOTATION,
     SYSTEM_NAMESPACES,
 )
+from webhook.core.ownership import is_ours
 from webhook.core.reasons import Reason
 from webhook.core.scope import NamespaceMode, Rules
 from webhook.ports import (
@@ -51,6 +52,7 @@ class Stage:
     pods: FakePods = field(default_factory=FakePods)
     events: FakeEvents = field(default_factory=FakeEvents)
     counted: Counter[Work] = field(default_factory=Counter)
+    clock: ManualClock = field(default_factory=ManualClock)
 
     def __post_init__(self) -> None:
         self.cluster.make_namespace(RELEASE_NAMESPACE)
@@ -62,6 +64,7 @@ class Stage:
             pods=self.pods,
             events=self.events,
             count=lambda work: self.counted.update([work]),
+            clock=self.clock,
         )
 
     def namespace(self, name: str, *, uses: bool = False, **labels: str) -> None:
@@ -148,11 +151,10 @@ def test_a_rotation_costs_one_call_for_each_copy(stage: Stage) -> None:
         {"payload": payload(token="edited")},
         {"payload": None},
         {"marks": {MANAGED_BY_LABEL: "ghcr-pull-secrets"}},
-        {"marks": {**desired("auth", secret()).marks, SOURCE_ANNOTATION: "elsewhere/ghcr-secret"}},
     ],
-    ids=["data edited", "data gone", "annotations stripped", "source edited"],
+    ids=["data edited", "data gone", "annotations stripped"],
 )
-def test_an_edited_copy_is_mended(stage: Stage, damage: dict[str, Any]) -> None:
+def test_an_edited_copy_is_repaired(stage: Stage, damage: dict[str, Any]) -> None:
     stage.copy("auth")
     stage.change("auth", **damage)
     assert stage.reconcile("auth") is Work.UPDATED
@@ -255,11 +257,154 @@ def test_when_esos_secret_is_collected_the_workloads_that_list_it_get_a_copy(sta
     assert stage.cluster.secret("scan") is None
 
 
+# --- what is not ours, though it bears our label
+
+
+def test_what_somebody_applied_over_a_copy_is_reported_once_and_left(stage: Stage) -> None:
+    stage.copy("auth")
+    stage.change("auth", payload=OLD, given_away=True)
+    for _ in range(2):
+        assert stage.reconcile("auth") is Work.LEFT
+    assert stage.truth("auth").payload == OLD
+    [event] = stage.events.emitted
+    assert (event.reason, event.warning, event.count) == (EventReason.COPY_FOREIGN, True, 1)
+    assert "theirs from now on" in event.text
+
+
+def test_a_copy_of_another_release_is_reported_once_and_left(stage: Stage) -> None:
+    marks = {**desired("auth", secret()).marks, SOURCE_ANNOTATION: "other-release/ghcr-secret"}
+    stage.put("auth", marks=marks, payload=OLD)
+    for _ in range(3):
+        assert stage.reconcile("auth") is Work.LEFT
+    assert stage.truth("auth").payload == OLD
+    [event] = stage.events.emitted
+    assert (event.reason, event.count) == (EventReason.COPY_FOREIGN, 1)
+    assert "another release" in event.text
+    stage.change("auth", marks={**marks, ADOPT_ANNOTATION: "true"})
+    assert stage.reconcile("auth") is Work.UPDATED
+    assert as_it_should_be(stage)
+
+
+def test_a_copy_that_another_release_took_is_reported_once(stage: Stage) -> None:
+    before = stage.copy("auth")
+    stage.change("auth", marks={**before.marks, SOURCE_ANNOTATION: "other-release/ghcr-secret"})
+    for _ in range(2):
+        assert stage.reconcile("auth") is Work.LEFT
+    assert [(event.reason, event.count) for event in stage.events.emitted] == [(EventReason.COPY_FOREIGN, 1)]
+
+
+def test_a_copy_carried_into_a_namespace_that_opted_out_stays(stage: Stage) -> None:
+    stage.namespace("out", inject="false")
+    stage.put("out", written_by_us=False)
+    assert stage.reconcile("out") is Work.LEFT
+    assert stage.cluster.secret("out") is not None
+    stage.put("out", written_by_us=True)
+    assert stage.reconcile("out") is Work.DELETED
+
+
+def test_what_says_a_copy_was_repaired_says_how_to_keep_ones_own(stage: Stage) -> None:
+    stage.copy("auth", payload=OLD)
+    stage.reconcile("auth")
+    stage.remove("auth")
+    stage.reconcile("auth")
+    updated, created = stage.events.emitted
+    how = "kubectl label secret ghcr-secret --namespace auth app.kubernetes.io/managed-by-"
+    assert how in updated.text
+    assert how in created.text
+
+
+# --- copies that somebody else wants otherwise
+
+
+def test_a_copy_that_is_rewritten_again_and_again_is_put_right_after_growing_pauses(stage: Stage) -> None:
+    stage.copy("auth")
+    for _ in range(6):
+        stage.change("auth", payload=OLD)
+        assert stage.reconcile("auth") is Work.UPDATED
+    assert stage.reconciler.contested == 1
+    pauses = []
+    for _ in range(7):
+        stage.change("auth", payload=OLD)
+        writes = stage.writes
+        assert stage.reconcile("auth") is Work.HELD_BACK
+        assert stage.writes == writes
+        pauses.append(stage.reconciler.pause_s("auth"))
+        stage.clock.advance(pauses[-1])
+        assert stage.reconcile("auth") is Work.UPDATED
+    assert pauses == [10, 20, 40, 80, 160, 300, 300]
+    [event] = stage.events.of(EventReason.COPY_CONTESTED)
+    assert (event.count, event.warning, event.about.namespace) == (1, True, "auth")
+    assert "kubectl label secret ghcr-secret --namespace auth app.kubernetes.io/managed-by-" in event.text
+    stage.clock.advance(361)
+    assert stage.reconciler.contested == 0
+    stage.change("auth", payload=OLD)
+    assert stage.reconcile("auth") is Work.UPDATED
+
+
+def test_a_copy_that_is_deleted_in_a_loop_is_held_back_and_not_forgotten(stage: Stage) -> None:
+    stage.copy("auth")
+    for _ in range(6):
+        stage.remove("auth")
+        assert stage.reconcile("auth") is Work.CREATED
+    stage.remove("auth")
+    assert stage.reconcile("auth") is Work.HELD_BACK
+    stage.clock.advance(stage.reconciler.pause_s("auth"))
+    assert stage.reconcile("auth") is Work.CREATED
+    assert stage.writes == 7
+
+
+def test_a_copy_replaced_by_one_of_a_wrong_type_in_a_loop_is_held_back(stage: Stage) -> None:
+    for _ in range(6):
+        stage.put("auth", type="Opaque", payload=None)
+        assert stage.reconcile("auth") is Work.UPDATED
+    stage.put("auth", type="Opaque", payload=None)
+    assert stage.reconcile("auth") is Work.HELD_BACK
+    assert stage.truth("auth").type == "Opaque"
+
+
+def contest(stage: Stage) -> None:
+    stage.copy("auth")
+    for _ in range(6):
+        stage.change("auth", payload=OLD)
+        stage.reconcile("auth")
+    assert stage.reconciler.pause_s("auth") > 0
+
+
+def test_a_contested_copy_in_a_namespace_that_opts_out_goes_at_once(stage: Stage) -> None:
+    contest(stage)
+    stage.namespace("auth", inject="false")
+    assert stage.reconcile("auth") is Work.DELETED
+    assert stage.reconciler.contested == 0
+
+
+def test_a_contested_copy_that_is_right_is_current(stage: Stage) -> None:
+    contest(stage)
+    assert stage.reconcile("auth") is Work.CURRENT
+
+
+def test_a_rotation_reaches_a_contested_copy_when_its_pause_ends(stage: Stage) -> None:
+    contest(stage)
+    newer = payload(token="newer")
+    stage.cluster.make_secret(secret(payload=newer))
+    assert stage.reconcile("auth") is Work.HELD_BACK
+    stage.clock.advance(stage.reconciler.pause_s("auth"))
+    assert stage.reconcile("auth") is Work.UPDATED
+    assert stage.truth("auth").payload == newer
+
+
+def test_rotations_contest_nothing(stage: Stage) -> None:
+    stage.copy("auth")
+    for index in range(12):
+        stage.cluster.make_secret(secret(payload=payload(token=f"token-{index}")))
+        assert stage.reconcile("auth") is Work.UPDATED
+    assert stage.reconciler.contested == 0
+
+
 def test_adoption_takes_a_foreign_secret_over(stage: Stage) -> None:
     stage.cluster.make_secret(secret("auth", payload=OLD, marks={ADOPT_ANNOTATION: "true"}), labels={"team": "auth"})
     assert stage.reconcile("auth") is Work.UPDATED
     assert as_it_should_be(stage)
-    assert stage.truth("auth").ours
+    assert is_ours(stage.truth("auth"), RELEASE_NAMESPACE)
     assert stage.cluster.labels("auth", "ghcr-secret")["team"] == "auth"
     [event] = stage.events.emitted
     assert "taken over" in event.text
@@ -473,7 +618,7 @@ def test_a_change_between_read_and_write_is_read_again(stage: Stage) -> None:
     stage.copy("auth", payload=OLD)
     stage.cluster.before("patch", lambda: stage.put("auth", marks={}))
     assert stage.reconcile("auth") is Work.LEFT
-    assert not stage.truth("auth").ours
+    assert not is_ours(stage.truth("auth"), RELEASE_NAMESPACE)
 
 
 def test_a_deletion_between_read_and_write_is_read_again(stage: Stage) -> None:

@@ -21,6 +21,8 @@ _LIST_S: Final = 120.0
 _LEFT: Final = {
     "central": "the central secret is no copy",
     "foreign": "not ours: made by hand or by another tool, or its managed-by label was taken off",
+    "given_away": "not ours: somebody applied their own over our copy",
+    "other_release": "not ours: another release of the add-on keeps it",
     "owned": "not ours: it has an owner, such as an ExternalSecret",
     "deleting": "is being deleted already",
     "changed": "somebody changed it again and again meanwhile; run this again",

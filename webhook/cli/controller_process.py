@@ -103,15 +103,16 @@ class Process:
         self._events = ClusterEvents(client, instance=identity, count=counts.emitted)
         self._certificates = self._certificates_kept(guard) if settings.manage_certificates else None
         self._credential = self._credential_watch() if settings.credential_check else None
+        self._reconciler = Reconciler(
+            rules=rules,
+            facts=cluster.facts,
+            writer=GuardedWriter(cluster.writer, guard),
+            pods=ClusterPods(client),
+            events=self._events,
+            count=counts.reconciled,
+        )
         self._manager = Manager(
-            reconciler=Reconciler(
-                rules=rules,
-                facts=cluster.facts,
-                writer=GuardedWriter(cluster.writer, guard),
-                pods=ClusterPods(client),
-                events=self._events,
-                count=counts.reconciled,
-            ),
+            reconciler=self._reconciler,
             rules=rules,
             workers=settings.workers,
             sweep_interval_s=settings.sweep_interval,
@@ -214,5 +215,7 @@ class Process:
             central_usable=self._central.usable if leading and self._central else None,
             copies=counted.copies,
             foreign=counted.foreign,
+            other_release=counted.other_release,
+            contested=self._reconciler.contested,
             stale=counted.stale,
         )

@@ -19,8 +19,7 @@ from certs.ports import Changed, Registered, Stored
 from certs.state import SecretData
 from webhook.cluster.client import Client
 from webhook.cluster.requests import PatchType, Target, Verb
-from webhook.cluster.secrets import FIELD_MANAGER
-from webhook.core.names import MANAGED_BY_LABEL, MANAGED_BY_VALUE
+from webhook.core.names import FIELD_MANAGER, MANAGED_BY_LABEL, MANAGED_BY_VALUE
 from webhook.ports import AlreadyExists, Conflict, Deadline, Invalid, NotFound
 
 ADMISSION_V1: Final = "/apis/admissionregistration.k8s.io/v1"

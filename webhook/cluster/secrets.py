@@ -7,16 +7,17 @@ from typing import Any, Final
 from webhook.cluster.client import Client
 from webhook.cluster.errors import decoded
 from webhook.cluster.requests import PatchType, Target, Verb
-from webhook.core.copies import MARKS, Secret
-from webhook.core.names import MANAGED_BY_LABEL, PULL_SECRET_KEYS
+from webhook.core.names import FIELD_MANAGER, LAST_APPLIED_ANNOTATION, MANAGED_BY_LABEL, PULL_SECRET_KEYS
+from webhook.core.ownership import MARKS, Secret
 from webhook.ports import Deadline
-
-FIELD_MANAGER: Final = "ghcr-pull-secrets"
 
 LABEL_MARKS: Final = frozenset({MANAGED_BY_LABEL})
 """Those of `MARKS` that are labels; the others are annotations. One in the wrong place means nothing."""
 
 ANNOTATION_MARKS: Final = MARKS - LABEL_MARKS
+
+_DATA: Final = frozenset({"f:data", "f:stringData"})
+"""A manifest with `stringData` owns that field, though what it says lies in `data`."""
 
 
 def decode(obj: Mapping[str, Any]) -> Secret:
@@ -43,6 +44,8 @@ def decode(obj: Mapping[str, Any]) -> Secret:
         },
         owned=bool(metadata.get("ownerReferences")),
         owner=_owner(metadata),
+        given_away=_given_away(metadata),
+        written_by_us=any(entry.get("manager") == FIELD_MANAGER for entry in metadata.get("managedFields") or ()),
         immutable=bool(obj.get("immutable")),
         deleting="deletionTimestamp" in metadata,
         uid=metadata.get("uid", ""),
@@ -115,6 +118,21 @@ class ClusterSecretWriter:
             "preconditions": {"uid": secret.uid, "resourceVersion": secret.resource_version},
         }
         self._client.request(_target(Verb.DELETE, secret), deadline, body=options)
+
+
+def _given_away(metadata: Mapping[str, Any]) -> bool:
+    """Tell whether somebody else applied the Secret, on the client's side or the server's.
+
+    `edit`, `patch` and `create` leave neither trace, nor does server-side apply of labels only.
+    """
+    if LAST_APPLIED_ANNOTATION in (metadata.get("annotations") or {}):
+        return True
+    return any(
+        entry.get("operation") == "Apply"
+        and entry.get("manager") != FIELD_MANAGER
+        and not _DATA.isdisjoint(entry.get("fieldsV1") or ())
+        for entry in metadata.get("managedFields") or ()
+    )
 
 
 def _target(verb: Verb, secret: Secret) -> Target:

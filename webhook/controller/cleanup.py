@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from webhook.core.copies import Secret
+from webhook.core.ownership import Owner, Secret, owner_of
 from webhook.ports import ClusterError, Conflict, Deadline, DeadlineExceeded, Facts, NotFound, SecretWriter, Unavailable
 
 _CALL_S: Final = 10.0
@@ -25,6 +25,8 @@ class Outcome(StrEnum):
     CENTRAL = "central"
     FOREIGN = "foreign"
     OWNED = "owned"
+    GIVEN_AWAY = "given_away"
+    OTHER_RELEASE = "other_release"
     DELETING = "deleting"
     CHANGED = "changed"
     FAILED = "failed"
@@ -63,11 +65,18 @@ def sort(secrets: Iterable[Secret], *, release_namespace: str) -> tuple[tuple[Se
 def _kept_as(secret: Secret, release_namespace: str) -> Outcome | None:
     if secret.namespace == release_namespace:
         return Outcome.CENTRAL
-    if secret.owned:
-        return Outcome.OWNED
-    if not secret.ours:
-        return Outcome.FOREIGN
+    owner = owner_of(secret, release_namespace)
+    if owner is not Owner.OURS:
+        return _KEPT[owner]
     return Outcome.DELETING if secret.deleting else None
+
+
+_KEPT: Final = {
+    Owner.FOREIGN: Outcome.FOREIGN,
+    Owner.OWNED: Outcome.OWNED,
+    Owner.GIVEN_AWAY: Outcome.GIVEN_AWAY,
+    Owner.OTHER_RELEASE: Outcome.OTHER_RELEASE,
+}
 
 
 class Remover:

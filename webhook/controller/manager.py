@@ -14,7 +14,7 @@ from webhook.controller.queue import Queue
 from webhook.core.copies import Secret
 from webhook.core.scope import Namespace, Rules
 from webhook.ports import ClusterError, Deadline, NotLeading
-from webhook.reconciler import CentralState, Reconciler
+from webhook.reconciler import CentralState, Reconciler, Work
 
 _CALL_S: Final = 10.0
 """Time for one key's calls to the API server."""
@@ -180,7 +180,8 @@ class Manager:
     def _handle(self, key: Key) -> None:
         match key.kind:
             case Kind.COPY:
-                self._reconciler.reconcile(key.namespace, Deadline.after(_CALL_S))
+                if self._reconciler.reconcile(key.namespace, Deadline.after(_CALL_S)) is Work.HELD_BACK:
+                    self._queue.add_after(key, self._reconciler.pause_s(key.namespace))
             case Kind.CENTRAL:
                 self._central()
             case Kind.SWEEP:

@@ -1,12 +1,12 @@
 """Central secret and what exists in a namespace, to the one step that makes them agree.
 
-A copy is ours if it has our managed-by label and no owner. Anything else called `ghcr-secret` is foreign and is left
-alone, also one that was ours until somebody took the label off or an owner took it over: no tug of war.
+Whose a `ghcr-secret` is says `webhook.core.ownership`. What is not ours is left alone, also what was ours until
+somebody took the label off, applied their own over it, or an owner took it over: no tug of war.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -20,51 +20,27 @@ from webhook.core.names import (
     MANAGED_BY_LABEL,
     MANAGED_BY_VALUE,
     PULL_SECRET_KEYS,
-    SECRET_NAME,
     SECRET_TYPE,
     SOURCE_ANNOTATION,
 )
+from webhook.core.ownership import Owner, Secret, adoptable, deletable, is_ours, owner_of
 from webhook.core.reasons import Reason
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Secret:
-    """A Secret as far as we look at one.
-
-    Attributes:
-        payload: Value of the key that holds registry credentials; `None` if the Secret has no such key.
-        extra_keys: It has other keys besides.
-        marks: The labels and annotations we set or obey, and no others.
-        owned: Has an ownerReference, so that its life is somebody else's.
-        owner: Kind and name of that owner for people, `ExternalSecret ghcr-secret`; empty without one.
-    """
-
-    namespace: str
-    name: str = SECRET_NAME
-    type: str = SECRET_TYPE
-    payload: bytes | None = field(default=None, repr=False)
-    extra_keys: bool = False
-    marks: Mapping[str, str] = field(default_factory=dict)
-    owned: bool = False
-    owner: str = ""
-    immutable: bool = False
-    deleting: bool = False
-    uid: str = ""
-    resource_version: str = ""
-
-    @property
-    def ours(self) -> bool:
-        """Tell a copy of ours from a foreign secret."""
-        return self.marks.get(MANAGED_BY_LABEL) == MANAGED_BY_VALUE and not self.owned
-
-    @property
-    def adoptable(self) -> bool:
-        """Tell whether the owner of a foreign secret asked us to take it over; never against an ownerReference."""
-        return self.marks.get(ADOPT_ANNOTATION) == "true" and not self.owned
-
-
-MARKS = frozenset({MANAGED_BY_LABEL, SOURCE_ANNOTATION, ADOPT_ANNOTATION, *ARGOCD_ANNOTATIONS})
-"""Keys of labels and annotations that `Secret.marks` carries."""
+__all__ = [
+    "Create",
+    "Delete",
+    "Leave",
+    "Place",
+    "Secret",
+    "Step",
+    "StepReason",
+    "Update",
+    "central_fault",
+    "desired",
+    "fault",
+    "plan",
+    "read_keyring",
+]
 
 
 class StepReason(StrEnum):
@@ -79,6 +55,7 @@ class StepReason(StrEnum):
     NOT_WANTED = "not_wanted"
     CURRENT = "current"
     FOREIGN = "foreign"
+    OTHER_RELEASE = "other_release"
     NAMESPACE_TERMINATING = "namespace_terminating"
     DELETING = "deleting"
     CENTRAL_MISSING = "central_missing"
@@ -126,12 +103,14 @@ class Place:
 
     Attributes:
         namespace: Its name.
+        release_namespace: Home of the central secret, which says whose a copy is.
         wanted: Something there uses a copy; without it none is made (an existing one is still kept right).
         opted_out: It wants no copy of ours.
         terminating: It is being deleted; nothing can be created in it.
     """
 
     namespace: str
+    release_namespace: str
     wanted: bool = True
     opted_out: bool = False
     terminating: bool = False
@@ -157,8 +136,8 @@ def plan(
     | existing | central usable | central not usable |
     |---|---|---|
     | any, in a terminating namespace | leave | leave |
-    | foreign | leave (adopted: update or replace) | leave |
-    | ours, opted out | delete | delete |
+    | foreign, also of another release | leave (adoption asked: update or replace) | leave |
+    | ours, opted out | delete if we wrote it, else leave | likewise |
     | ours, as it should be | leave | leave: the last good copy stays |
     | ours, data or marks differ | update | leave |
     | ours, wrong type, or immutable and stale | delete, then create | leave |
@@ -175,20 +154,22 @@ def plan(
         return Leave(reason=StepReason.CENTRAL_UNUSABLE, fault=wrong)
     if existing is None:
         return Create(copy=desired(place.namespace, central))
-    if _is_current(existing, central):
+    ours = is_ours(existing, place.release_namespace)
+    if ours and _is_current(existing, central):
         return Leave(reason=StepReason.CURRENT)
-    return _bring_to(existing, desired(place.namespace, central, existing))
+    return _bring_to(
+        existing, desired(place.namespace, central, existing), StepReason.STALE if ours else StepReason.ADOPTED
+    )
 
 
 def _is_current(existing: Secret, central: Secret) -> bool:
     """Tell whether `desired` would change nothing; nearly every review asks this, so nothing is built for it."""
     marks = existing.marks
     return (
-        existing.ours
-        and existing.type == SECRET_TYPE
+        existing.type == SECRET_TYPE
         and not existing.extra_keys
         and existing.payload == central.payload
-        and marks.get(SOURCE_ANNOTATION) == f"{central.namespace}/{central.name}"
+        and marks.get(SOURCE_ANNOTATION) == central.reference
         and all(marks.get(key) == value for key, value in ARGOCD_ANNOTATIONS.items())
     )
 
@@ -202,39 +183,46 @@ def _absent(place: Place) -> Step | None:
 def _present(place: Place, existing: Secret) -> Step | None:
     if existing.deleting:
         return Leave(reason=StepReason.DELETING)
-    if place.opted_out and existing.ours:
-        return Delete(copy=existing, reason=StepReason.OPTED_OUT)
-    if place.opted_out or not (existing.ours or existing.adoptable):
+    owner = owner_of(existing, place.release_namespace)
+    if place.opted_out:
+        if deletable(existing, place.release_namespace):
+            return Delete(copy=existing, reason=StepReason.OPTED_OUT)
         return Leave(reason=StepReason.FOREIGN)
-    return None
+    if owner is Owner.OURS or adoptable(existing, place.release_namespace):
+        return None
+    return Leave(reason=StepReason.OTHER_RELEASE if owner is Owner.OTHER_RELEASE else StepReason.FOREIGN)
 
 
-def _bring_to(existing: Secret, wanted: Secret) -> Step:
+def _bring_to(existing: Secret, wanted: Secret, reason: StepReason) -> Step:
     # The type of a Secret cannot be changed (422), nor can anything of an immutable one.
     if existing.type != wanted.type:
         return Delete(copy=existing, reason=StepReason.WRONG_TYPE)
     if existing.immutable:
         return Delete(copy=existing, reason=StepReason.IMMUTABLE)
-    return Update(copy=wanted, reason=StepReason.STALE if existing.ours else StepReason.ADOPTED)
+    return Update(copy=wanted, reason=reason)
 
 
 def desired(namespace: str, central: Secret, existing: Secret | None = None) -> Secret:
     """Say what the copy of a central secret looks like in a namespace.
 
-    Only the credentials are carried over: no label or annotation of the source, no other key. Marks of an existing
-    copy that we do not set (`adopt`) stay; so do its identity and what other tools wrote beside our marks.
+    Only the credentials are carried over: no label or annotation of the source, no other key. What other tools wrote on
+    an existing copy stays, and so does its identity. A request to adopt it is answered with the name of who did.
     """
     marks = {
         **(existing.marks if existing else {}),
         MANAGED_BY_LABEL: MANAGED_BY_VALUE,
-        SOURCE_ANNOTATION: f"{central.namespace}/{central.name}",
+        SOURCE_ANNOTATION: central.reference,
         **ARGOCD_ANNOTATIONS,
     }
+    if existing is not None and not is_ours(existing, central.namespace):
+        marks[ADOPT_ANNOTATION] = central.reference
     return Secret(
         namespace=namespace,
         payload=central.payload,
         marks=marks,
         immutable=existing.immutable if existing else False,
+        given_away=existing.given_away if existing else False,
+        written_by_us=True,
         uid=existing.uid if existing else "",
         resource_version=existing.resource_version if existing else "",
     )

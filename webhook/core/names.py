@@ -14,6 +14,12 @@ PULL_SECRET_KEYS: Final = {SECRET_TYPE: SECRET_KEY, "kubernetes.io/dockercfg": "
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY_VALUE: Final = "ghcr-pull-secrets"
 
+FIELD_MANAGER: Final = "ghcr-pull-secrets"
+"""Under this name the API server notes which fields we wrote (`metadata.managedFields`)."""
+
+LAST_APPLIED_ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configuration"
+"""Written by `kubectl apply`, and by nothing we do."""
+
 SOURCE_ANNOTATION: Final = "ghcr-pull-secrets.io/source"
 ADOPT_ANNOTATION: Final = "ghcr-pull-secrets.io/adopt"
 

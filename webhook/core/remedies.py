@@ -12,6 +12,7 @@ from typing import Final
 
 from webhook.core import images
 from webhook.core.names import ENFORCE_LABEL, PROVISION_LABEL, SECRET_NAME, SECRET_TYPE
+from webhook.core.ownership import is_ours
 from webhook.core.policy import Problem
 from webhook.core.reasons import Reason
 from webhook.core.workloads import PodImage, Workload
@@ -205,7 +206,7 @@ def _complete(task: str, problem: Problem, refusal: Refusal) -> str:
     """Say where to change the content of the Secret that was expected to cover the image."""
     if owner := _owner(problem):
         return f"{task} in {owner}, which makes that Secret"
-    if problem.found is not None and problem.found.ours:
+    if problem.found is not None and is_ours(problem.found, refusal.release_namespace):
         central = f"{refusal.release_namespace}/{SECRET_NAME}"
         return f"ask the cluster's administrators to {task} in the central secret {central} ({_ENTRY_GUIDE})"
     return f"{task} in that Secret ({_ENTRY_GUIDE})"

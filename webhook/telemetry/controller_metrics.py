@@ -19,6 +19,8 @@ class ControllerFigures:
         central_usable: The central secret can be spread; `None` where that is another's to judge, or not judged yet.
         copies: Secrets that are ours.
         foreign: Secrets of that name that are not.
+        other_release: Copies that another release of the add-on keeps.
+        contested: Copies that somebody else rewrites or deletes again and again.
         stale: Copies that do not have what the central secret says, while it can be spread.
     """
 
@@ -27,6 +29,8 @@ class ControllerFigures:
     central_usable: bool | None
     copies: int
     foreign: int
+    other_release: int
+    contested: int
     stale: int
 
 
@@ -101,12 +105,18 @@ class _Figures(Collector):
         yield usable
         copies = GaugeMetricFamily(
             "ghcr_pull_secrets_copies",
-            "Secrets named ghcr-secret outside the release namespace, ours and foreign ones.",
+            "Secrets named ghcr-secret outside the release namespace, by whose they are.",
             labels=("owner",),
         )
         copies.add_metric(("ours",), found.copies)
         copies.add_metric(("foreign",), found.foreign)
+        copies.add_metric(("other_release",), found.other_release)
         yield copies
+        yield GaugeMetricFamily(
+            "ghcr_pull_secrets_copies_contested",
+            "Copies that somebody else rewrites or deletes again and again; repaired after pauses only.",
+            value=found.contested,
+        )
         yield GaugeMetricFamily(
             "ghcr_pull_secrets_copies_stale",
             "Copies that do not have what a usable central secret says.",

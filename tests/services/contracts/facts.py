@@ -1,10 +1,13 @@
 """The contract of `webhook.ports.Facts`."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.services.contracts.world import MARKS, OTHER_PAYLOAD, PAYLOAD, World, copy, soon
 from webhook.core.copies import Secret
 from webhook.core.names import ADOPT_ANNOTATION, ENFORCE_LABEL, INJECT_KEY, MANAGED_BY_LABEL
+from webhook.core.ownership import Owner, adoptable, is_ours, owner_of
 from webhook.core.policy import Unreadable
 from webhook.core.scope import Namespace
 from webhook.ports import Deadline, DeadlineExceeded
@@ -66,13 +69,28 @@ class FactsContract:
         for fresh in (False, True):
             found = world.facts.copy("a", soon(), fresh=fresh)
             assert found is not None
-            assert found.ours
+            assert is_ours(found, "ghcr-pull-secrets")
             assert found.payload == PAYLOAD
             assert found.marks == MARKS
             assert (found.extra_keys, found.owned, found.immutable, found.deleting) == (False,) * 4
             assert found.uid
             assert found.resource_version
             assert world.facts.secret("a", "ghcr-secret", soon(), fresh=fresh) == found
+
+    def test_who_wrote_a_secret_can_be_told(self, world: World) -> None:
+        for name in ("a", "b", "c"):
+            world.make_namespace(name)
+        world.writer.create(copy("a"), soon())
+        world.make_secret(copy("b"))
+        world.make_secret(replace(copy("c"), given_away=True))
+        world.settle()
+        for fresh in (False, True):
+            found = [world.facts.copy(name, soon(), fresh=fresh) for name in ("a", "b", "c")]
+            assert [each and (each.written_by_us, each.given_away) for each in found] == [
+                (True, False),
+                (False, False),
+                (False, True),
+            ]
 
     def test_a_mark_in_the_wrong_place_is_none(self, world: World) -> None:
         """An annotation makes nothing ours, nor does a label adopt."""
@@ -85,8 +103,8 @@ class FactsContract:
         found = world.facts.copy("a", soon())
         assert found is not None
         assert found.marks == {}
-        assert not found.ours
-        assert not found.adoptable
+        assert owner_of(found, "ghcr-pull-secrets") is Owner.FOREIGN
+        assert not adoptable(found, "ghcr-pull-secrets")
 
     def test_an_owned_immutable_secret_with_more_keys_says_so(self, world: World) -> None:
         world.make_namespace("a")

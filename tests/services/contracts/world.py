@@ -12,7 +12,7 @@ OTHER_PAYLOAD = b'{"auths": {"ghcr.io": {"auth": "dTpx"}}}'
 
 MARKS = {
     MANAGED_BY_LABEL: MANAGED_BY_VALUE,
-    SOURCE_ANNOTATION: "ghcr/ghcr-secret",
+    SOURCE_ANNOTATION: "ghcr-pull-secrets/ghcr-secret",
     **ARGOCD_ANNOTATIONS,
 }
 
@@ -68,7 +68,10 @@ class World(Protocol):
         annotations: Mapping[str, str] | None = None,
         extra: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Create a Secret as somebody else, with more labels, annotations and keys if wanted; `owned` gives it an owner."""
+        """Create a Secret as somebody else, with more labels, annotations and keys if wanted.
+
+        `owned` gives it an owner. By `given_away` it is applied.
+        """
         ...
 
     def remove_secret(self, namespace: str, name: str) -> None:

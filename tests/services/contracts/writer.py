@@ -8,6 +8,7 @@ import pytest
 from tests.services.contracts.world import MARKS, OTHER_PAYLOAD, PAYLOAD, World, copy, soon
 from webhook.core.copies import Secret
 from webhook.core.names import ADOPT_ANNOTATION, SECRET_NAME
+from webhook.core.ownership import Owner, owner_of
 from webhook.ports import (
     AlreadyExists,
     ClusterError,
@@ -33,7 +34,7 @@ class WriterContract:
     def test_what_is_created_is_what_was_asked_for(self, world: World) -> None:
         world.make_namespace("a")
         made = world.writer.create(copy("a"), soon())
-        assert made == replace(copy("a"), uid=made.uid, resource_version=made.resource_version)
+        assert made == replace(copy("a"), written_by_us=True, uid=made.uid, resource_version=made.resource_version)
         assert made.uid
         assert made.resource_version
         assert fresh(world) == made
@@ -99,12 +100,19 @@ class WriterContract:
         before = fresh(world)
         wanted = replace(before, payload=OTHER_PAYLOAD, marks={**before.marks, **MARKS}, extra_keys=False)
         after = world.writer.update(wanted, soon())
-        assert after == replace(wanted, resource_version=after.resource_version)
+        assert after == replace(wanted, written_by_us=True, resource_version=after.resource_version)
         assert after.resource_version != before.resource_version
         assert fresh(world) == after
         assert world.keys("a", SECRET_NAME) == {".dockerconfigjson"}
         assert world.labels("a", SECRET_NAME)["x"] == "y"
         assert world.annotations("a", SECRET_NAME)["note"] == "n"
+
+    def test_an_update_makes_no_applied_secret_ours(self, world: World) -> None:
+        world.make_namespace("a")
+        world.make_secret(replace(copy("a"), given_away=True))
+        after = world.writer.update(replace(fresh(world), payload=OTHER_PAYLOAD), soon())
+        assert after.given_away
+        assert owner_of(after, "ghcr-pull-secrets") is Owner.GIVEN_AWAY
 
     def test_an_update_of_a_secret_without_any_label_or_annotation_works(self, world: World) -> None:
         world.make_namespace("a")

@@ -1,0 +1,110 @@
+"""What people are told of copies, as Kubernetes Events."""
+
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+from webhook.core.contest import LIMIT, MAX_PAUSE_S
+from webhook.core.copies import Secret, StepReason
+from webhook.core.names import MANAGED_BY_LABEL, SECRET_NAME
+from webhook.core.ownership import Owner
+from webhook.ports import ClusterError, Conflict, EventReason, Events, ObjectRef
+
+_FOREIGN: Final[Mapping[Owner, str]] = {
+    Owner.OWNED: "has an owner now and is left to it",
+    Owner.FOREIGN: "lost the label that makes it ours and is left as it is",
+    Owner.GIVEN_AWAY: "was applied by somebody, and is theirs from now on: no rotation reaches it",
+    Owner.OTHER_RELEASE: "names another release as its source and is left to it",
+}
+_UPDATED: Final[Mapping[StepReason, str]] = {
+    StepReason.STALE: "brought to what the central secret says",
+    StepReason.ADOPTED: "taken over, as its annotation asked",
+}
+
+
+def give_away(namespace: str) -> str:
+    """Say how somebody keeps a `ghcr-secret` of their own where there is a copy."""
+    return (
+        f"to keep a {SECRET_NAME} of your own here: kubectl label secret {SECRET_NAME} --namespace {namespace} "
+        f"{MANAGED_BY_LABEL}-"
+    )
+
+
+class CopyReports:
+    """Emits the Events about copies.
+
+    A copy that became foreign is told of once, by whoever leads when it is next looked at; until then it is noted.
+    """
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._lock = threading.Lock()
+        self._became_foreign: dict[str, tuple[ObjectRef, str]] = {}
+        self._of_other_releases: set[str] = set()
+
+    def note_foreign(self, secret: Secret, owner: Owner) -> None:
+        """Take note of a copy of ours that is somebody else's from now on."""
+        with self._lock:
+            self._became_foreign[secret.namespace] = (about(secret), f"{SECRET_NAME} {_FOREIGN[owner]}")
+
+    def forget(self, namespace: str) -> None:
+        """Forget what there would have been to tell of a namespace."""
+        with self._lock:
+            self._became_foreign.pop(namespace, None)
+            self._of_other_releases.discard(namespace)
+
+    def left(self, namespace: str, existing: Secret | None, reason: StepReason) -> None:
+        """Tell why a Secret is not touched, where people would wonder; once each."""
+        with self._lock:
+            note = self._became_foreign.pop(namespace, None) if reason in _SETTLED else None
+            if reason is not StepReason.OTHER_RELEASE:
+                self._of_other_releases.discard(namespace)
+            elif namespace not in self._of_other_releases and existing is not None:
+                self._of_other_releases.add(namespace)
+                note = about(existing), f"{SECRET_NAME} {_FOREIGN[Owner.OTHER_RELEASE]}"
+        if note is not None and reason is not StepReason.CURRENT:
+            self._events.emit(EventReason.COPY_FOREIGN, *note, warning=True)
+
+    def created(self, copy: Secret, *, again: bool) -> None:
+        """Tell of a new copy; where there had been one, somebody may have wanted their own."""
+        text = f"created again from the central secret; {give_away(copy.namespace)}" if again else _CREATED
+        self._events.emit(EventReason.COPY_CREATED, about(copy), text)
+
+    def updated(self, copy: Secret, reason: StepReason) -> None:
+        """Tell of a copy that was changed."""
+        text = _UPDATED[reason]
+        if reason is StepReason.STALE:
+            text = f"{text}; {give_away(copy.namespace)}"
+        self._events.emit(EventReason.COPY_UPDATED, about(copy), text)
+
+    def deleted(self, namespace: str) -> None:
+        """Tell of a copy that went, since its namespace opted out."""
+        self._events.emit(EventReason.COPY_DELETED, _namespace(namespace), "the namespace opted out")
+
+    def contested(self, copy: Secret) -> None:
+        """Tell that somebody else rewrites or deletes a copy again and again."""
+        text = (
+            f"somebody else changed or deleted {SECRET_NAME} more than {LIMIT} times in a minute; it is repaired after "
+            f"pauses now, which grow to {MAX_PAUSE_S / 60:.0f} minutes; {give_away(copy.namespace)}"
+        )
+        self._events.emit(EventReason.COPY_CONTESTED, about(copy), text, warning=True)
+
+    def refused(self, namespace: str, error: ClusterError) -> None:
+        """Tell of a copy that could not be written."""
+        if not isinstance(error, Conflict):
+            text = f"{SECRET_NAME} could not be written: {error.cause}"
+            self._events.emit(EventReason.COPY_REFUSED, _namespace(namespace), text, warning=True)
+
+
+_CREATED: Final = "created from the central secret"
+_SETTLED: Final = frozenset({StepReason.FOREIGN, StepReason.OTHER_RELEASE, StepReason.CURRENT})
+"""Whose the Secret is, is known by now, and a note of it has served."""
+
+
+def about(secret: Secret) -> ObjectRef:
+    """Refer to a Secret."""
+    return ObjectRef(kind="Secret", name=secret.name, namespace=secret.namespace, uid=secret.uid)
+
+
+def _namespace(name: str) -> ObjectRef:
+    return ObjectRef(kind="Namespace", name=name)
