@@ -258,6 +258,20 @@ CASES = {
         minutes=30,
         fires=[{"cluster": "a", "severity": "warning", "summary": "3 copies differ from the central secret"}],
     ),
+    "contested copies": Case(
+        alert="GhcrPullSecretsCopyContested",
+        series={
+            'ghcr_pull_secrets_copies_contested{cluster="a"}': "2x60",
+            'ghcr_pull_secrets_copies_contested{cluster="b"}': "0x60",
+        },
+        minutes=30,
+        fires=[
+            {
+                "cluster": "a", "severity": "warning",
+                "summary": "2 copies are changed or deleted by something else again and again",
+            }
+        ],
+    ),
     "a rejected credential": Case(
         alert="GhcrPullSecretsCredentialRejected",
         series={

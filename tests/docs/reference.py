@@ -59,14 +59,29 @@ KEYS: Final[Mapping[str, tuple[str, str, str]]] = {
     names.ADOPT_ANNOTATION: (
         "annotation of a foreign `ghcr-secret`",
         "whoever may write it",
-        '`"true"`: take it over. Without effect as long as the Secret has an owner.',
+        (
+            '`"true"`: take it over, also from whoever applied it or from another release; the add-on then writes its own source '
+            "there. Without effect as long as the Secret has an owner."
+        ),
     ),
     names.MANAGED_BY_LABEL: (
         "label of a copy",
         "this add-on",
         f"`{names.MANAGED_BY_VALUE}`, and no owner: the copy is ours. Take the label off and it is yours.",
     ),
-    names.SOURCE_ANNOTATION: ("annotation of a copy", "this add-on", "`NAMESPACE/NAME` of the central secret."),
+    names.SOURCE_ANNOTATION: (
+        "annotation of a copy",
+        "this add-on",
+        "`NAMESPACE/NAME` of the central secret. A copy that names another release's is left to that release.",
+    ),
+    names.LAST_APPLIED_ANNOTATION: (
+        "annotation of a Secret",
+        "`kubectl apply`",
+        (
+            "On a copy: somebody applied their own, and it is theirs from then on. So it is if another field manager applied "
+            "its data (`--server-side`)."
+        ),
+    ),
     "argocd.argoproj.io/compare-options": (
         "annotation of a copy",
         "this add-on",
@@ -110,11 +125,12 @@ REASONS: Final[Mapping[Reason, str]] = {
 }
 
 EVENTS: Final[Mapping[EventReason, tuple[str, str, str]]] = {
-    EventReason.COPY_CREATED: ("Normal", "the copy", "It was made."),
+    EventReason.COPY_CREATED: ("Normal", "the copy", "It was made, or made again."),
     EventReason.COPY_UPDATED: ("Normal", "the copy", "It was brought to what the central secret says, or taken over."),
     EventReason.COPY_DELETED: ("Normal", "the Namespace", "It was deleted, since the namespace opted out."),
     EventReason.COPY_REFUSED: ("Warning", "the Namespace", "It could not be written; the text says why. It is tried again."),
-    EventReason.COPY_FOREIGN: ("Warning", "the Secret", "It was ours, and lost the label or got an owner; left alone from now on."),
+    EventReason.COPY_FOREIGN: ("Warning", "the Secret", "It was ours, and lost the label, got an owner or was applied by somebody; or another release keeps it. It is left alone."),
+    EventReason.COPY_CONTESTED: ("Warning", "the copy", "Somebody else changed or deleted it more than 5 times in a minute; repaired after pauses of up to 5 minutes."),
     EventReason.CENTRAL_SECRET_UNUSABLE: ("Warning", "the central secret", "It is not spread; the last good copies stay."),
     EventReason.CENTRAL_SECRET_MISSING: ("Warning", "the central secret", "It does not exist; the copies stay."),
     EventReason.CENTRAL_SECRET_USABLE: ("Normal", "the central secret", "It is good again, and spread."),

@@ -40,13 +40,14 @@ def cluster() -> Iterator[Release]:
 
 @pytest.fixture
 def installed(cluster: Release) -> Release:
-    """What the pages take to be there: the release as install.md makes it, a workload with its copy, a Secret made by
-    hand."""
+    """What the pages take to be there: the release as install.md makes it, two workloads with their copies, a Secret made
+    by hand."""
     for block in BY_HAND[:2]:
         run(cluster, block, token=CANARY)
     until(cluster.ready, "the servers are ready", timeout_s=60)
-    cluster.namespace("auth")
-    cluster.kube("create", "deployment", "auth-api", "-n", "auth", "--image=ghcr.io/sesacthon/auth-api:latest")
+    for name in ("auth", "given"):
+        cluster.namespace(name)
+        cluster.kube("create", "deployment", "auth-api", "-n", name, "--image=ghcr.io/sesacthon/auth-api:latest")
     cluster.kube.apply(secret_manifest(cluster.namespace("by-hand")))
     return cluster
 
@@ -165,7 +166,7 @@ def test_the_commands_of_the_operations_work(installed: Release) -> None:
 
     assert NEW_TOKEN in installed.payload_of("auth").decode()
     assert NEW_TOKEN in installed.payload_of("by-hand").decode()
-    assert "2 to remove, 1 left; nothing was changed" in "\n".join(said)
+    assert "2 to remove, 2 left; nothing was changed" in "\n".join(said)
     until(lambda: not kube.exists("namespace", RELEASE_NAMESPACE), "the release namespace is gone", timeout_s=60)
     assert NEW_TOKEN not in "\n".join(said)
 
