@@ -183,8 +183,12 @@ class Admission:
         if policy.needs_service_account(subject.workload):
             inherited = self._service_account_secrets(subject, deadline, fresh=fresh)
         listed = policy.secrets_in_effect(subject.workload, inherited, decision)
+        read = policy.secrets_to_read(listed)
         secrets: dict[str, SecretFact] = {
-            name: self._facts.secret(namespace.name, name, deadline, fresh=fresh) for name in listed
+            name: self._facts.secret(namespace.name, name, deadline, fresh=fresh)
+            if name in read
+            else policy.Unreadable()
+            for name in listed
         }
         why = Diagnosis(reason=Reason.SECRET_MISSING)
         if decision.provision and SECRET_NAME in secrets:
@@ -202,7 +206,7 @@ class Admission:
             central_fault=why.central_fault,
             detail=why.cause,
         )
-        return policy.verdict(subject.images, facts, self._rules), decision
+        return policy.verdict(subject.images, facts, self._rules, deadline.check), decision
 
     def _answer(
         self,
@@ -214,7 +218,7 @@ class Admission:
     ) -> Answer:
         audit = {"reason": str(verdict.reason), "secret": f"{namespace.name}/{SECRET_NAME}"}
         warnings = _label_warnings(namespace, subject.workload)
-        if verdict.unverifiable:
+        if verdict.unverifiable or (verdict.reason is Reason.TOO_LARGE and not verdict.problems):
             warnings.append(texts.unverified(subject.workload, verdict))
         if not verdict.problems or enforcement is Enforcement.OFF:
             return Answer(response=allowed(warnings=warnings, audit=audit), reason=verdict.reason)

@@ -32,6 +32,11 @@ class Deadline:
         """Say how many seconds are left; never below zero."""
         return max(0.0, self.at - time.monotonic())
 
+    def check(self) -> None:
+        """Raise `OutOfTime` if nothing is left; for loops whose length somebody else decides."""
+        if time.monotonic() >= self.at:
+            raise OutOfTime("judge", "pull secrets")
+
 
 class ClusterError(Exception):
     """The API server did not do what was asked.
@@ -135,6 +140,12 @@ class DeadlineExceeded(ClusterError):
     """The answer did not come in time."""
 
     cause = "the API server did not answer in time"
+
+
+class OutOfTime(DeadlineExceeded):
+    """Our own work did not end in time; the API server was not asked."""
+
+    cause = "it took too long"
 
 
 class NotLeading(ClusterError):

@@ -169,7 +169,9 @@ class Provisioner:
                 return _OF_LEAVE[StepReason.CURRENT]
             case Leave(reason=StepReason.FOREIGN):
                 foreign = self._facts.copy(namespace.name, deadline)
-                helps = foreign is not None and copies.fault(foreign, repositories) is None
+                # One that is too large to be judged leads to no rejection by itself.
+                known = foreign and copies.fault(foreign, repositories)
+                helps = foreign is not None and known in (None, Reason.TOO_LARGE)
                 return _OF_LEAVE[StepReason.FOREIGN] if helps else None
             case _:
                 return None

@@ -1,5 +1,6 @@
 import base64
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from webhook.core import gojson, images
+from webhook.core import gojson, hostmatch, images
 from webhook.core.keyring import (
     DOCKER_CFG,
     DOCKER_CONFIG_JSON,
@@ -15,6 +16,7 @@ from webhook.core.keyring import (
     Keyring,
     MalformedSecret,
     SecretFault,
+    SecretTooLarge,
     UnsupportedSecretType,
 )
 
@@ -308,6 +310,70 @@ def test_repr_and_errors_never_show_a_credential() -> None:
     assert "canary" not in f"{caught.value!r}"
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+# --- an index gives what trying each entry gives
+
+
+def tried_one_by_one(keyring: Keyring, repository: str) -> tuple[Credential, ...]:
+    target = hostmatch.parse(repository)
+    if target is None:
+        return ()
+    return tuple(c for e in keyring.endpoints if e.location.covers(target) for c in e.credentials)
+
+
+labels = st.sampled_from(["g", "io", "*", "g*", "*o", "[g", "[g]", "*g*", "", "ghcr", "G"])
+locations = st.builds(
+    lambda labels, port, path: ".".join(labels) + port + path,
+    st.lists(labels, min_size=1, max_size=3),
+    st.sampled_from(["", "", ":5", ":443"]),
+    st.sampled_from(["", "/", "/a", "/a/", "/ab", "/v2/a"]),
+)
+
+
+@given(
+    st.lists(locations, max_size=8, unique=True),
+    st.lists(st.sampled_from(["g.io/a/b", "ghcr.io/ab", "G.io/a", "g.io:5/a", "io/a", "g.g.io:443/a"]), min_size=1),
+)
+def test_the_index_finds_what_trying_each_entry_finds(entries: list[str], repositories: list[str]) -> None:
+    keyring = config({"auths": {entry: {"username": entry, "password": "p"} for entry in entries}})
+    found = keyring.lookup_each(repositories)
+    assert found.keys() == set(repositories)
+    for repository in repositories:
+        assert found[repository] == keyring.lookup(repository)
+        fallback = keyring.default if "." not in repository.partition("/")[0] else ()
+        assert found[repository] == (tried_one_by_one(keyring, repository) or fallback)
+
+
+def test_the_entries_are_asked_for_a_host_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    matches = hostmatch.glob_matches
+
+    def counted(pieces: Sequence[str], text: str) -> bool:
+        calls.append(text)
+        return matches(pieces, text)
+
+    monkeypatch.setattr(hostmatch, "glob_matches", counted)
+    keyring = keyring_for(*(f"*{number}.io" for number in range(100)), *(f"r{number}.io" for number in range(100)))
+    keyring.lookup_each([f"ghcr.io/a/b{number}" for number in range(50)])
+    assert len(calls) == 100
+
+
+def test_more_entries_than_are_asked_for_are_refused_before_they_are_read() -> None:
+    def read(*documents: bytes, secret_type: str = DOCKER_CONFIG_JSON) -> None:
+        for data in documents:
+            Keyring.from_secret(secret_type, data, max_entries=2)
+
+    read(b'{"auths":{"a":{},"b":{}},"x":{"c":{},"d":{},"e":{}}}', b"{}", b'{"auths":null}', b"null")
+    read(b'{"a":{},"b":{}}', secret_type=DOCKER_CFG)
+    for data in (b'{"auths":{"a":{},"b":{},"c":1}}', b'{"auths":{"a":{},"a":{}},"Auths":{"a":{}}}'):
+        with pytest.raises(SecretTooLarge) as caught:
+            read(data)
+        assert caught.value.bound == "2 entries"
+    with pytest.raises(SecretTooLarge):
+        read(b'{"a":{},"b":{},"c":{}}', secret_type=DOCKER_CFG)
+    with pytest.raises(MalformedSecret):
+        read(b'{"auths":[1,2]}')
 
 
 # --- syntax, depth, size ----------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The validating half's rules, on plain facts."""
 
+import json
 from typing import Any
 
 import pytest
@@ -184,6 +185,98 @@ def test_one_container_that_never_pulls_does_not_hide_another_that_does() -> Non
         return made
 
     assert exempt(pod("Never", "Always"), pod("Never", "Never")) is None
+
+
+# --- bounds: whatever a tenant writes is judged in a bounded time
+
+
+def entries(number: int, padding: str = "") -> bytes:
+    return json.dumps(
+        {"auths": {f"r{index}.example.com/{padding}": {"auth": "dTpw"} for index in range(number)}}
+    ).encode()
+
+
+def padded(size: int) -> bytes:
+    content = payload()
+    return content + b" " * (size - len(content))
+
+
+STRICT = with_rules(allow_unverifiable=False)
+
+
+@pytest.mark.parametrize(("fits", "over"), [(padded(65_536), padded(65_537)), (entries(1_000), entries(1_001))])
+def test_a_secret_over_a_bound_is_not_read_and_counts_as_unverifiable(fits: bytes, over: bytes) -> None:
+    other = secret("auth", name="other", payload=over)
+    assert judge({"other": secret("auth", name="other", payload=fits)}).reason is not Reason.TOO_LARGE
+    assert judge({"other": other}) == Verdict(reason=Reason.TOO_LARGE, unverifiable=("other",))
+    assert judge({"other": other, "x": Unreadable()}).reason is Reason.UNVERIFIABLE
+    assert judge({"other": other, "ghcr-secret": secret("auth")}).reason is Reason.COVERED
+    (problem,) = judge({"other": other}, rules=STRICT).problems
+    assert (problem.reason, problem.secret) == (Reason.TOO_LARGE, "other")
+    (problem,) = judge({"ghcr-secret": secret("auth", payload=over), "x": Unreadable()}, rules=STRICT).problems
+    assert (problem.reason, problem.secret) == (Reason.TOO_LARGE, "ghcr-secret")
+    (problem,) = judge({"other": other, "ghcr-secret": None}, rules=STRICT).problems
+    assert (problem.reason, problem.secret) == (Reason.SECRET_MISSING, "ghcr-secret")
+
+
+def test_a_secret_over_a_bound_may_be_malformed_and_nobody_looks() -> None:
+    assert judge({"other": secret("auth", payload=b"[" * 65_537)}).reason is Reason.TOO_LARGE
+
+
+def test_more_images_than_are_judged_count_as_unverifiable() -> None:
+    many = [f"ghcr.io/a/b{number}" for number in range(257)]
+    assert judge({"ghcr-secret": secret("auth")}, *many) == Verdict(reason=Reason.TOO_LARGE)
+    (problem,) = judge({"ghcr-secret": secret("auth")}, *many, rules=STRICT).problems
+    assert (problem.reason, problem.image) == (Reason.TOO_LARGE, None)
+    assert judge({"ghcr-secret": secret("auth")}, *many[1:], *many[1:]).reason is Reason.COVERED
+
+
+def test_repositories_are_listed_once_and_up_to_the_bound() -> None:
+    pulled = [PodImage(place="containers", name="a", image=f"ghcr.io/a/b{n % 300}:{n}") for n in range(600)]
+    listed = policy.repositories(pulled)
+    assert len(listed) == len(set(listed)) == 256
+
+
+def test_a_host_too_long_for_an_address_is_compared_with_nothing() -> None:
+    long = "a" * 260 + ".pkg.dev/x/y"
+    assert policy.repositories([PodImage(place="containers", name="a", image=long)]) == ()
+    assert (
+        judge({"ghcr-secret": secret("auth", payload=payload(registry="*.pkg.dev"))}, long).reason
+        is Reason.NO_ENTRY_FOR_IMAGE
+    )
+
+
+def test_ours_is_always_among_the_secrets_that_are_read() -> None:
+    listed = (*(f"s{number}" for number in range(100)), "ghcr-secret")
+    assert policy.secrets_to_read(listed) == {"ghcr-secret", *listed[:31]}
+    assert policy.secrets_to_read(listed[:3]) == set(listed[:3])
+
+
+def test_secrets_that_are_too_large_together_are_not_all_read_but_ours_is() -> None:
+    held: dict[str, SecretFact] = {f"s{n}": secret("auth", name=f"s{n}", payload=entries(900)) for n in range(5)}
+    assert judge(held) == Verdict(reason=Reason.TOO_LARGE, unverifiable=("s3", "s4"))
+    assert judge({**held, "ghcr-secret": secret("auth")}).reason is Reason.COVERED
+
+
+def test_judging_ends_when_the_time_is_over() -> None:
+    class Over(Exception):
+        pass
+
+    def judged(times: int) -> Verdict:
+        left = iter(range(times))
+
+        def check() -> None:
+            if next(left, None) is None:
+                raise Over
+
+        pulled = [PodImage(place="containers", name="a", image=f"ghcr.io/a/b{number}") for number in range(10)]
+        secrets = {name: secret("auth", name=name, payload=payload(registry="quay.io")) for name in ("a", "b")}
+        return policy.verdict(pulled, PullFacts(listed=("a", "b"), secrets=secrets), RULES, check)
+
+    assert judged(22).reason is Reason.NO_ENTRY_FOR_IMAGE  # two Secrets, ten repositories in each
+    for times in (0, 1, 2, 21):
+        with pytest.raises(Over):
+            judged(times)
 
 
 # --- what a problem carries for the text

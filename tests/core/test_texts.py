@@ -52,6 +52,8 @@ PROBLEMS: dict[str, Problem] = {
         reason=Reason.PROVISIONING_FAILED, image=PULLED, secret="ghcr-secret", detail="the namespace is being deleted"
     ),
     "unverifiable": Problem(reason=Reason.UNVERIFIABLE, image=PULLED, secret="corp-pull"),
+    "too_large": Problem(reason=Reason.TOO_LARGE, image=PULLED, secret="corp-pull"),
+    "too_many_images": Problem(reason=Reason.TOO_LARGE, image=None),
 }
 
 

@@ -120,6 +120,10 @@ REASONS: Final[Mapping[Reason, str]] = {
     Reason.CENTRAL_UNUSABLE: "No copy was made: the central secret is unusable.",
     Reason.PROVISIONING_FAILED: "No copy could be made: a quota, another admission policy, a missing permission, the API server.",
     Reason.UNVERIFIABLE: "The listed Secrets may not be read; `unverifiable` decides.",
+    Reason.TOO_LARGE: (
+        "A listed Secret has more than 64 KiB or 1,000 entries, or the workload more than 256 different images; it is not "
+        "judged, and `unverifiable` decides."
+    ),
     Reason.BAD_REQUEST: "The request could not be read.",
     Reason.ERROR: "We failed; under `failurePolicy: Fail` the workload is refused.",
 }

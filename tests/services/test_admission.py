@@ -15,7 +15,7 @@ from webhook.core.reasons import Reason
 from webhook.core.review import BadReview, parse
 from webhook.core.scope import Rules
 from webhook.core.workloads import BUILT_IN_KINDS, MalformedObject, WorkloadKind
-from webhook.ports import Deadline, Unavailable
+from webhook.ports import Deadline, OutOfTime, Unavailable
 from webhook.provisioning import Provisioner
 
 KINDS = (
@@ -285,6 +285,56 @@ def test_with_the_right_to_read_all_secrets_they_are_judged(cluster: FakeCluster
     assert validate(cluster, document, read_all=True).reason is Reason.SECRET_MISSING
     cluster.make_secret(secret("auth", name="other"))
     assert validate(cluster, document, read_all=True).reason is Reason.COVERED
+
+
+def test_no_more_than_32_secrets_are_read_for_one_workload(cluster: FakeCluster) -> None:
+    names = [f"s{number}" for number in range(4_000)]
+    cluster.make_secret(secret("auth"))
+    for name in names[:40]:
+        cluster.make_secret(secret("auth", name=name, payload=payload(registry="quay.io")))
+    covered = review(workload(secrets=[*names, "ghcr-secret"]))
+    assert validate(cluster, covered, read_all=True).reason is Reason.COVERED
+    assert len(cluster.called("get")) <= 32 + 1  # and the Namespace
+    answer = validate(cluster, review(workload(secrets=names)), read_all=True)
+    assert (answer.reason, answer.outcome) == (Reason.UNVERIFIABLE, Outcome.ALLOWED)
+    (warning,) = answer.response.warnings
+    assert warning.endswith("s32, s33, s34 and 3965 more")
+
+
+def test_a_secret_too_large_to_be_read_is_admitted_with_a_warning_or_refused(cluster: FakeCluster) -> None:
+    cluster.make_secret(secret("auth", payload=payload().ljust(70_000)))
+    document = review(workload(secrets=["ghcr-secret"]))
+    answer = validate(cluster, document)
+    assert (answer.reason, answer.outcome) == (Reason.TOO_LARGE, Outcome.ALLOWED)
+    (warning,) = answer.response.warnings
+    assert warning == (
+        "Pod auth-api was admitted without verification: its pull secrets are larger than 64 KiB or 1000 entries: "
+        "ghcr-secret"
+    )
+    assert mutate(cluster, document).reason is Reason.ALREADY_LISTED
+    refused = validate(cluster, document, allow_unverifiable=False)
+    assert (refused.reason, refused.outcome) == (Reason.TOO_LARGE, Outcome.DENIED)
+    assert "Secret auth/ghcr-secret is larger than 64 KiB or 1000 entries" in refused.response.message
+
+
+def test_more_images_than_are_judged_are_admitted_with_a_warning_or_refused(cluster: FakeCluster) -> None:
+    document = review(workload(images=[f"ghcr.io/a/b{number}" for number in range(257)], secrets=["ghcr-secret"]))
+    cluster.make_secret(secret("auth"))
+    answer = validate(cluster, document)
+    assert (answer.reason, answer.outcome) == (Reason.TOO_LARGE, Outcome.ALLOWED)
+    assert "more than 256 different images" in answer.response.warnings[0]
+    refused = validate(cluster, document, allow_unverifiable=False)
+    assert (refused.reason, refused.outcome) == (Reason.TOO_LARGE, Outcome.DENIED)
+    assert "more than 256 different images" in refused.response.message
+
+
+def test_judging_that_takes_too_long_is_an_error_and_no_decision(cluster: FakeCluster) -> None:
+    cluster.make_secret(secret("auth"))
+    subject = admission(cluster)
+    document = parse(json.dumps(review(workload(secrets=["ghcr-secret"]))).encode())
+    assert subject.validate(document, Deadline.after(30)).reason is Reason.COVERED
+    with pytest.raises(OutOfTime):
+        subject.validate(document, Deadline.after(0))
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Pod"])

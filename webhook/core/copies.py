@@ -4,22 +4,18 @@ Whose a `ghcr-secret` is says `webhook.core.ownership`. What is not ours is left
 somebody took the label off, applied their own over it, or an owner took it over: no tug of war.
 """
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
-from webhook.core import coverage
-from webhook.core.coverage import Coverage
+from webhook.core import contents
 from webhook.core.images import ImagePatterns
-from webhook.core.keyring import Keyring, MalformedSecret
+from webhook.core.keyring import Keyring
 from webhook.core.names import (
     ADOPT_ANNOTATION,
     ARGOCD_ANNOTATIONS,
     MANAGED_BY_LABEL,
     MANAGED_BY_VALUE,
-    PULL_SECRET_KEYS,
     SECRET_TYPE,
     SOURCE_ANNOTATION,
 )
@@ -229,69 +225,13 @@ def desired(namespace: str, central: Secret, existing: Secret | None = None) -> 
 
 
 def central_fault(central: Secret, patterns: ImagePatterns, repositories: Sequence[str] = ()) -> Reason | None:
-    """Say why a central secret must not be copied; `None` if it is good.
-
-    Args:
-        central: The Secret.
-        patterns: Which images are selected.
-        repositories: As for `fault`.
-
-    First row that fits:
-
-    | central secret | fault |
-    |---|---|
-    | of another type than copies have | wrong_type |
-    | the kubelet cannot read it | malformed |
-    | no credential in it at all | empty_credential |
-    | an entry for selected images without user name or password: an unset variable | empty_credential |
-    | covers nothing that is selected | no_entry_for_image |
-    | none of the repositories | as `fault` |
-    """
-    if central.type != SECRET_TYPE:
-        return Reason.WRONG_TYPE
-    return _remembered_central_fault(central.payload or b"", patterns) or fault(central, repositories)
-
-
-def _central_content_fault(payload: bytes, patterns: ImagePatterns) -> Reason | None:
-    try:
-        keyring = Keyring.from_secret(SECRET_TYPE, payload)
-    except MalformedSecret:
-        return Reason.MALFORMED
-    parts = coverage.cover(keyring, patterns)
-    if not keyring.has_credentials or any(part.half_filled for part in parts):
-        return Reason.EMPTY_CREDENTIAL
-    return Reason.NO_ENTRY_FOR_IMAGE if coverage.overall(parts) is Coverage.NONE else None
+    """Say why a central secret must not be copied; `None` if it is good. See `contents.central_fault`."""
+    return contents.central_fault(central.type, central.payload or b"", patterns, repositories)
 
 
 def fault(secret: Secret, repositories: Sequence[str] = ()) -> Reason | None:
-    """Say why a pull secret is of no use; `None` if it is good.
-
-    Args:
-        secret: The Secret.
-        repositories: What it is needed for. It is good if it has a credential for one of them: a workload may also
-            pull images that another secret covers. Without any, one entry with a credential is enough.
-    """
-    if secret.type not in PULL_SECRET_KEYS:
-        return Reason.WRONG_TYPE
-    payload = secret.payload or b""
-    if len(payload) > _REMEMBERED_BYTES:
-        return _content_fault(secret.type, payload, tuple(repositories))
-    return _remembered_fault(secret.type, payload, tuple(repositories))
-
-
-def _content_fault(secret_type: str, payload: bytes, repositories: tuple[str, ...]) -> Reason | None:
-    try:
-        keyring = Keyring.from_secret(secret_type, payload)
-    except MalformedSecret:
-        return Reason.MALFORMED
-    if not repositories:
-        return None if keyring.has_credentials else Reason.EMPTY_CREDENTIAL
-    found = [keyring.lookup(repository) for repository in repositories]
-    if not any(found):
-        return Reason.NO_ENTRY_FOR_IMAGE
-    if all(credential.is_empty for credentials in found for credential in credentials):
-        return Reason.EMPTY_CREDENTIAL
-    return None
+    """Say why a pull secret is of no use; `None` if it is good. See `contents.fault`."""
+    return contents.fault(secret.type, secret.payload or b"", repositories)
 
 
 def read_keyring(secret: Secret) -> Keyring:
@@ -299,22 +239,7 @@ def read_keyring(secret: Secret) -> Keyring:
 
     Raises:
         MalformedSecret: The kubelet would refuse it, and with it every pull of the Pod.
+        SecretTooLarge: It is over a bound, so that it was not read.
     """
-    if secret.type not in PULL_SECRET_KEYS:
-        return Keyring(endpoints=(), default=())
     # Of the right type but without its key: the kubelet passes over it as over an empty one.
-    payload = secret.payload or b""
-    if len(payload) > _REMEMBERED_BYTES:
-        return Keyring.from_secret(secret.type, payload)
-    return _remembered_keyring(secret.type, payload)
-
-
-_REMEMBERED_BYTES: Final = 16 * 1024
-"""A pull secret has some hundred bytes. Larger ones are a tenant's own affair and must not fill our memory."""
-
-
-# Every copy has the same content, so one reading serves nearly every review.
-_remembered_keyring = functools.lru_cache(maxsize=64)(Keyring.from_secret)
-_remembered_fault = functools.lru_cache(maxsize=256)(_content_fault)
-# There is one central secret; a few contents are on their way while it is changed.
-_remembered_central_fault = functools.lru_cache(maxsize=4)(_central_content_fault)
+    return contents.read(secret.type, secret.payload or b"")

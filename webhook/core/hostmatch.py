@@ -5,8 +5,10 @@ repository. Rules: ``ParseSchemelessURL`` and ``URLsMatch`` of kubernetes pkg/cr
 Go 1.26 (brackets only around a whole IPv6 host, one colon), ``filepath.Match`` for each label of the host.
 """
 
+import functools
 import ipaddress
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
@@ -43,7 +45,63 @@ class Location:
 
     def names(self, labels: tuple[str, ...]) -> bool:
         """Tell whether the labels of this location match those of a host, each by its glob."""
-        return len(self.labels) == len(labels) and all(map(_label_matches, self.labels, labels))
+        return len(self.labels) == len(labels) and _all_match(map(_matcher, self.labels), labels)
+
+
+@dataclass(frozen=True, slots=True)
+class _Glob:
+    """One label that is no plain text, split once: `pieces` around its stars, or the characters of a class."""
+
+    pieces: tuple[str, ...]
+    characters: str | None = None
+
+    def matches(self, label: str) -> bool:
+        if self.characters is not None:
+            return len(label) == 1 and label in self.characters
+        return glob_matches(self.pieces, label)
+
+
+def _matcher(label: str) -> str | _Glob:
+    if label.startswith("["):
+        # An IPv6 host without a port keeps its brackets, and filepath.Match takes them for a character class.
+        return _Glob((), label[1:-1] if label.endswith("]") else "")
+    return _Glob(tuple(label.split("*"))) if "*" in label else label
+
+
+def _all_match(matchers: Iterable[str | _Glob], labels: tuple[str, ...]) -> bool:
+    return all(
+        matcher == label if isinstance(matcher, str) else matcher.matches(label)
+        for matcher, label in zip(matchers, labels, strict=True)
+    )
+
+
+class HostIndex:
+    """Finds the locations whose host and port match a target's, without trying each.
+
+    Hosts without a glob are found by a dict; globs are kept by port and number of labels and tried one by one.
+    """
+
+    __slots__ = ("_exact", "_globs")
+
+    def __init__(self, locations: Iterable[Location]) -> None:
+        """Index locations by their place in the order given."""
+        self._exact: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+        self._globs: dict[tuple[str, int], list[tuple[int, tuple[str | _Glob, ...]]]] = {}
+        matcher = functools.cache(_matcher)
+        for number, location in enumerate(locations):
+            matchers = tuple(map(matcher, location.labels))
+            if matchers == location.labels:
+                self._exact.setdefault((location.port, location.labels), []).append(number)
+            else:
+                self._globs.setdefault((location.port, len(matchers)), []).append((number, matchers))
+
+    def at(self, target: Location) -> list[int]:
+        """Say in ascending order which locations have the target's host; their paths are not looked at."""
+        found = self._exact.get((target.port, target.labels), [])
+        globs = self._globs.get((target.port, len(target.labels)))
+        if not globs:
+            return found
+        return sorted((*found, *(number for number, matchers in globs if _all_match(matchers, target.labels))))
 
 
 def parse(location: str) -> Location | None:
@@ -66,7 +124,7 @@ def parse(location: str) -> Location | None:
     return Location(host=unquote(host), labels=tuple(unquote(name).split(".")), port=port, path=unquote(slash + path))
 
 
-def glob_matches(pieces: list[str], text: str) -> bool:
+def glob_matches(pieces: Sequence[str], text: str) -> bool:
     """Match a text against a glob given as the pieces around its stars, in time linear in the text for each piece.
 
     Taking every piece at its leftmost place is enough when a star is the only wildcard, so nothing is tried twice.
@@ -141,10 +199,3 @@ def _is_ipv6(address: str) -> bool:
     except ValueError:
         return False
     return "%" not in address
-
-
-def _label_matches(glob: str, label: str) -> bool:
-    if glob.startswith("["):
-        # An IPv6 host without a port keeps its brackets, and filepath.Match takes them for a character class.
-        return len(label) == 1 and glob.endswith("]") and label in glob[1:-1]
-    return glob == label or ("*" in glob and glob_matches(glob.split("*"), label))

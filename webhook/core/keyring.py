@@ -6,7 +6,7 @@ are held against ``tests/data/kubelet-keyring.jsonl``, recorded from that code.
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -49,6 +49,26 @@ class MalformedSecret(ValueError):
         self.field = field
         self.fault = fault
         self.found = found
+
+
+MAX_BYTES: Final = 64 * 1024
+"""Longest content that is read for a decision. A pull secret has some hundred bytes; a Secret may have 1 MiB."""
+
+MAX_ENTRIES: Final = 1000
+"""Most entries that are read for a decision: each image is compared with each glob among them."""
+
+
+class SecretTooLarge(ValueError):
+    """A pull secret over a bound. The kubelet would read it; nothing is decided on it.
+
+    Attributes:
+        bound: The bound it met, for people.
+    """
+
+    def __init__(self, bound: str) -> None:
+        """Keep the bound."""
+        super().__init__(f"it has more than {bound}")
+        self.bound = bound
 
 
 class UnsupportedSecretType(ValueError):
@@ -102,18 +122,25 @@ class Keyring:
     endpoints: tuple[Endpoint, ...] = field(repr=False)
     default: tuple[Credential, ...] = field(repr=False)
     uses_helper: bool = field(default=False, repr=False)
+    _hosts: hostmatch.HostIndex = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Index the endpoints once."""
+        object.__setattr__(self, "_hosts", hostmatch.HostIndex(endpoint.location for endpoint in self.endpoints))
 
     @classmethod
-    def from_secret(cls, secret_type: str, data: bytes) -> Self:
+    def from_secret(cls, secret_type: str, data: bytes, *, max_entries: int | None = None) -> Self:
         """Read a pull secret.
 
         Args:
             secret_type: The Secret's ``type``.
             data: Value of the key ``.dockerconfigjson`` or ``.dockercfg``, not base64; empty is an empty keyring.
+            max_entries: Most entries to read, one that occurs twice counted twice; `None` for any number.
 
         Raises:
             MalformedSecret: The kubelet would fail on it.
             UnsupportedSecretType: The kubelet would ignore it.
+            SecretTooLarge: It has more entries.
         """
         if secret_type not in {DOCKER_CONFIG_JSON, DOCKER_CFG}:
             raise UnsupportedSecretType(secret_type)
@@ -123,6 +150,8 @@ class Keyring:
             document = gojson.decode(data)
         except gojson.NotJSON:
             raise MalformedSecret(field="", fault=SecretFault.NOT_JSON) from None
+        if max_entries is not None and _count_entries(secret_type, document) > max_entries:
+            raise SecretTooLarge(f"{max_entries} entries")
         auths: dict[str, Credential] = {}
         if secret_type == DOCKER_CFG:
             _merge_auths(auths, document, "")
@@ -159,17 +188,35 @@ class Keyring:
         Args:
             repository: `webhook.core.images.ImageReference.repository`: normalised, no tag, no digest.
         """
-        target = hostmatch.parse(repository)
-        if target is not None:
-            found = tuple(
-                credential
-                for endpoint in self.endpoints
-                if endpoint.location.covers(target)
-                for credential in endpoint.credentials
-            )
-            if found:
-                return found
-        return self.default if _is_default_registry(repository) else ()
+        return self.lookup_each((repository,))[repository]
+
+    def lookup_each(
+        self, repositories: Iterable[str], check: Callable[[], None] = lambda: None
+    ) -> dict[str, tuple[Credential, ...]]:
+        """Look up many repositories; each host is compared with the entries once.
+
+        Args:
+            repositories: As `lookup` takes them.
+            check: Called before each repository; may raise, to end what takes too long.
+        """
+        at_host: dict[str, list[Endpoint]] = {}
+        found: dict[str, tuple[Credential, ...]] = {}
+        for repository in repositories:
+            check()
+            target = hostmatch.parse(repository)
+            credentials: tuple[Credential, ...] = ()
+            if target is not None:
+                endpoints = at_host.get(target.host)
+                if endpoints is None:
+                    endpoints = at_host[target.host] = [self.endpoints[number] for number in self._hosts.at(target)]
+                credentials = tuple(
+                    credential
+                    for endpoint in endpoints
+                    if target.path.startswith(endpoint.location.path)
+                    for credential in endpoint.credentials
+                )
+            found[repository] = credentials or (self.default if _is_default_registry(repository) else ())
+        return found
 
 
 def _index_key(registry: str) -> str | None:
@@ -203,6 +250,15 @@ def _read_config(auths: dict[str, Credential], document: Any) -> None:
             case "httpheaders":  # not used, but its type is checked
                 for _, header in _members(value, "HttpHeaders"):
                     _string(header, "HttpHeaders.*", "")
+
+
+def _count_entries(secret_type: str, document: Any) -> int:
+    """Count the entries of a document, whatever they are."""
+    if secret_type == DOCKER_CFG:
+        return len(document) if isinstance(document, gojson.Members) else 0
+    if not isinstance(document, gojson.Members):
+        return 0
+    return sum(len(value) for name, value in document if gojson.fold(name) == "auths" and isinstance(value, list))
 
 
 def _names_helper(document: Any) -> bool:

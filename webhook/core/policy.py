@@ -1,11 +1,12 @@
 """What to add, whether to let in, and why."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from webhook.core import copies, images
-from webhook.core.keyring import Keyring, MalformedSecret
+from webhook.core.keyring import Credential, Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.names import PULL_SECRET_KEYS, SECRET_NAME
 from webhook.core.reasons import Reason
 from webhook.core.scope import Namespace, Rules
@@ -39,6 +40,7 @@ REFUSING: Final = frozenset(
         Reason.CENTRAL_UNUSABLE,
         Reason.PROVISIONING_FAILED,
         Reason.UNVERIFIABLE,
+        Reason.TOO_LARGE,
     }
 )
 """The reasons a `Problem` can have."""
@@ -51,15 +53,39 @@ def selected_images(workload: Workload, rules: Rules) -> tuple[PodImage, ...]:
     return tuple(image for image in workload.images if image.can_be_pulled and rules.patterns.selects(image.image))
 
 
+MAX_IMAGES: Final = 256
+"""Most different images of one workload that are judged. A Pod has a handful of containers."""
+
+MAX_ENTRIES_IN_ALL: Final = 2000
+"""Entries after which no more Secrets of one workload are read: twice what one of them may have."""
+
+MAX_SECRETS: Final = 32
+"""Most pull secrets of one workload that are read; with `rbac.readAllSecrets` each costs a call to the API server."""
+
+
 def repositories(selected: Sequence[PodImage]) -> tuple[str, ...]:
-    """List the normalised repositories of images, each once; an image no kubelet could parse has none."""
-    found: dict[str, None] = {}
-    for image in selected:
-        try:
-            found[images.parse(image.image).repository] = None
-        except images.InvalidReference:
-            continue
-    return tuple(found)
+    """List the first `MAX_IMAGES` normalised repositories of images, each once, for which a credential can be found.
+
+    An image no kubelet could parse has none, and one whose host is too long to have an address needs none.
+    """
+    names = dict.fromkeys(image.image for image in selected)
+    found = (name for image in names if _has_address(name := _repository(image)))
+    return tuple(itertools.islice(dict.fromkeys(found), MAX_IMAGES))
+
+
+_LONGEST_HOST: Final = 253 + len(":65535")
+"""RFC 1035's limit of a name in text, and a port. Globs of a tenant are compared with hosts of a tenant."""
+
+
+def _has_address(repository: str) -> bool:
+    return 0 < repository.find("/") <= _LONGEST_HOST
+
+
+def _repository(image: str) -> str:
+    try:
+        return images.parse(image).repository
+    except images.InvalidReference:
+        return ""
 
 
 def uses_copy(workload: Workload, rules: Rules) -> bool:
@@ -183,7 +209,8 @@ class Verdict:
     Attributes:
         reason: `covered`, a reason it need not be judged, or the first problem's.
         problems: Empty if it may come in.
-        unverifiable: Names of Secrets that counted as credentials without having been read.
+        unverifiable: Names of Secrets that counted as credentials without having been read; none with `too_large` if it
+            is the workload that names too many images.
     """
 
     reason: Reason
@@ -203,6 +230,11 @@ def secrets_in_effect(
     if decision.reason is Reason.LEFT_TO_POD and SECRET_NAME not in names:
         names = (*names, SECRET_NAME)
     return tuple(dict.fromkeys(names))
+
+
+def secrets_to_read(listed: Sequence[str]) -> frozenset[str]:
+    """Name those of the pull secrets in effect that are looked at, `MAX_SECRETS` at most; ours comes first."""
+    return frozenset(sorted(listed, key=lambda name: name != SECRET_NAME)[:MAX_SECRETS])
 
 
 def exempt(workload: Workload, *, update: bool, old: Workload | None, rules: Rules) -> Reason | None:
@@ -230,35 +262,45 @@ def _pulls(workload: Workload) -> tuple[object, ...]:
     )
 
 
-def verdict(to_judge: Sequence[PodImage], facts: PullFacts, rules: Rules) -> Verdict:
+def verdict(
+    to_judge: Sequence[PodImage], facts: PullFacts, rules: Rules, check: Callable[[], None] = lambda: None
+) -> Verdict:
     """Judge images by the kubelet's own rules.
 
     Args:
         to_judge: The selected images.
         facts: What the cluster knows of the pull secrets in effect.
         rules: The installation's settings.
+        check: Called before each step that takes a while; may raise, to end what takes too long.
 
     | of the Secrets listed | answer |
     |---|---|
+    | whatever they are, for more than `MAX_IMAGES` different images | too_large, let through or not as below |
     | one we may read is malformed | malformed: it stops every pull of the Pod |
     | one we may read has a credential for the image | covered |
     | one we may not read | by `allow_unverifiable`: unverifiable, let through or not |
+    | one over a bound (`read_keyring`), or after `MAX_ENTRIES_IN_ALL` | likewise: too_large |
     | `ghcr-secret` is there | wrong_type, no_entry_for_image, empty_credential |
     | `ghcr-secret` is not there | secret_missing, central_missing, central_unusable, provisioning_failed |
     | only others | theirs, likewise |
     | none | not_listed |
     """
+    if len({image.image for image in to_judge}) > MAX_IMAGES:
+        problem = Problem(reason=Reason.TOO_LARGE, image=None)
+        return Verdict(reason=Reason.TOO_LARGE, problems=() if rules.allow_unverifiable else (problem,))
     try:
-        keyrings, unreadable = _open(facts)
+        keyrings, unread = _open(facts, check)
     except _MalformedListed as error:
         return Verdict(reason=Reason.MALFORMED, problems=(error.problem,))
-    faults = [fault for image in to_judge if (fault := _fault(image, facts, keyrings)) is not None]
+    faults = _faults(to_judge, facts, keyrings, check)
     if not faults:
         return Verdict(reason=Reason.COVERED)
-    if unreadable and rules.allow_unverifiable:
-        return Verdict(reason=Reason.UNVERIFIABLE, unverifiable=unreadable)
-    if unreadable and SECRET_NAME not in facts.listed:
-        faults = [Problem(reason=Reason.UNVERIFIABLE, image=fault.image, secret=unreadable[0]) for fault in faults]
+    if unread and rules.allow_unverifiable:
+        reason = Reason.UNVERIFIABLE if Reason.UNVERIFIABLE in unread.values() else Reason.TOO_LARGE
+        return Verdict(reason=reason, unverifiable=tuple(unread))
+    if unread and (SECRET_NAME not in facts.listed or SECRET_NAME in unread):
+        name = SECRET_NAME if SECRET_NAME in unread else next(iter(unread))
+        faults = [Problem(reason=unread[name], image=fault.image, secret=name) for fault in faults]
     return Verdict(reason=faults[0].reason, problems=tuple(faults))
 
 
@@ -268,34 +310,55 @@ class _MalformedListed(Exception):
         self.problem = problem
 
 
-def _open(facts: PullFacts) -> tuple[dict[str, Keyring], tuple[str, ...]]:
-    """Read what can be read of the listed Secrets: keyrings by name, and the names of those we may not read."""
+def _open(facts: PullFacts, check: Callable[[], None]) -> tuple[dict[str, Keyring], dict[str, Reason]]:
+    """Read what can be read of the listed Secrets: keyrings by name, and why each of the others was not read."""
     keyrings: dict[str, Keyring] = {}
-    unreadable = []
+    unread: dict[str, Reason] = {}
+    entries = 0
     for name in facts.listed:
         match facts.secrets.get(name):
             case None:
                 continue
             case Unreadable():
-                unreadable.append(name)
+                unread[name] = Reason.UNVERIFIABLE
+            case _ if entries > MAX_ENTRIES_IN_ALL and name != SECRET_NAME:
+                unread[name] = Reason.TOO_LARGE
             case secret:
+                check()
                 try:
                     keyrings[name] = copies.read_keyring(secret)
+                    entries += len(keyrings[name].endpoints)
                 except MalformedSecret as error:
                     problem = Problem(reason=Reason.MALFORMED, image=None, secret=name, detail=str(error), found=secret)
                     raise _MalformedListed(problem) from None
-    return keyrings, tuple(unreadable)
+                except SecretTooLarge:
+                    unread[name] = Reason.TOO_LARGE
+    return keyrings, unread
 
 
-def _fault(image: PodImage, facts: PullFacts, keyrings: Mapping[str, Keyring]) -> Problem | None:
-    try:
-        repository = images.parse(image.image).repository
-    except images.InvalidReference:
-        # The kubelet refuses it as InvalidImageName and asks no registry: there is nothing to have a credential for.
-        return None
+_Found = Mapping[str, Mapping[str, tuple[Credential, ...]]]
+"""By a Secret's name and a repository: what the kubelet finds."""
+
+
+def _faults(
+    to_judge: Sequence[PodImage], facts: PullFacts, keyrings: Mapping[str, Keyring], check: Callable[[], None]
+) -> list[Problem]:
+    distinct = repositories(to_judge)
+    found = {name: keyring.lookup_each(distinct, check) for name, keyring in keyrings.items()}
+    return [
+        fault
+        for image in to_judge
+        # The kubelet refuses what it cannot parse as InvalidImageName and asks no registry: it needs no credential.
+        if (repository := _repository(image.image)) and (fault := _fault(image, repository, facts, keyrings, found))
+    ]
+
+
+def _fault(
+    image: PodImage, repository: str, facts: PullFacts, keyrings: Mapping[str, Keyring], found: _Found
+) -> Problem | None:
     empty_in = ""
-    for name, keyring in keyrings.items():
-        credentials = keyring.lookup(repository)
+    for name in keyrings:
+        credentials = found[name].get(repository, ())
         if any(not credential.is_empty for credential in credentials):
             return None
         if credentials and not empty_in:
@@ -317,7 +380,7 @@ def _fault(image: PodImage, facts: PullFacts, keyrings: Mapping[str, Keyring]) -
                 central_fault=facts.central_fault,
                 detail=facts.detail,
             )
-        case copies.Secret(type=found) if found not in PULL_SECRET_KEYS:
+        case copies.Secret(type=kind) if kind not in PULL_SECRET_KEYS:
             return _helpless(Reason.WRONG_TYPE, image, name, facts, keyrings)
         case _:
             return _helpless(Reason.NO_ENTRY_FOR_IMAGE, image, name, facts, keyrings)

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     CENTRAL_UNUSABLE = "central_unusable"
     PROVISIONING_FAILED = "provisioning_failed"
     UNVERIFIABLE = "unverifiable"
+    TOO_LARGE = "too_large"
     # Neither: the request could not be read, or we failed.
     BAD_REQUEST = "bad_request"
     ERROR = "error"

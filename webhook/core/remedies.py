@@ -13,7 +13,7 @@ from typing import Final
 from webhook.core import images
 from webhook.core.names import ENFORCE_LABEL, PROVISION_LABEL, SECRET_NAME, SECRET_TYPE
 from webhook.core.ownership import is_ours
-from webhook.core.policy import Problem
+from webhook.core.policy import MAX_IMAGES, Problem
 from webhook.core.reasons import Reason
 from webhook.core.workloads import PodImage, Workload
 
@@ -165,6 +165,12 @@ def _unverifiable(problem: Problem, refusal: Refusal) -> str:
     return f"{_list_it(problem, refusal)}, or have the cluster's administrators set rbac.readAllSecrets"
 
 
+def _too_large(problem: Problem, refusal: Refusal) -> str:
+    if not problem.secret:
+        return f"split it into workloads of up to {MAX_IMAGES} different images"
+    return _complete("remove the entries that no image here needs", problem, refusal)
+
+
 REMEDIES: Final[Mapping[Reason, Callable[[Problem, Refusal], str]]] = {
     Reason.SECRET_MISSING: _secret_missing,
     Reason.WRONG_TYPE: _wrong_type,
@@ -176,6 +182,7 @@ REMEDIES: Final[Mapping[Reason, Callable[[Problem, Refusal], str]]] = {
     Reason.CENTRAL_UNUSABLE: _central_unusable,
     Reason.PROVISIONING_FAILED: _provisioning_failed,
     Reason.UNVERIFIABLE: _unverifiable,
+    Reason.TOO_LARGE: _too_large,
 }
 
 

@@ -7,18 +7,21 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from webhook.core import remedies
+from webhook.core.keyring import MAX_BYTES, MAX_ENTRIES
 from webhook.core.names import INJECT_KEY, SECRET_NAME
-from webhook.core.policy import Problem, Verdict
+from webhook.core.policy import MAX_IMAGES, Problem, Verdict
 from webhook.core.reasons import Reason
 from webhook.core.remedies import Refusal, shown
 from webhook.core.workloads import PodImage, Workload
 
+_BOUNDS: Final = f"{MAX_BYTES // 1024} KiB or {MAX_ENTRIES} entries"
 _NAMES_SHOWN: Final = 3
 """Most names one text lists: a workload may name thousands of Secrets."""
 
 _CENTRAL_FAULTS: Final[Mapping[Reason, str]] = {
     Reason.WRONG_TYPE: "it is not of type kubernetes.io/dockerconfigjson",
     Reason.MALFORMED: "its content is malformed",
+    Reason.TOO_LARGE: f"it is larger than {_BOUNDS}",
     Reason.NO_ENTRY_FOR_IMAGE: "it has no entry that matches the image",
     Reason.EMPTY_CREDENTIAL: "its credential lacks a user name or a password",
 }
@@ -32,12 +35,16 @@ def denial(refusal: Refusal, verdict: Verdict) -> str:
         verdict: With at least one problem; the first is told, the others are counted.
     """
     problem = verdict.problems[0]
-    pull = f"would pull {_image(problem.image)} without credentials" if problem.image else "could not pull any image"
+    pull = f"would pull {_image(problem.image)} without credentials" if problem.image else _no_image(problem)
     others = len(verdict.problems) - 1
     more = f" {others} more image{'s' if others > 1 else ''} would be pulled without credentials too." if others else ""
     cause = CAUSES[problem.reason](problem, refusal)
     subject = f"{_kind(refusal.workload)} {refusal.namespace}/{shown(refusal.workload.name) or '(unnamed)'}"
     return f"{subject} {pull}: {cause}. To fix it, {remedies.remedy(problem, refusal)}.{more}"
+
+
+def _no_image(problem: Problem) -> str:
+    return "cannot be checked" if problem.reason is Reason.TOO_LARGE else "could not pull any image"
 
 
 def central_fault(fault: Reason) -> str:
@@ -47,12 +54,15 @@ def central_fault(fault: Reason) -> str:
 
 def unverified(workload: Workload, verdict: Verdict) -> str:
     """Warn that credentials were taken on trust."""
+    subject = f"{_kind(workload)} {shown(workload.name)} was admitted without verification"
+    if not verdict.unverifiable:
+        return f"{subject}: it names more than {MAX_IMAGES} different images"
     names = ", ".join(shown(name) for name in verdict.unverifiable[:_NAMES_SHOWN])
     more = len(verdict.unverifiable) - _NAMES_SHOWN
     if more > 0:
         names += f" and {more} more"
-    subject = f"{_kind(workload)} {shown(workload.name)}"
-    return f"{subject} was admitted without verification: its pull secrets could not be read: {names}"
+    why = f"are larger than {_BOUNDS}" if verdict.reason is Reason.TOO_LARGE else "could not be read"
+    return f"{subject}: its pull secrets {why}: {names}"
 
 
 def unknown_inject(workload: Workload) -> str:
@@ -134,6 +144,12 @@ def _unverifiable(problem: Problem, refusal: Refusal) -> str:
     return f"{_secret(problem, refusal)} is the only one listed and may not be read, so it does not count"
 
 
+def _too_large(problem: Problem, refusal: Refusal) -> str:
+    if not problem.secret:
+        return f"it names more than {MAX_IMAGES} different images"
+    return f"{_secret(problem, refusal)} is larger than {_BOUNDS}, so it is not read and does not count"
+
+
 CAUSES: Final[Mapping[Reason, Callable[[Problem, Refusal], str]]] = {
     Reason.SECRET_MISSING: _missing,
     Reason.WRONG_TYPE: _wrong_type,
@@ -145,6 +161,7 @@ CAUSES: Final[Mapping[Reason, Callable[[Problem, Refusal], str]]] = {
     Reason.CENTRAL_UNUSABLE: _central_unusable,
     Reason.PROVISIONING_FAILED: _provisioning_failed,
     Reason.UNVERIFIABLE: _unverifiable,
+    Reason.TOO_LARGE: _too_large,
 }
 
 

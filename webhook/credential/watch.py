@@ -12,7 +12,7 @@ from typing import Final, assert_never
 import structlog
 
 from webhook.core.copies import Secret, read_keyring
-from webhook.core.keyring import MalformedSecret
+from webhook.core.keyring import MalformedSecret, SecretTooLarge
 from webhook.core.names import SECRET_NAME
 from webhook.core.scope import Rules
 from webhook.credential.judging import (
@@ -243,7 +243,7 @@ def _targets(secret: Secret | None, include: Sequence[str]) -> tuple[Target, ...
         return ()
     try:
         return targets(read_keyring(secret), include)
-    except MalformedSecret:
+    except (MalformedSecret, SecretTooLarge):
         return ()
 
 

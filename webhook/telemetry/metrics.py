@@ -41,6 +41,7 @@ _FAULTS: Final = (
     Reason.CENTRAL_UNUSABLE,
     Reason.PROVISIONING_FAILED,
     Reason.UNVERIFIABLE,
+    Reason.TOO_LARGE,
 )
 _EXEMPT: Final = (
     Reason.NOT_APPLICABLE,

@@ -1,0 +1,139 @@
+"""Judge what a pull secret holds: whether it is read at all, filled in, and of use.
+
+A content is bounded before it is read (`keyring.MAX_BYTES`, `keyring.MAX_ENTRIES`): tenants write Secrets into their
+own namespaces. How it was read is remembered: all copies have the same content, so one reading serves most reviews.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Final
+
+from webhook.core import coverage
+from webhook.core.coverage import Coverage
+from webhook.core.images import ImagePatterns
+from webhook.core.keyring import MAX_BYTES, MAX_ENTRIES, Keyring, MalformedSecret, SecretTooLarge
+from webhook.core.names import PULL_SECRET_KEYS, SECRET_TYPE
+from webhook.core.reasons import Reason
+
+_SMALL_BYTES: Final = 4 * 1024
+_SMALL_REMEMBERED: Final = 64
+_LARGE_REMEMBERED: Final = 4
+"""Keyrings remembered of contents up to `_SMALL_BYTES`, and of larger ones. One takes up to 50 times its content if it
+is small, and 1.1 MiB at most (measured): 20 MiB for all, whatever tenants write."""
+
+
+def read(secret_type: str, payload: bytes) -> Keyring:
+    """Read a Secret's credentials as the kubelet does; none for a type the kubelet does not look into.
+
+    Args:
+        secret_type: The Secret's ``type``.
+        payload: Value of the type's key; empty if it is not there.
+
+    Raises:
+        MalformedSecret: The kubelet would refuse it.
+        SecretTooLarge: It is over a bound, so that it was not read.
+    """
+    if secret_type not in PULL_SECRET_KEYS:
+        return Keyring(endpoints=(), default=())
+    found = _read(secret_type, payload)
+    if isinstance(found, Keyring):
+        return found
+    # One error serves many; what its traceback holds would stay for as long.
+    raise found.with_traceback(None)
+
+
+def central_fault(
+    secret_type: str, payload: bytes, patterns: ImagePatterns, repositories: Sequence[str] = ()
+) -> Reason | None:
+    """Say why a central secret must not be copied; `None` if it is good.
+
+    Args:
+        secret_type: As for `read`.
+        payload: As for `read`.
+        patterns: Which images are selected.
+        repositories: As for `fault`.
+
+    First row that fits:
+
+    | central secret | fault |
+    |---|---|
+    | of another type than copies have | wrong_type |
+    | over a bound (`read`) | too_large |
+    | the kubelet cannot read it | malformed |
+    | no credential in it at all | empty_credential |
+    | an entry for selected images without user name or password: an unset variable | empty_credential |
+    | covers nothing that is selected | no_entry_for_image |
+    | none of the repositories | as `fault` |
+    """
+    if secret_type != SECRET_TYPE:
+        return Reason.WRONG_TYPE
+    wrong = _remembered_central_fault(payload, patterns)
+    return fault(secret_type, payload, repositories) if wrong is None and repositories else wrong
+
+
+def _central_content_fault(payload: bytes, patterns: ImagePatterns) -> Reason | None:
+    keyring = _read(SECRET_TYPE, payload)
+    if not isinstance(keyring, Keyring):
+        return _fault_of(keyring)
+    parts = coverage.cover(keyring, patterns)
+    if not keyring.has_credentials or any(part.half_filled for part in parts):
+        return Reason.EMPTY_CREDENTIAL
+    return Reason.NO_ENTRY_FOR_IMAGE if coverage.overall(parts) is Coverage.NONE else None
+
+
+def fault(secret_type: str, payload: bytes, repositories: Sequence[str] = ()) -> Reason | None:
+    """Say why a pull secret is of no use; `None` if it is good.
+
+    Args:
+        secret_type: As for `read`.
+        payload: As for `read`.
+        repositories: What it is needed for. It is good if it has a credential for one of them: a workload may also
+            pull images that another secret covers. Without any, one entry with a credential is enough.
+    """
+    if secret_type not in PULL_SECRET_KEYS:
+        return Reason.WRONG_TYPE
+    if len(payload) > _SMALL_BYTES:
+        return _content_fault(secret_type, payload, tuple(repositories))
+    return _remembered_fault(secret_type, payload, tuple(repositories))
+
+
+def _content_fault(secret_type: str, payload: bytes, repositories: tuple[str, ...]) -> Reason | None:
+    keyring = _read(secret_type, payload)
+    if not isinstance(keyring, Keyring):
+        return _fault_of(keyring)
+    if not repositories:
+        return None if keyring.has_credentials else Reason.EMPTY_CREDENTIAL
+    found = keyring.lookup_each(repositories).values()
+    if not any(found):
+        return Reason.NO_ENTRY_FOR_IMAGE
+    if all(credential.is_empty for credentials in found for credential in credentials):
+        return Reason.EMPTY_CREDENTIAL
+    return None
+
+
+def _fault_of(error: MalformedSecret | SecretTooLarge) -> Reason:
+    return Reason.TOO_LARGE if isinstance(error, SecretTooLarge) else Reason.MALFORMED
+
+
+_Read = Keyring | MalformedSecret | SecretTooLarge
+
+
+def _read(secret_type: str, payload: bytes) -> _Read:
+    """Read a content, or remember how it was read: within a review, and nearly always between two, once is enough."""
+    if len(payload) > MAX_BYTES:
+        return SecretTooLarge(f"{MAX_BYTES} bytes")
+    return (_remembered_large if len(payload) > _SMALL_BYTES else _remembered_small)(secret_type, payload)
+
+
+def _read_content(secret_type: str, payload: bytes) -> _Read:
+    try:
+        return Keyring.from_secret(secret_type, payload, max_entries=MAX_ENTRIES)
+    except (MalformedSecret, SecretTooLarge) as error:
+        return error.with_traceback(None)
+
+
+_remembered_small = functools.lru_cache(maxsize=_SMALL_REMEMBERED)(_read_content)
+_remembered_large = functools.lru_cache(maxsize=_LARGE_REMEMBERED)(_read_content)
+_remembered_fault = functools.lru_cache(maxsize=256)(_content_fault)
+# There is one central secret; a few contents are on their way while it is changed.
+_remembered_central_fault = functools.lru_cache(maxsize=4)(_central_content_fault)
