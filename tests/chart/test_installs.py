@@ -93,14 +93,14 @@ def test_a_digest_goes_before_the_tag() -> None:
 
 
 def test_the_created_central_secret_is_one_the_kubelet_can_use() -> None:
-    found = helm.render({"centralSecret": {"create": {**ON, "username": "octo:cat", "token": 'a"b\\c'}}})
+    found = helm.render({"centralSecret": {"create": {**ON, "username": "octocat", "token": 'a"b\\c'}}})
     secret = helm.select(found, "Secret", "ghcr-secret")
     content = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))
 
     assert secret["type"] == "kubernetes.io/dockerconfigjson"
     entry = content["auths"]["ghcr.io"]
-    assert (entry["username"], entry["password"]) == ("octo:cat", 'a"b\\c')
-    assert base64.b64decode(entry["auth"]) == b'octo:cat:a"b\\c'
+    assert (entry["username"], entry["password"]) == ("octocat", 'a"b\\c')
+    assert base64.b64decode(entry["auth"]) == b'octocat:a"b\\c'
 
 
 def test_the_external_secret_is_one_and_carries_its_own_template_through_helm() -> None:
@@ -243,10 +243,27 @@ def test_notes_of_an_opt_in_say_what_helm_test_needs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "host"), [("registry.example.com:5000/*", "registry.example.com:5000"), ("*.pkg.dev/*", "ghcr.io")]
+    ("pattern", "entry"),
+    [
+        ("ghcr.io/my-org/*", "ghcr.io/my-org/"),
+        ("GHCR.io:443/my-org/team/app-*", "ghcr.io/my-org/team/"),
+        ("ghcr.io/my-org/app", "ghcr.io/my-org/"),
+        ("ghcr.io/*", "ghcr.io"),
+        ("ghcr.io/*/app", "ghcr.io"),
+        ("registry.example.com:5000/*", "registry.example.com:5000"),
+        ("*.pkg.dev/*", "HOST/PATH/"),
+    ],
 )
-def test_notes_name_the_registry_that_is_looked_after(pattern: str, host: str) -> None:
-    assert f"--docker-server={host} " in helm.notes({**BASE, "images": {"include": [pattern]}})
+def test_notes_recommend_the_entry_of_what_is_looked_after(pattern: str, entry: str) -> None:
+    assert f"--docker-server={entry} " in helm.notes({**BASE, "images": {"include": [pattern]}})
+
+
+def test_notes_name_every_entry_that_is_needed() -> None:
+    def said(*patterns: str) -> str:
+        return helm.notes({**BASE, "images": {"include": patterns}})
+
+    assert "It needs an entry for each of ghcr.io/a/, ghcr.io/b/." in said("ghcr.io/a/*", "ghcr.io/a/x", "ghcr.io/b/*")
+    assert "It needs an entry" not in said("ghcr.io/a/*", "ghcr.io/a/x", "*.pkg.dev/*")
 
 
 def metrics(panel: dict[str, Any]) -> set[str]:
@@ -311,7 +328,9 @@ def test_without_cleanup_no_hook_stands_in_the_way_of_an_uninstall() -> None:
 
 def test_notes_warn_of_what_would_hurt() -> None:
     assert "WARNING: until it is there, workloads" in helm.notes(BASE)
-    assert "NOTE: images.include is ghcr.io/*" in helm.notes(BASE)
+    wide = helm.notes({**BASE, "images": {"include": ["ghcr.io/*"]}})
+    assert "NOTE: images.include has ghcr.io/*" in wide
+    assert "--docker-server=ghcr.io/my-org/" in wide
     assert "NOTE" not in helm.notes({**BASE, "images": {"include": ["ghcr.io/mine/*"]}})
     assert "WARNING: the central secret was made from values" in helm.notes({**SWITCHES["created secret"]})
     assert "kubectl label namespace" in helm.notes({**BASE, "namespaces": {"mode": "opt-in"}})

@@ -18,6 +18,9 @@ def test_every_platform_has_its_values() -> None:
         "GKE with a private control plane",
         "AKS",
         "EKS with another CNI than Amazon's",
+        "A private CA",
+        "AWS Secrets Manager",
+        "HashiCorp Vault",
     }
 
 
@@ -108,6 +111,43 @@ def test_services_and_policies_find_the_ports_by_name_wherever_they_are() -> Non
     ]
 
     assert named == ["webhook", "ops", "webhook", "ops"]
+
+
+@pytest.mark.parametrize(
+    ("bundle", "volume"),
+    [
+        (
+            {"configMap": "corporate-ca"},
+            {"configMap": {"name": "corporate-ca", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        ),
+        (
+            {"secret": "corporate-ca", "key": "bundle.pem"},
+            {
+                "secret": {
+                    "secretName": "corporate-ca",
+                    "items": [{"key": "bundle.pem", "path": "ca.crt"}],
+                    "defaultMode": 0o440,
+                }
+            },
+        ),
+    ],
+)
+def test_a_bundle_of_cas_is_mounted_into_every_container(bundle: dict[str, Any], volume: dict[str, Any]) -> None:
+    values = {**BASE, **ALL_PODS, "caBundle": bundle}
+    specs = dict(pod_specs([*helm.render(values), *helm.hooks(values)]))
+
+    assert len(specs) == 4
+    for spec in specs.values():
+        assert {"name": "ca-bundle", **volume} in spec["volumes"]
+        for container in (*spec.get("initContainers", []), *spec["containers"]):
+            # A folder: a file by `subPath` would never change.
+            assert {"name": "ca-bundle", "mountPath": "/ca-bundle", "readOnly": True} in container["volumeMounts"]
+
+
+def test_without_a_bundle_nothing_is_mounted_and_no_flag_is_passed() -> None:
+    values = {**BASE, **ALL_PODS}
+
+    assert "ca-bundle" not in str([*helm.render(values), *helm.hooks(values)])
 
 
 @pytest.mark.parametrize("component", ["server", "controller"])

@@ -3,6 +3,7 @@
 import runpy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from flask import Flask
 from kubernetes.client.exceptions import ApiException
 
 from tests import helm
+from tests.edges.pki import Pki
 from webhook.cli import main
 from webhook.config import ServeSettings
 from webhook.config.controller import ControllerSettings
@@ -113,6 +115,18 @@ def test_the_controller_asks_the_api_it_is_told_of_about_the_credential(values: 
     arguments = containers({"credentialCheck": values})["controller"]
 
     assert ControllerSettings.parse(flags("controller", arguments), {}).credential_api_url == expected
+
+
+def test_every_command_is_told_of_the_bundle_of_cas(tmp_path: Path) -> None:
+    _, authority = Pki().write(tmp_path)
+    of = containers({"caBundle": {"configMap": "a", "key": "b"}, "cleanup": {"onUninstall": "delete"}})
+
+    assert set(of) == {"serve", "controller", "cleanup"}
+    for command, arguments in of.items():
+        given = flags(command, [each.replace("/ca-bundle/ca.crt", str(authority)) for each in arguments])
+        assert given["ca_bundle"] == str(authority)
+    told = [each.replace("/ca-bundle/ca.crt", str(authority)) for each in of["controller"]]
+    assert ControllerSettings.parse(flags("controller", told), {}).ca_bundle is not None
 
 
 LARGEST: dict[str, Any] = {

@@ -212,6 +212,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "server.hostPorts: webhook and ops are both 10252",
     ),
     "a DNS policy that needs more": ({"server": {"dnsPolicy": "None"}}, "at '/server/dnsPolicy'"),
+    "two bundles": (
+        {"caBundle": {"configMap": "a", "secret": "b"}},
+        "caBundle: configMap and secret exclude each other",
+    ),
+    "a bundle's key that is none": ({"caBundle": {"configMap": "a", "key": "b/c"}}, "at '/caBundle/key'"),
     "an unknown adaption": ({"openshift": {"adaptSecurityContext": True}}, "at '/openshift/adaptSecurityContext'"),
     "a renewal before the beginning": (
         {"certManager": {"enabled": True, "duration": "720h", "renewBefore": "43200m"}},

@@ -1,6 +1,9 @@
 {{/* What is decided, in flags both components take (webhook/config). */}}
 {{- define "gps.policyArgs" -}}
 - --namespace={{ include "gps.namespace" . }}
+{{- if include "gps.hasCaBundle" . }}
+- {{ include "gps.caBundleArg" . }}
+{{- end }}
 {{- range .Values.images.include }}
 - --images-include={{ . }}
 {{- end }}

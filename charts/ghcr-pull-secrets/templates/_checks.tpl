@@ -37,11 +37,68 @@
 {{- fail (printf "server.%s: webhook and ops are both %d; two listeners need two ports" $name (int $ports.ops)) -}}
 {{- end -}}
 {{- end -}}
+{{- if and .Values.caBundle.configMap .Values.caBundle.secret -}}
+{{- fail "caBundle: configMap and secret exclude each other; choose one" -}}
+{{- end -}}
+{{- include "gps.checkEntries" . -}}
 {{- include "gps.checkVolumes" . -}}
 {{- include "gps.checkAutoscaling" . -}}
 {{- include "gps.checkCertificates" . -}}
 {{- if and .Values.tests.enabled (has .Values.tests.namespace (include "gps.excludedNamespaces" . | fromJsonArray)) -}}
 {{- fail (printf "tests.namespace: %s is never looked at, so that helm test would find nothing injected; choose another, or set tests.enabled to false" .Values.tests.namespace) -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+Entries of the central secret that no kubelet could use as they are meant. The token itself is never part of what is said, which
+is why no pattern of the schema checks it.
+*/}}
+{{- define "gps.checkEntries" -}}
+{{- with .Values.centralSecret -}}
+{{- if and .create.enabled .create.entries (or .create.username .create.token) -}}
+{{- fail "centralSecret.create: username and token are one entry, entries are several; give one or the other" -}}
+{{- end -}}
+{{- range $where, $source := dict "create" .create "externalSecret" .externalSecret -}}
+{{- if $source.enabled -}}
+{{- $seen := list -}}
+{{- range $index, $entry := $source.entries -}}
+{{- if has $entry.registry $seen -}}
+{{- fail (printf "centralSecret.%s.entries[%d].registry: %s is there already; one registry or path has one entry" $where $index $entry.registry) -}}
+{{- end -}}
+{{- $seen = append $seen $entry.registry -}}
+{{- end -}}
+{{- include "gps.checkHosts" (list $ $where) -}}
+{{- end -}}
+{{- end -}}
+{{- if .create.enabled -}}
+{{- range $entry := include "gps.createdEntries" $ | fromYamlArray -}}
+{{- if contains ":" $entry.username -}}
+{{- fail (printf "centralSecret.create: the user name for %s has a colon, which ends it where it is sent to the registry" $entry.registry) -}}
+{{- end -}}
+{{- if regexMatch "[\\s[:cntrl:]]" $entry.token -}}
+{{- fail (printf "centralSecret.create: the token for %s has white space or a line break, which no token has" $entry.registry) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A central secret that can serve no image that is looked after. Arguments: list of root and "create" or "externalSecret". */}}
+{{- define "gps.checkHosts" -}}
+{{- $root := index . 0 -}}
+{{- $hosts := list -}}
+{{- range include (ternary "gps.createdEntries" "gps.externalEntries" (eq (index . 1) "create")) $root | fromYamlArray -}}
+{{- $hosts = append $hosts (index (splitn "/" 2 .registry) "_0") -}}
+{{- end -}}
+{{- $served := false -}}
+{{- range $root.Values.images.include -}}
+{{- $host := lower (index (splitn "/" 2 .) "_0") | trimSuffix ":443" -}}
+{{- range $hosts -}}
+{{- if or (contains "*" $host) (contains "*" .) (eq $host (trimSuffix ":443" .)) }}{{ $served = true }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- if not $served -}}
+{{- fail (printf "centralSecret.%s: its entries are for %s, and images.include looks after no image from there" (index . 1) (join ", " $hosts)) -}}
 {{- end -}}
 {{- end -}}
 

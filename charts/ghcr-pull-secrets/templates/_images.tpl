@@ -31,10 +31,20 @@ Arguments: list of pattern and where it stands (for the error).
 ([:@\n](?s:.*))?$
 {{- end -}}
 
-{{/* The host of the first pattern, for a command that people copy; ghcr.io where a pattern has many. */}}
-{{- define "gps.firstHost" -}}
-{{- $host := lower (index (splitn "/" 2 (first .Values.images.include)) "_0") -}}
-{{- ternary "ghcr.io" $host (contains "*" $host) -}}
+{{/*
+Keys of `auths` that serve the patterns and little else, as a JSON list: HOST/PATH/ down to the last folder that a pattern names, or
+the host if it names none. A pattern of many hosts has no such key, and is passed over.
+*/}}
+{{- define "gps.recommendedEntries" -}}
+{{- $entries := list -}}
+{{- range .Values.images.include -}}
+{{- $host := index (splitn "/" 2 .) "_0" | lower | trimSuffix ":443" -}}
+{{- if not (contains "*" $host) -}}
+{{- $folder := index (splitn "/" 2 .) "_1" | splitList "*" | first | regexFind ".*/" -}}
+{{- $entries = append $entries (ternary (printf "%s/%s" $host $folder) $host (ne $folder "")) -}}
+{{- end -}}
+{{- end -}}
+{{- $entries | uniq | toJson -}}
 {{- end -}}
 
 {{/* One regular expression for a list of patterns. Arguments: list of patterns and the name of their value. */}}

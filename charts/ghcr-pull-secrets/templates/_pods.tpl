@@ -66,6 +66,39 @@ securityContext:
   {{- include "gps.containerSecurityContext" . | nindent 2 }}
 {{- end -}}
 
+{{/* Not empty if there is a bundle of CAs to trust besides the system's. */}}
+{{- define "gps.hasCaBundle" -}}
+{{- or .Values.caBundle.configMap .Values.caBundle.secret -}}
+{{- end -}}
+
+{{/* Item of a Pod's `volumes`; only with `gps.hasCaBundle`. */}}
+{{- define "gps.caBundleVolume" -}}
+{{- $items := list (dict "key" .Values.caBundle.key "path" "ca.crt") -}}
+- name: ca-bundle
+{{- if .Values.caBundle.configMap }}
+  configMap:
+    name: {{ .Values.caBundle.configMap | quote }}
+    items: {{ toJson $items }}
+{{- else }}
+  secret:
+    secretName: {{ .Values.caBundle.secret | quote }}
+    items: {{ toJson $items }}
+    defaultMode: 0440
+{{- end }}
+{{- end -}}
+
+{{/* Item of a container's `volumeMounts`. A folder, not the file by `subPath`, which would never change. */}}
+{{- define "gps.caBundleMount" -}}
+- name: ca-bundle
+  mountPath: /ca-bundle
+  readOnly: true
+{{- end -}}
+
+{{/* The flag that names it, for every command that calls the API server or a registry. */}}
+{{- define "gps.caBundleArg" -}}
+--ca-bundle=/ca-bundle/ca.crt
+{{- end -}}
+
 {{/* Fields of a Pod that do not depend on what it runs. */}}
 {{- define "gps.podBase" -}}
 automountServiceAccountToken: true
