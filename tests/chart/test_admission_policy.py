@@ -34,12 +34,17 @@ def denial(
     engine: str,
     *,
     user: Mapping[str, Any],
-    obj: Mapping[str, Any],
+    obj: Mapping[str, Any] | None,
     old: Mapping[str, Any] | None = None,
 ) -> str | None:
-    """Say with what message a policy denies a request, or None."""
+    """Say with what message a policy denies a request, or None. With `old` it is an UPDATE, without `obj` a DELETE."""
     spec = helm.select(found, "ValidatingAdmissionPolicy", name)["spec"]
-    request = {"userInfo": user, "namespace": obj["metadata"].get("namespace", "")}
+    operation = "CREATE" if old is None else "UPDATE" if obj is not None else "DELETE"
+    known = obj or old or {}
+    request = {"userInfo": user, "namespace": known["metadata"].get("namespace", ""), "operation": operation}
+    (rule,) = spec["matchConstraints"]["resourceRules"]
+    assert operation in rule["operations"]
+    obj = obj or {}
     (condition,) = spec["matchConditions"]
     others = {"request": request} | ({"oldObject": old} if old is not None else {})
     if not compiled(condition["expression"], engine)(obj, **others):
@@ -99,6 +104,125 @@ def test_server_and_controller_create_what_they_are_there_for(case: str, engine:
 
     assert creation(engine, SERVER, made) == to_the_server
     assert creation(engine, CONTROLLER, made) == to_the_controller
+
+
+# --- Secrets that are changed or deleted
+
+CHANGE = (
+    "ghcr-pull-secrets changes and deletes only its own copies named ghcr-secret, and changes none in namespaces that "
+    "are out"
+)
+OWN_CHANGE = "in its own namespace, ghcr-pull-secrets changes and deletes the Secrets of its certificates only"
+GIVEN = "ghcr-pull-secrets gives none of its copies away"
+LABEL = {"app.kubernetes.io/managed-by": "ghcr-pull-secrets"}
+SOURCE = {"ghcr-pull-secrets.io/source": "ghcr-pull-secrets/ghcr-secret"}
+OTHER_SOURCE = {"ghcr-pull-secrets.io/source": "other-release/ghcr-secret"}
+APPLIED = {"kubectl.kubernetes.io/last-applied-configuration": "{}"}
+ADOPT = {"ghcr-pull-secrets.io/adopt": "true"}
+ADOPTED = {"ghcr-pull-secrets.io/adopt": "ghcr-pull-secrets/ghcr-secret"}
+
+
+def marked(
+    labels: Mapping[str, str] | None = LABEL,
+    annotations: Mapping[str, str] | None = SOURCE,
+    *,
+    namespace: str = "auth",
+    name: str = "ghcr-secret",
+    **metadata: Any,
+) -> dict[str, Any]:
+    made = secret(namespace, name, DOCKER)
+    made["metadata"] |= metadata
+    made["metadata"] |= {"labels": dict(labels)} if labels is not None else {}
+    made["metadata"] |= {"annotations": dict(annotations)} if annotations is not None else {}
+    return made
+
+
+OWNER = [{"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret", "name": "e", "uid": "e"}]
+STORED: dict[str, tuple[dict[str, Any], str | None, str | None]] = {
+    # what is there, what one is told who changes it into a copy, and who deletes it
+    "a copy": (marked(), None, None),
+    "a copy without annotations": (marked(annotations=None), None, None),
+    "a copy without owners": (marked(ownerReferences=[]), None, None),
+    "a copy whose source is gone": (marked(annotations={"a": "b"}), None, None),
+    "one to adopt": (marked(None, ADOPT), None, None),
+    "one applied, to adopt": (marked(annotations=APPLIED | ADOPT), None, None),
+    "one applied and adopted": (marked(annotations=SOURCE | APPLIED | ADOPTED), None, None),
+    "another release's, to adopt": (marked(annotations=OTHER_SOURCE | ADOPT), None, None),
+    "the central secret": (marked(None, None, namespace=NAMESPACE), OWN_CHANGE, OWN_CHANGE),
+    "a central secret with our marks": (marked(namespace=NAMESPACE), OWN_CHANGE, OWN_CHANGE),
+    "a foreign one": (marked(None, None), CHANGE, CHANGE),
+    "Helm's": (marked({"app.kubernetes.io/managed-by": "Helm"}), CHANGE, CHANGE),
+    "one with other labels": (marked({"a": "b"}), CHANGE, CHANGE),
+    "one with an owner": (marked(ownerReferences=OWNER), CHANGE, CHANGE),
+    "one with an owner, to adopt": (marked(annotations=ADOPT, ownerReferences=OWNER), CHANGE, CHANGE),
+    "one that somebody applied": (marked(annotations=SOURCE | APPLIED), CHANGE, CHANGE),
+    "another release's": (marked(annotations=OTHER_SOURCE), CHANGE, CHANGE),
+    "one not quite to adopt": (marked(None, {"ghcr-pull-secrets.io/adopt": "yes"}), CHANGE, CHANGE),
+    "one of another name": (marked(name="database"), CHANGE, CHANGE),
+    "one without a name": ({"metadata": {"namespace": "auth"}}, CHANGE, CHANGE),
+    "a copy where none is made any more": (marked(namespace="kube-system"), CHANGE, None),
+}
+
+
+def writing(
+    engine: str, user: str, old: dict[str, Any], new: dict[str, Any] | None, values: Mapping[str, Any] | None = None
+) -> str | None:
+    found = manifests(**(values or {}))
+    name = next(each["metadata"]["name"] for each in found if each["kind"] == "ValidatingAdmissionPolicy")
+    return denial(found, name, engine, user={"username": user}, obj=new, old=old)
+
+
+@every_engine
+@pytest.mark.parametrize("user", [SERVER, CONTROLLER], ids=["server", "controller"])
+@pytest.mark.parametrize("case", STORED)
+def test_server_and_controller_change_and_delete_their_copies_only(case: str, user: str, engine: str) -> None:
+    stored, of_a_change, of_a_deletion = STORED[case]
+    new = marked(namespace=stored["metadata"]["namespace"], name=stored["metadata"].get("name", "ghcr-secret"))
+
+    assert writing(engine, user, stored, new) == of_a_change
+    assert writing(engine, user, stored, None) == of_a_deletion
+
+
+@every_engine
+@pytest.mark.parametrize(
+    ("new", "told"),
+    [
+        (marked(), None),
+        (marked(annotations=SOURCE | ADOPTED | APPLIED), None),
+        (marked(None), GIVEN),
+        (marked({"a": "b"}), GIVEN),
+        (marked(annotations=OTHER_SOURCE), GIVEN),
+        (marked(annotations=SOURCE | APPLIED), GIVEN),
+        (marked(ownerReferences=OWNER), GIVEN),
+    ],
+    ids=["kept", "adopted", "no label", "another label", "another source", "applied", "owned"],
+)
+def test_a_copy_stays_ours_when_we_change_it(new: dict[str, Any], told: str | None, engine: str) -> None:
+    assert writing(engine, SERVER, marked(), new) == told
+
+
+@every_engine
+def test_only_the_controller_changes_and_deletes_its_certificates(engine: str) -> None:
+    for name in (CA_SECRET, TLS_SECRET):
+        stored = secret(NAMESPACE, name, TLS)
+        for new in (stored, None):
+            assert writing(engine, CONTROLLER, stored, new) is None
+            assert writing(engine, SERVER, stored, new) == OWN_CHANGE
+            assert writing(engine, CONTROLLER, stored, new, {"certManager": {"enabled": True}}) is not None
+    for other in (secret(NAMESPACE, "other", TLS), {"metadata": {"namespace": NAMESPACE}}):
+        assert writing(engine, CONTROLLER, other, None) == OWN_CHANGE
+
+
+@every_engine
+def test_the_job_that_cleans_up_on_uninstall_deletes_copies_only(engine: str) -> None:
+    values = {"cleanup": {"onUninstall": "delete"}}
+    user = f"system:serviceaccount:{NAMESPACE}:ghcr-pull-secrets-uninstall"
+
+    assert writing(engine, user, marked(), None, values) is None
+    assert writing(engine, user, marked(namespace="kube-system"), None, values) is None
+    assert writing(engine, user, marked(None, None), None, values) == CHANGE
+    assert writing(engine, user, marked(None, None, namespace=NAMESPACE), None, values) == OWN_CHANGE
+    assert writing(engine, user, marked(None, None), None) is None, "without it there is no such account"
 
 
 OTHERS: dict[str, dict[str, Any]] = {

@@ -184,7 +184,7 @@ def test_the_commands_of_the_security_page_show_what_it_says(installed: Release)
     for kind in ("validatingadmissionpolicy", "validatingadmissionpolicybinding"):
         for name in ("secrets", "registration"):
             assert f"{kind}.admissionregistration.k8s.io/ghcr-pull-secrets-{name}" in said
-    assert said.count("as it should be") == 2
+    assert said.count("as it should be") == 3
     assert "ValidatingAdmissionPolicy 'ghcr-pull-secrets-secrets'" in printed
 
 

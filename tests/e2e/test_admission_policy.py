@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -108,6 +109,78 @@ def test_a_copy_goes_through(component: str, thief: Thief, namespace: str) -> No
     api = thief(component)
     assert create(api, secret_manifest(namespace), dry_run=True).code == 201
     assert create(api, secret_manifest(namespace)).code == 201
+
+
+MERGE = "application/merge-patch+json"
+EVIL = {"data": {".dockerconfigjson": base64.b64encode(payload(token="evil")).decode()}}
+
+
+def stored_at(namespace: str, name: str = SECRET_NAME) -> str:
+    return f"/api/v1/namespaces/{namespace}/secrets/{name}"
+
+
+@pytest.fixture(params=COMPONENTS)
+def robber(request: pytest.FixtureRequest, thief: Thief, namespace: str) -> RawApi:
+    """A thief for whom the policy is in force on changes and deletions too."""
+    return thief(request.param)
+
+
+def spoil(api: RawApi, where: str) -> list[Answer]:
+    """Try each way to change or delete a Secret; they all say how they ended."""
+    applied = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": where.rpartition("/")[2]}, **EVIL}
+    return [
+        api("PATCH", where, EVIL, content_type=MERGE),
+        api("PATCH", where, {"metadata": {"labels": {"a": "b"}}}, content_type=MERGE),
+        api("PATCH", f"{where}?fieldManager=thief&force=true", applied, content_type="application/apply-patch+yaml"),
+        api("DELETE", where),
+    ]
+
+
+def test_the_central_secret_is_nobodys_to_change_or_delete(robber: RawApi, installation: Installation) -> None:
+    before = installation.secret_of(RELEASE_NAMESPACE)
+
+    answers = spoil(robber, stored_at(RELEASE_NAMESPACE))
+
+    assert all(denied_by(answer) for answer in answers)
+    assert installation.secret_of(RELEASE_NAMESPACE) == before
+
+
+MARKS = {
+    "labels": {"app.kubernetes.io/managed-by": "ghcr-pull-secrets"},
+    "annotations": {"ghcr-pull-secrets.io/source": "other-release/ghcr-secret"},
+}
+
+
+@pytest.mark.parametrize("marks", [{}, MARKS], ids=["by hand", "another release's"])
+def test_nor_is_a_foreign_secret(robber: RawApi, marks: dict[str, Any], kube: Kube, namespace: str) -> None:
+    theirs = secret_manifest(namespace)
+    theirs["metadata"] |= marks
+    kube("create", "-f", "-", stdin=json.dumps(theirs))
+    before = kube.get("secret", SECRET_NAME, namespace)
+
+    answers = spoil(robber, stored_at(namespace))
+    adopted = robber("PATCH", stored_at(namespace), {"metadata": MARKS}, content_type=MERGE)
+
+    assert all(denied_by(answer) for answer in (*answers, adopted))
+    assert kube.get("secret", SECRET_NAME, namespace) == before
+
+
+def test_a_copy_can_be_spoiled_and_deleted_but_not_given_away(
+    robber: RawApi, installation: Installation, kube: Kube, namespace: str
+) -> None:
+    kube("run", "auth-api", "-n", namespace, "--image=ghcr.io/sesacthon/auth-api:1", "--restart=Never")
+    where = stored_at(namespace)
+
+    given = [
+        robber("PATCH", where, {"metadata": {"labels": None}}, content_type=MERGE),
+        robber("PATCH", where, {"metadata": MARKS}, content_type=MERGE),
+    ]
+    spoiled = robber("PATCH", where, EVIL, content_type=MERGE)
+
+    assert all(denied_by(answer) for answer in given)
+    assert spoiled.code == 200
+    assert robber("DELETE", where).code == 200
+    assert not kube.exists("secret", SECRET_NAME, namespace)
 
 
 def test_others_make_what_they_like(kube: Kube, namespace: str, thief: Thief) -> None:

@@ -47,29 +47,73 @@ spec:
 {{- end -}}
 
 {{/*
-Which Secrets server and controller may create. On CREATE only: what they may write later is theirs by name already, and a
-Secret's type cannot be changed.
+CEL: a Secret is a copy that this release keeps, or one that it was asked to adopt; `owner_of` and `adoptable` in
+webhook/core/ownership.py, as far as metadata tell. Arguments: list of root and the Secret.
+*/}}
+{{- define "gps.celOurCopy" -}}
+{{- $root := index . 0 -}}
+{{- $metadata := printf "%s.metadata" (index . 1) -}}
+{{- $labels := printf "%s.labels" $metadata -}}
+{{- $annotations := printf "%s.annotations" $metadata -}}
+{{- $source := printf "%s/%s" (include "gps.namespace" $root) (include "gps.secretName" $root) | toJson -}}
+has({{ $metadata }}.name) && {{ $metadata }}.name == {{ include "gps.secretName" $root | toJson }} &&
+(!has({{ $metadata }}.ownerReferences) || {{ $metadata }}.ownerReferences.size() == 0) &&
+(
+  has({{ $annotations }}) && "ghcr-pull-secrets.io/adopt" in {{ $annotations }} &&
+  {{ $annotations }}["ghcr-pull-secrets.io/adopt"] in ["true", {{ $source }}] ||
+  has({{ $labels }}) && "app.kubernetes.io/managed-by" in {{ $labels }} &&
+  {{ $labels }}["app.kubernetes.io/managed-by"] == "ghcr-pull-secrets" &&
+  (!has({{ $annotations }}) || (
+    (!("ghcr-pull-secrets.io/source" in {{ $annotations }}) || {{ $annotations }}["ghcr-pull-secrets.io/source"] == {{ $source }}) &&
+    !("kubectl.kubernetes.io/last-applied-configuration" in {{ $annotations }})
+  ))
+)
+{{- end -}}
+
+{{/*
+Which Secrets server and controller may create, change and delete (a PATCH is an UPDATE here, or a CREATE). What cleanup deletes
+may be left in namespaces that are out by now. A Secret's type cannot be changed.
 */}}
 {{- define "gps.secretValidations" -}}
 {{- $namespace := include "gps.namespace" . | toJson -}}
+{{- $fullname := include "gps.fullname" . -}}
+{{- $own := list (include "gps.caSecretName" .) (include "gps.tlsSecretName" .) | toJson -}}
+{{- $controller := include "gps.userName" (list . "controller") | toJson -}}
 - expression: |-
-    request.namespace == {{ $namespace }} || (
+    request.operation != "CREATE" || request.namespace == {{ $namespace }} || (
       !(request.namespace in {{ include "gps.excludedNamespaces" . }}) &&
       has(object.metadata.name) && object.metadata.name == {{ include "gps.secretName" . | toJson }} &&
       has(object.type) && object.type == "kubernetes.io/dockerconfigjson"
     )
-  message: {{ printf "%s creates Secrets named %s of the type kubernetes.io/dockerconfigjson only, and none in namespaces that are out" (include "gps.fullname" .) (include "gps.secretName" .) }}
+  message: {{ printf "%s creates Secrets named %s of the type kubernetes.io/dockerconfigjson only, and none in namespaces that are out" $fullname (include "gps.secretName" .) }}
+- expression: |-
+    request.operation == "CREATE" || request.namespace == {{ $namespace }} || (
+      (request.operation == "DELETE" || !(request.namespace in {{ include "gps.excludedNamespaces" . }})) &&
+      {{- include "gps.celOurCopy" (list . "oldObject") | nindent 6 }}
+    )
+  message: {{ printf "%s changes and deletes only its own copies named %s, and changes none in namespaces that are out" $fullname (include "gps.secretName" .) }}
+- expression: |-
+    request.operation != "UPDATE" || request.namespace == {{ $namespace }} || (
+      {{- include "gps.celOurCopy" (list . "object") | nindent 6 }}
+    )
+  message: {{ printf "%s gives none of its copies away" $fullname }}
 {{- if .Values.certManager.enabled }}
 - expression: request.namespace != {{ $namespace }}
-  message: {{ include "gps.fullname" . }} creates no Secret in its own namespace
+  message: {{ $fullname }} writes no Secret in its own namespace
 {{- else }}
 - expression: |-
-    request.namespace != {{ $namespace }} || (
-      request.userInfo.username == {{ include "gps.userName" (list . "controller") | toJson }} &&
-      has(object.metadata.name) && object.metadata.name in {{ list (include "gps.caSecretName" .) (include "gps.tlsSecretName" .) | toJson }} &&
+    request.namespace != {{ $namespace }} || request.operation != "CREATE" || (
+      request.userInfo.username == {{ $controller }} &&
+      has(object.metadata.name) && object.metadata.name in {{ $own }} &&
       has(object.type) && object.type == "kubernetes.io/tls"
     )
-  message: in its own namespace, {{ include "gps.fullname" . }} creates the Secrets of its certificates only
+  message: in its own namespace, {{ $fullname }} creates the Secrets of its certificates only
+- expression: |-
+    request.namespace != {{ $namespace }} || request.operation == "CREATE" || (
+      request.userInfo.username == {{ $controller }} &&
+      has(oldObject.metadata.name) && oldObject.metadata.name in {{ $own }}
+    )
+  message: in its own namespace, {{ $fullname }} changes and deletes the Secrets of its certificates only
 {{- end }}
 {{- end -}}
 
