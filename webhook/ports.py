@@ -230,6 +230,7 @@ class EventReason(StrEnum):
     CENTRAL_SECRET_UNUSABLE = "CentralSecretUnusable"
     CENTRAL_SECRET_MISSING = "CentralSecretMissing"
     CENTRAL_SECRET_USABLE = "CentralSecretUsable"
+    CENTRAL_SECRET_DOUBTFUL = "CentralSecretDoubtful"
     CERTIFICATE_RENEWED = "CertificateRenewed"
     CREDENTIAL_REJECTED = "CredentialRejected"
     CREDENTIAL_INSUFFICIENT = "CredentialInsufficient"

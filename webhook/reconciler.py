@@ -3,16 +3,14 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, assert_never
 
-from webhook.core import copies, policy, texts, workloads
+from webhook.core import copies, policy, workloads
 from webhook.core.contest import Contests
 from webhook.core.copies import Create, Delete, Leave, Place, Secret, Step, StepReason, Update
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner, is_ours, owner_of
-from webhook.core.reasons import Reason
 from webhook.core.review import Json
 from webhook.core.scope import Rules
 from webhook.core.workloads import POD, MalformedObject
@@ -22,16 +20,14 @@ from webhook.ports import (
     Conflict,
     Copies,
     Deadline,
-    EventReason,
     Events,
     NamespaceTerminating,
     NotFound,
     NotLeading,
-    ObjectRef,
     Pods,
     SecretWriter,
 )
-from webhook.reporting import CopyReports, about
+from webhook.reporting import CentralReports, CentralState, CopyReports
 
 _ATTEMPTS: Final = 5
 """Steps for one namespace before it goes back in line: delete and create are two, the rest is for lost races."""
@@ -48,19 +44,6 @@ class Work(StrEnum):
     HELD_BACK = "held_back"
     """It is contested, and not written before its pause ends."""
     FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CentralState:
-    """Whether the central secret can be spread; `fault` is empty if it can."""
-
-    present: bool
-    fault: Reason | None = None
-
-    @property
-    def usable(self) -> bool:
-        """Tell whether it is there and good."""
-        return self.present and self.fault is None
 
 
 class Reconciler:
@@ -93,7 +76,7 @@ class Reconciler:
         self._lock = threading.Lock()
         self._missing: set[str] = set()
         self._contests = Contests()
-        self._central: CentralState | None = None
+        self._central = CentralReports(events, rules.release_namespace)
 
     # --- what happened
 
@@ -138,10 +121,9 @@ class Reconciler:
         state = CentralState(
             present=secret is not None,
             fault=copies.central_fault(secret, self._rules.patterns) if secret is not None else None,
+            concerns=copies.concerns(secret, self._rules.patterns) if secret is not None else (),
         )
-        if state != self._central:
-            self._tell(state, secret)
-            self._central = state
+        self._central.report(state, secret)
         return state
 
     def namespaces(self) -> tuple[str, ...]:
@@ -284,21 +266,6 @@ class Reconciler:
             contested = self._contests.wrote(made.namespace, made.payload, self._clock(), again=again)
         if contested:
             self._reports.contested(made)
-
-    def _tell(self, state: CentralState, secret: Secret | None) -> None:
-        where = (
-            about(secret)
-            if secret
-            else ObjectRef(kind="Secret", name=SECRET_NAME, namespace=self._rules.release_namespace)
-        )
-        if not state.present:
-            text = "the central secret does not exist; the copies stay as they are"
-            self._events.emit(EventReason.CENTRAL_SECRET_MISSING, where, text, warning=True)
-        elif state.fault is not None:
-            text = f"not spread, the last good copies stay: {texts.central_fault(state.fault)}"
-            self._events.emit(EventReason.CENTRAL_SECRET_UNUSABLE, where, text, warning=True)
-        elif self._central is not None:
-            self._events.emit(EventReason.CENTRAL_SECRET_USABLE, where, "usable again, and spread to every copy")
 
 
 _NOTHING_MISSED: Final = frozenset(

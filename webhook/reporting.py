@@ -1,13 +1,17 @@
-"""What people are told of copies, as Kubernetes Events."""
+"""Report copies and the central secret to people, as Kubernetes Events."""
 
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
+from webhook.core import concerns, texts
+from webhook.core.concerns import Concern
 from webhook.core.contest import LIMIT, MAX_PAUSE_S
 from webhook.core.copies import Secret, StepReason
 from webhook.core.names import MANAGED_BY_LABEL, SECRET_NAME
 from webhook.core.ownership import Owner
+from webhook.core.reasons import Reason
 from webhook.ports import ClusterError, Conflict, EventReason, Events, ObjectRef
 
 _FOREIGN: Final[Mapping[Owner, str]] = {
@@ -28,6 +32,48 @@ def give_away(namespace: str) -> str:
         f"to keep a {SECRET_NAME} of your own here: kubectl label secret {SECRET_NAME} --namespace {namespace} "
         f"{MANAGED_BY_LABEL}-"
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CentralState:
+    """Whether the central secret can be spread; `fault` is empty if it can, `concerns` need not be."""
+
+    present: bool
+    fault: Reason | None = None
+    concerns: tuple[Concern, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """Tell whether it is there and good."""
+        return self.present and self.fault is None
+
+
+class CentralReports:
+    """Emits the Events about the central secret: each when it becomes true, and once."""
+
+    def __init__(self, events: Events, release_namespace: str) -> None:
+        self._events = events
+        self._absent = ObjectRef(kind="Secret", name=SECRET_NAME, namespace=release_namespace)
+        self._last: CentralState | None = None
+
+    def report(self, state: CentralState, secret: Secret | None) -> None:
+        """Report what is new about the central secret, `None` if it does not exist."""
+        last, self._last = self._last, state
+        where = about(secret) if secret else self._absent
+        for concern in state.concerns:
+            if last is None or concern not in last.concerns:
+                text = concerns.text(concern)
+                self._events.emit(EventReason.CENTRAL_SECRET_DOUBTFUL, where, text, warning=True)
+        if last is not None and (state.present, state.fault) == (last.present, last.fault):
+            return
+        if not state.present:
+            text = "the central secret does not exist; the copies stay as they are"
+            self._events.emit(EventReason.CENTRAL_SECRET_MISSING, where, text, warning=True)
+        elif state.fault is not None:
+            text = f"not spread, the last good copies stay: {texts.central_fault(state.fault)}"
+            self._events.emit(EventReason.CENTRAL_SECRET_UNUSABLE, where, text, warning=True)
+        elif last is not None:
+            self._events.emit(EventReason.CENTRAL_SECRET_USABLE, where, "usable again, and spread to every copy")
 
 
 class CopyReports:

@@ -138,6 +138,11 @@ EVENTS: Final[Mapping[EventReason, tuple[str, str, str]]] = {
     EventReason.CENTRAL_SECRET_UNUSABLE: ("Warning", "the central secret", "It is not spread; the last good copies stay."),
     EventReason.CENTRAL_SECRET_MISSING: ("Warning", "the central secret", "It does not exist; the copies stay."),
     EventReason.CENTRAL_SECRET_USABLE: ("Normal", "the central secret", "It is good again, and spread."),
+    EventReason.CENTRAL_SECRET_DOUBTFUL: (
+        "Warning",
+        "the central secret",
+        "It is spread, but an entry serves more than it should, or its token has white space at its ends.",
+    ),
     EventReason.CERTIFICATE_RENEWED: ("Normal", "the certificate's Secret", "A certificate was made."),
     EventReason.CREDENTIAL_REJECTED: ("Warning", "the central secret", "The registry does not accept the credential."),
     EventReason.CREDENTIAL_INSUFFICIENT: ("Warning", "the central secret", "The token lacks the scope `read:packages`."),

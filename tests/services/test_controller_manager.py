@@ -20,8 +20,9 @@ from webhook.core.copies import Secret, desired
 from webhook.core.names import INJECT_KEY, MANAGED_BY_LABEL, SECRET_NAME
 from webhook.core.ownership import is_ours
 from webhook.core.scope import Namespace
-from webhook.ports import Deadline, NotLeading, Unavailable
-from webhook.reconciler import CentralState, Reconciler
+from webhook.ports import Deadline, EventReason, NotLeading, Unavailable
+from webhook.reconciler import Reconciler
+from webhook.reporting import CentralState
 
 STORY = ("auth", "my", "scan", "character", "location", "info", "chat")
 SWEEP_S = 300.0
@@ -177,6 +178,19 @@ def test_an_unusable_central_secret_is_told_and_the_mended_one_spread_at_once(st
     assert [state.usable for state in stage.centrals] == [True, False, True]
     # Also who came while no copy could be made is served without waiting for the next sweep.
     assert stage.follows(*STORY, "new")
+
+
+def test_what_is_doubtful_in_the_central_secret_is_logged_before_it_is_spread(stage: Stage) -> None:
+    stage.cluster.make_secret(secret(payload=payload(token="1\n")))
+    with structlog.testing.capture_logs() as logs:
+        stage.wait(0.05)
+        stage.wait(0.05)
+    [line] = [line for line in logs if line["event"] == "central_secret_doubtful"]
+    assert (line["log_level"], line["concern"], line["entry"]) == ("warning", "token_white_space", "ghcr.io")
+    reasons = [event.reason for event in stage.events.emitted]
+    assert reasons[0] is EventReason.CENTRAL_SECRET_DOUBTFUL
+    assert set(reasons[1:]) == {EventReason.COPY_UPDATED}
+    assert stage.truth("auth").payload == payload(token="1\n")
 
 
 def test_a_deleted_central_secret_leaves_the_copies_alone(stage: Stage) -> None:

@@ -33,7 +33,8 @@ from webhook.ports import (
     QuotaExceeded,
     Unavailable,
 )
-from webhook.reconciler import CentralState, Reconciler, Work
+from webhook.reconciler import Reconciler, Work
+from webhook.reporting import CentralState
 
 OLD = payload(token="old")
 NEW = payload(token="new")
@@ -598,6 +599,37 @@ def test_a_copy_that_went_while_the_central_secret_was_unusable_is_owed(stage: S
     assert stage.reconciler.namespaces() == ("auth",)
     stage.change(RELEASE_NAMESPACE, payload=NEW)
     assert stage.reconcile("auth") is Work.CREATED
+
+
+DOUBTFUL = [
+    (payload(token="new", registry="ghcr.io/sesacthon"), "has no closing slash"),
+    (payload(token="new\n"), "white space"),
+]
+
+
+@pytest.mark.parametrize(("content", "said"), DOUBTFUL)
+def test_what_is_doubtful_in_the_central_secret_is_said_once_and_it_is_spread(
+    stage: Stage, content: bytes, said: str
+) -> None:
+    stage.copy("auth", payload=OLD)
+    stage.change(RELEASE_NAMESPACE, payload=content)
+    for _ in range(3):
+        assert stage.reconciler.central(soon()).usable
+    [event] = stage.events.emitted
+    assert (event.reason, event.warning, event.count) == (EventReason.CENTRAL_SECRET_DOUBTFUL, True, 1)
+    assert (event.about.namespace, event.about.name) == (RELEASE_NAMESPACE, "ghcr-secret")
+    assert said in event.text
+    assert "new" not in event.text
+    assert stage.reconcile("auth") is Work.UPDATED
+    assert stage.truth("auth").payload == content
+
+
+def test_a_concern_that_comes_back_is_said_again_and_no_usable_event_with_it(stage: Stage) -> None:
+    for content in (DOUBTFUL[0][0], NEW, DOUBTFUL[0][0]):
+        stage.change(RELEASE_NAMESPACE, payload=content)
+        assert stage.reconciler.central(soon()).usable
+    assert sum(event.count for event in stage.events.of(EventReason.CENTRAL_SECRET_DOUBTFUL)) == 2
+    assert stage.events.of(EventReason.CENTRAL_SECRET_USABLE) == []
 
 
 def test_a_good_central_secret_is_no_news(stage: Stage) -> None:

@@ -28,8 +28,9 @@ from webhook.controller.manager import Manager
 from webhook.controller.tally import tally
 from webhook.controller.writing import Guard, GuardedWriter
 from webhook.credential import CredentialState, CredentialWatch
-from webhook.reconciler import CentralState, Reconciler, Work
+from webhook.reconciler import Reconciler, Work
 from webhook.registry import HttpsRegistry
+from webhook.reporting import CentralState
 from webhook.server import ops
 from webhook.server.ops import Check
 from webhook.telemetry import logs

@@ -14,7 +14,8 @@ from webhook.controller.queue import Queue
 from webhook.core.copies import Secret
 from webhook.core.scope import Namespace, Rules
 from webhook.ports import ClusterError, Deadline, NotLeading
-from webhook.reconciler import CentralState, Reconciler, Work
+from webhook.reconciler import Reconciler, Work
+from webhook.reporting import CentralState
 
 _CALL_S: Final = 10.0
 """Time for one key's calls to the API server."""
@@ -204,6 +205,8 @@ class Manager:
             fault=state.fault or "",
             namespaces=len(namespaces),
         )
+        for concern in state.concerns:
+            self._log.warning("central_secret_doubtful", concern=concern.kind, entry=concern.entry)
         for namespace in namespaces:
             self._queue.add(Key(Kind.COPY, namespace))
         if state.usable and not self._central_usable:

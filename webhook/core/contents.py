@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from webhook.core import coverage
+from webhook.core.concerns import Concern, concerns
 from webhook.core.coverage import Coverage
 from webhook.core.images import ImagePatterns
 from webhook.core.keyring import MAX_BYTES, MAX_ENTRIES, Keyring, MalformedSecret, SecretTooLarge
@@ -79,6 +80,14 @@ def _central_content_fault(payload: bytes, patterns: ImagePatterns) -> Reason | 
     if not keyring.has_credentials or any(part.half_filled for part in parts):
         return Reason.EMPTY_CREDENTIAL
     return Reason.NO_ENTRY_FOR_IMAGE if coverage.overall(parts) is Coverage.NONE else None
+
+
+def concerns_of(secret_type: str, payload: bytes, patterns: ImagePatterns) -> tuple[Concern, ...]:
+    """Name what is doubtful in a pull secret; nothing where it cannot be read."""
+    if secret_type not in PULL_SECRET_KEYS:
+        return ()
+    keyring = _read(secret_type, payload)
+    return concerns(keyring, patterns) if isinstance(keyring, Keyring) else ()
 
 
 def fault(secret_type: str, payload: bytes, repositories: Sequence[str] = ()) -> Reason | None:

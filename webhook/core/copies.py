@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from webhook.core import contents
+from webhook.core.concerns import Concern
 from webhook.core.images import ImagePatterns
 from webhook.core.keyring import Keyring
 from webhook.core.names import (
@@ -32,6 +33,7 @@ __all__ = [
     "StepReason",
     "Update",
     "central_fault",
+    "concerns",
     "desired",
     "fault",
     "plan",
@@ -227,6 +229,11 @@ def desired(namespace: str, central: Secret, existing: Secret | None = None) -> 
 def central_fault(central: Secret, patterns: ImagePatterns, repositories: Sequence[str] = ()) -> Reason | None:
     """Say why a central secret must not be copied; `None` if it is good. See `contents.central_fault`."""
     return contents.central_fault(central.type, central.payload or b"", patterns, repositories)
+
+
+def concerns(central: Secret, patterns: ImagePatterns) -> tuple[Concern, ...]:
+    """Name what is doubtful in a central secret, though it may be copied. See `webhook.core.concerns`."""
+    return contents.concerns_of(central.type, central.payload or b"", patterns)
 
 
 def fault(secret: Secret, repositories: Sequence[str] = ()) -> Reason | None:

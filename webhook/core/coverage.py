@@ -71,7 +71,7 @@ def _cover(keyring: Keyring, text: str, pattern: Pattern, excluded: tuple[Patter
     meeting = [
         endpoint
         for endpoint in keyring.endpoints
-        if _meets(endpoint.location, pattern) and not _only_excluded(endpoint.location, pattern, excluded)
+        if meets(endpoint.location, pattern) and not _only_excluded(endpoint.location, pattern, excluded)
     ]
     usable = [endpoint for endpoint in meeting if any(not credential.is_empty for credential in endpoint.credentials)]
     half_filled = any(credential.is_empty for endpoint in meeting for credential in endpoint.credentials)
@@ -97,7 +97,7 @@ def _literal(pattern: Pattern) -> str:
     return pattern.path.partition("*")[0]
 
 
-def _meets(location: Location, pattern: Pattern) -> bool:
+def meets(location: Location, pattern: Pattern) -> bool:
     """Tell whether some image of a pattern, however its host is written, lies at a location."""
     if _port_number(location.port) != _port_number(pattern.port[1:]):
         return False
