@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -250,6 +251,45 @@ def test_one_objects_events_do_not_use_up_anothers(world: StandIn) -> None:
     assert len(world.found("b")) == 1
 
 
+def test_an_object_that_is_recreated_in_a_loop_gets_no_new_bucket_each_time(world: StandIn) -> None:
+    for index in range(30):
+        world.emit(about=replace(SECRET_A, uid=str(index)))
+    assert len(world.found("a")) == 25
+    assert world.outcomes == {Outcome.WRITTEN: 25, Outcome.RATE_LIMITED: 5}
+    for other in (replace(SECRET_A, kind="Namespace"), replace(SECRET_A, name="other")):
+        world.emit(about=other)
+    assert len(world.found("a")) == 27
+
+
+URGENT = [
+    EventReason.CENTRAL_SECRET_UNUSABLE,
+    EventReason.CENTRAL_SECRET_MISSING,
+    EventReason.CENTRAL_SECRET_USABLE,
+    EventReason.CREDENTIAL_REJECTED,
+    EventReason.CREDENTIAL_INSUFFICIENT,
+    EventReason.CREDENTIAL_EXPIRING,
+]
+
+
+def test_what_concerns_the_whole_cluster_is_written_first_and_finds_a_place_in_a_full_queue(
+    failing: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.cluster.events._QUEUED", 20)
+    failing.answer = lambda request: request.json({})
+    stage = Stage(failing.client())
+    for index in range(30):
+        stage.emit(about=replace(SECRET_A, name=f"copy-{index}"))
+    for reason in URGENT:
+        stage.events.emit(reason, replace(SECRET_A, namespace="ghcr"), "look")
+    stage.events.start()
+    assert stage.events.flush(30)
+    stage.events.stop()
+    written = [json.loads(request.body)["reason"] for request in failing.requests]
+    assert written[: len(URGENT)] == URGENT
+    assert set(written[len(URGENT) :]) == {"CopyUpdated"}
+    assert stage.outcomes == {Outcome.QUEUE_FULL: 10, Outcome.WRITTEN: 26}
+
+
 def test_a_full_queue_drops_and_never_waits(failing: Script) -> None:
     stage = Stage(failing.client())  # not started: nothing is taken from the queue
     for index in range(1500):
@@ -262,7 +302,7 @@ def test_what_repeats_while_it_waits_takes_one_place(failing: Script) -> None:
     for _ in range(5000):
         stage.emit()
     assert stage.outcomes == {}
-    assert len(stage.events._waiting) == 1
+    assert len(stage.events._others) == 1
 
 
 def test_memory_of_what_was_written_is_bounded(failing: Script, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +311,7 @@ def test_memory_of_what_was_written_is_bounded(failing: Script, monkeypatch: pyt
     stage = Stage(failing.client())
     stage.events.start()
     for index in range(10):
-        stage.emit(about=replace(SECRET_A, uid=str(index)))
+        stage.emit(about=replace(SECRET_A, name=str(index)))
     assert stage.events.flush(5)
     assert (len(stage.events._written), len(stage.events._full_at)) == (3, 3)
     stage.events.stop()

@@ -2,7 +2,8 @@
 
 They are `v1` Events: `kubectl events` and `kubectl get events` read these, with `count` and `lastTimestamp` for what
 repeats. The rules are those of client-go's `EventCorrelator`: what is equal is counted on one Event by a patch, and
-each object has a token bucket, so that one broken namespace cannot fill etcd.
+each object has a token bucket, so that one broken namespace cannot fill etcd. An object is its kind, namespace and
+name: one that is deleted and created in a loop gets no new bucket each time.
 """
 
 import datetime as dt
@@ -33,6 +34,18 @@ _REMEMBERED: Final = 4096
 _QUEUED: Final = 1000
 """Distinct events that may wait: a rotation over many namespaces has one for each."""
 
+_FIRST: Final = frozenset(
+    {
+        EventReason.CENTRAL_SECRET_UNUSABLE,
+        EventReason.CENTRAL_SECRET_MISSING,
+        EventReason.CENTRAL_SECRET_USABLE,
+        EventReason.CREDENTIAL_REJECTED,
+        EventReason.CREDENTIAL_INSUFFICIENT,
+        EventReason.CREDENTIAL_EXPIRING,
+    }
+)
+"""These concern the whole cluster: they wait in a line of their own, as long as the other, and are written first."""
+
 _PAUSE_S: Final = 0.05
 """Between two writes. Events are for people; the copies they tell of come first."""
 
@@ -62,6 +75,10 @@ class _Key:
     about: ObjectRef
     text: str
     warning: bool
+
+    @property
+    def bucket(self) -> tuple[str, str, str]:
+        return self.about.kind, self.about.namespace, self.about.name
 
     @property
     def namespace(self) -> str:
@@ -115,27 +132,29 @@ class ClusterEvents:
         self._pause_s = pause_s
         self._backoff_s = backoff_s
         self._changed = threading.Condition()
-        self._waiting: OrderedDict[_Key, _Waiting] = OrderedDict()
+        self._first: OrderedDict[_Key, _Waiting] = OrderedDict()
+        self._others: OrderedDict[_Key, _Waiting] = OrderedDict()
         self._busy = False
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         # Used by the thread alone.
         self._written: OrderedDict[_Key, _Written] = OrderedDict()
-        self._full_at: OrderedDict[ObjectRef, float] = OrderedDict()
+        self._full_at: OrderedDict[tuple[str, str, str], float] = OrderedDict()
         self._log = structlog.get_logger()
 
     def emit(self, reason: EventReason, about: ObjectRef, text: str, *, warning: bool = False) -> None:
         """Note an event. Never raises and never waits; events that repeat are counted together."""
         key = _Key(reason=reason, about=about, text=text[:_MESSAGE], warning=warning)
+        line = self._first if reason in _FIRST else self._others
         now = self._utc()
         with self._changed:
-            known = self._waiting.get(key)
+            known = line.get(key)
             if known is not None:
                 known.count += 1
                 known.last = now
                 return
-            if len(self._waiting) < _QUEUED and not self._stopping.is_set():
-                self._waiting[key] = _Waiting(first=now, last=now)
+            if len(line) < _QUEUED and not self._stopping.is_set():
+                line[key] = _Waiting(first=now, last=now)
                 self._changed.notify_all()
                 return
         self._count(Outcome.QUEUE_FULL)
@@ -148,7 +167,7 @@ class ClusterEvents:
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was emitted is dealt with; tells whether it was in time."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout_s)
+            return self._changed.wait_for(lambda: not (self._first or self._others or self._busy), timeout_s)
 
     def stop(self, timeout_s: float = 2.0) -> None:
         """End, and deal with what waits within that time."""
@@ -163,12 +182,13 @@ class ClusterEvents:
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._waiting or self._stopping.is_set())
-                if not self._waiting:
+                self._changed.wait_for(lambda: self._first or self._others or self._stopping.is_set())
+                line = self._first or self._others
+                if not line:
                     return
-                key, waiting = self._waiting.popitem(last=False)
+                key, waiting = line.popitem(last=False)
                 self._busy = True
-            if self._admitted(key.about):
+            if self._admitted(key.bucket):
                 self._tell(self._deliver(key, waiting), waiting.count)
                 self._stopping.wait(self._pause_s)
             else:
@@ -178,14 +198,14 @@ class ClusterEvents:
         for _ in range(count):
             self._count(outcome)
 
-    def _admitted(self, about: ObjectRef) -> bool:
+    def _admitted(self, bucket: tuple[str, str, str]) -> bool:
         """Take a token of an object's bucket. A bucket is the moment at which it will be full again."""
         now = self._clock()
-        full_at = max(now, self._full_at.get(about, now)) + _REFILL_S
+        full_at = max(now, self._full_at.get(bucket, now)) + _REFILL_S
         if full_at - now > _BURST * _REFILL_S:
             return False
-        self._full_at[about] = full_at
-        self._full_at.move_to_end(about)
+        self._full_at[bucket] = full_at
+        self._full_at.move_to_end(bucket)
         if len(self._full_at) > _REMEMBERED:
             self._full_at.popitem(last=False)
         return True
