@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from webhook.core.copies import Secret
+from webhook.core.images import ImageReference
 from webhook.core.keyring import Credential
 from webhook.core.policy import SecretFact
 from webhook.core.review import Json
@@ -234,7 +235,9 @@ class EventReason(StrEnum):
     CERTIFICATE_RENEWED = "CertificateRenewed"
     CREDENTIAL_REJECTED = "CredentialRejected"
     CREDENTIAL_INSUFFICIENT = "CredentialInsufficient"
+    CREDENTIAL_CANNOT_READ = "CredentialCannotRead"
     CREDENTIAL_EXPIRING = "CredentialExpiring"
+    CREDENTIAL_TOO_WIDE = "CredentialTooWide"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,7 +307,7 @@ class RegistryFault(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginAnswer:
-    """How trying to log in to a registry ended.
+    """How trying to log in to a registry, or to pull from one, ended.
 
     Attributes:
         code: HTTP status of the last answer, 0 if there was none. Without a fault, 401 and 403 are answers to a request
@@ -334,10 +337,14 @@ class TokenHeaders:
 
 
 class Registry(Protocol):
-    """Registries and GitHub's API, asked about a credential. Neither method raises or outlasts its deadline."""
+    """Registries and GitHub's API, asked about a credential. No method raises or outlasts its deadline."""
 
     def login(self, host: str, credential: Credential, deadline: Deadline) -> LoginAnswer:
         """Try to log in to a registry as `docker login` does; `host` may have a port."""
+        ...
+
+    def pull(self, image: ImageReference, credential: Credential, deadline: Deadline) -> LoginAnswer:
+        """Ask for an image's manifest. 404 says that there is none, or that who asks may not know of it."""
         ...
 
     def token_headers(self, credential: Credential, deadline: Deadline) -> TokenHeaders:

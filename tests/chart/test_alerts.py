@@ -286,6 +286,36 @@ CASES = {
             }
         ],
     ),
+    "images that cannot be read": Case(
+        alert="GhcrPullSecretsCredentialUnreadable",
+        series={
+            'ghcr_pull_secrets_credential_unreadable_images{cluster="a", registry="ghcr.io"}': "2x120",
+            'ghcr_pull_secrets_credential_unreadable_images{cluster="a", registry="quay.io"}': "0x120",
+        },
+        minutes=90,
+        fires=[
+            {
+                "cluster": "a", "registry": "ghcr.io", "severity": "warning",
+                "summary": "ghcr.io denies the central secret's credential 2 of the images in use",
+            }
+        ],
+    ),
+    "a check that never succeeds": Case(
+        alert="GhcrPullSecretsCredentialUnchecked",
+        series={
+            'ghcr_pull_secrets_credential_answered_timestamp_seconds{cluster="a", registry="ghcr.io"}': "0x480",
+            'ghcr_pull_secrets_credential_answered_timestamp_seconds{cluster="a", registry="quay.io"}': "0+60x480",
+        },
+        minutes=420,
+        fires=[
+            {
+                "cluster": "a", "registry": "ghcr.io", "severity": "warning",
+                "summary": (
+                    "ghcr.io has not said for 7h 0m 0s whether it accepts the central secret's credential"
+                ),
+            }
+        ],
+    ),
     "a token that ends": Case(
         alert="GhcrPullSecretsCredentialExpiring",
         series=expiry("credential", 7200 + 6 * DAY, 'registry="ghcr.io"'),

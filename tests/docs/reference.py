@@ -146,6 +146,8 @@ EVENTS: Final[Mapping[EventReason, tuple[str, str, str]]] = {
     EventReason.CERTIFICATE_RENEWED: ("Normal", "the certificate's Secret", "A certificate was made."),
     EventReason.CREDENTIAL_REJECTED: ("Warning", "the central secret", "The registry does not accept the credential."),
     EventReason.CREDENTIAL_INSUFFICIENT: ("Warning", "the central secret", "The token lacks the scope `read:packages`."),
+    EventReason.CREDENTIAL_CANNOT_READ: ("Warning", "the central secret", "The registry accepts the credential, but denies it an image in use; the text says which."),
+    EventReason.CREDENTIAL_TOO_WIDE: ("Warning", "the central secret", "An entry such as `ghcr.io/org-a`, without a closing slash, also serves `ghcr.io/org-ab/…`."),
     EventReason.CREDENTIAL_EXPIRING: ("Warning", "the central secret", "The token ends within 14, 3 or 1 days."),
 }  # fmt: skip
 
@@ -202,7 +204,7 @@ def metrics() -> str:
 def families() -> Iterator[tuple[str, str, str, str]]:
     """Read name, type, labels and meaning of every family from registries that have a sample of each."""
     watch = SimpleNamespace(resource="RESOURCE", synced=True, last_event_age_s=0.0, restarts={"CAUSE": 0})
-    credential = SimpleNamespace(registry="HOST", accepted=True, expires_at=0.0)
+    credential = SimpleNamespace(registry="HOST", accepted=True, expires_at=0.0, answered_at=0.0, unreadable=0)
     whole = Metrics(
         version="VERSION",
         watches=lambda: (watch,),

@@ -13,8 +13,9 @@ from tests.apiserver import ApiServer
 from tests.e2e.processes import Process, free_port
 from tests.e2e.waiting import until
 from tests.edges.internet import HttpsWorld, Internet, basic
-from tests.objects import CANARY, RELEASE_NAMESPACE, payload
+from tests.objects import CANARY, RELEASE_NAMESPACE, payload, workload
 from tests.services.contracts.registry import GOOD, UNTIL, WRONG
+from webhook.core.keyring import Credential
 
 SECRET = "ghcr-secret"
 LEASES = "leases.coordination.k8s.io"
@@ -40,6 +41,8 @@ def api() -> Iterator[ApiServer]:
             "data": {".dockerconfigjson": base64.b64encode(payload()).decode()},
         }
         server.admin.create("secrets", RELEASE_NAMESPACE, central)
+        server.admin.create("namespaces", "", {**namespace, "metadata": {"name": "auth"}})
+        server.admin.create("pods", "auth", workload("Pod", secrets=(SECRET,)))
         yield server
 
 
@@ -87,19 +90,48 @@ def test_a_controller_tells_of_a_rejected_token_and_of_the_new_ones_end(
     assert figures(process)["expiry_timestamp_seconds"] == 1796032800  # 2026-11-30 10:00:00 UTC
     put_token(api, WRONG.password)
     until(lambda: figures(process).get("accepted") == 0, "the wrong token is rejected")
-    events = until(lambda: rejections(api), "an Event tells of it")
+    told = until(lambda: events(api, "CredentialRejected"), "an Event tells of it")
     put_token(api, CANARY)
     until(lambda: figures(process).get("accepted") == 1, "the good token is accepted again")
     metrics = process.ops("/metrics")[1]
     code = process.stop()
     assert code == 0, process.output
-    assert {"kind": "Secret", "name": SECRET, "namespace": RELEASE_NAMESPACE}.items() <= events[0][
+    assert {"kind": "Secret", "name": SECRET, "namespace": RELEASE_NAMESPACE}.items() <= told[0][
         "involvedObject"
     ].items()
-    shown = process.output + metrics + json.dumps(events)
+    shown = process.output + metrics + json.dumps(told)
     for secret in (CANARY, WRONG.password, basic(GOOD), basic(WRONG)):
         assert secret not in shown
         assert secret not in str(world.internet.tunnels)
+
+
+def test_a_controller_tells_of_a_token_that_logs_in_and_cannot_read_the_images_in_use(
+    api: ApiServer, world: HttpsWorld, process: Process
+) -> None:
+    until(lambda: figures(process).get("accepted") == 1, "the token is accepted, and may read the image in use")
+    assert figures(process)["unreadable_images"] == 0
+    poor = Credential(username="robot", password="ghp_poor")
+    world.issue(poor, scopes="read:packages")
+    world.hide("ghcr.io/sesacthon/auth-api", poor)
+    put_token(api, poor.password)
+    until(lambda: figures(process).get("unreadable_images") == 1, "the token cannot read it")
+    assert figures(process)["accepted"] == 0
+    (event,) = until(lambda: events(api, "CredentialCannotRead"), "an Event tells of it")
+    assert "ghcr.io/sesacthon/auth-api" in event["message"]
+    said = "credential-ghcr.io failed: accepted, but cannot read 1 of the images in use"
+    code, text = process.ops("/readyz?verbose")
+    assert (code, said in text) == (200, True)
+    assert "sesacthon" not in process.ops("/metrics")[1]
+
+
+def test_a_controller_says_why_a_registry_cannot_be_reached(
+    world: HttpsWorld, process: Process, api: ApiServer
+) -> None:
+    world.cut_off()
+    put_token(api, WRONG.password)
+    said = "credential-ghcr.io failed: unreachable (proxy: HTTP_502)"
+    until(lambda: said in process.ops("/readyz?verbose")[1], "the probe says why")
+    assert process.ops("/readyz")[0] == 200
 
 
 def test_a_controller_that_lost_the_lease_says_no_more_of_the_credential(api: ApiServer, process: Process) -> None:
@@ -110,5 +142,5 @@ def test_a_controller_that_lost_the_lease_says_no_more_of_the_credential(api: Ap
     until(lambda: not figures(process), "what it knew is no longer shown")
 
 
-def rejections(api: ApiServer) -> list[dict[str, Any]]:
-    return [event for event in api.admin.list("events", RELEASE_NAMESPACE) if event["reason"] == "CredentialRejected"]
+def events(api: ApiServer, reason: str) -> list[dict[str, Any]]:
+    return [event for event in api.admin.list("events", RELEASE_NAMESPACE) if event["reason"] == reason]

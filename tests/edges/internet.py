@@ -33,6 +33,7 @@ class Request:
     host: str
     port: int
     target: str
+    method: str = "GET"
     headers: Mapping[str, str]
 
 
@@ -103,7 +104,8 @@ class Internet:
                 headers = {
                     name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
                 }
-                request = Request(host=host, port=port, target=lines[0].split(" ")[1], headers=headers)
+                method, target, _ = lines[0].split(" ")
+                request = Request(host=host, port=port, target=target, headers=headers, method=method)
                 self.requests.append(request)
                 answer = self.sites[host](request)
                 if isinstance(answer, bytes):
@@ -145,6 +147,7 @@ class GitHub:
     internet: Internet
     tokens: dict[Credential, tuple[str | None, str | None]] = field(default_factory=dict)
     broken: int = 0
+    hidden: set[tuple[str, Credential]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.internet.sites.update({"ghcr.io": self.registry, "api.github.com": self.api})
@@ -156,11 +159,20 @@ class GitHub:
             return challenge(
                 'Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:user/image:pull"'
             )
-        if request.target != "/token?service=ghcr.io":
-            return http(404)
-        if any(request.headers.get("authorization") == basic(known) for known in self.tokens):
-            return http(200, json.dumps({"token": "djE6c2Vzc2lvbg=="}).encode())
-        return http(403, b'{"errors":[{"code":"DENIED","message":"denied"}]}')
+        path, _, query = request.target.partition("?")
+        if path == "/token" and "service=ghcr.io" in query:
+            known = [each for each in self.tokens if request.headers.get("authorization") == basic(each)]
+            if not known:
+                return http(403, b'{"errors":[{"code":"DENIED","message":"denied"}]}')
+            # A session knows whose it is, and nothing else of what was granted.
+            return http(200, json.dumps({"token": f"session{[*self.tokens].index(known[0])}"}).encode())
+        if path.startswith("/v2/") and "/manifests/" in path:
+            repository = path.removeprefix("/v2/").partition("/manifests/")[0]
+            for index, each in enumerate(self.tokens):
+                if request.headers.get("authorization") == f"Bearer session{index}":
+                    return http(403 if (f"ghcr.io/{repository}", each) in self.hidden else 200)
+            return http(401)
+        return http(404)
 
     def api(self, request: Request) -> Answer:
         if self.broken:
@@ -190,6 +202,9 @@ class HttpsWorld(RegistryWorld):
 
     def revoke(self, credential: Credential) -> None:
         del self.github.tokens[credential]
+
+    def hide(self, repository: str, credential: Credential) -> None:
+        self.github.hidden.add((repository, credential))
 
     def overload(self, code: int) -> None:
         self.github.broken = code

@@ -14,6 +14,7 @@ import pytest
 from tests.edges.internet import Answer, HttpsWorld, Internet, Request, Site, basic, challenge, http
 from tests.objects import CANARY
 from tests.services.contracts.registry import GOOD, UNTIL, WRONG, RegistryContract
+from webhook.core import images
 from webhook.core.keyring import Credential
 from webhook.failures import ConnectionFailure, ConnectionFault
 from webhook.ports import Deadline, LoginAnswer, RegistryFault, TokenHeaders
@@ -350,6 +351,74 @@ def test_a_host_that_says_nothing_at_all_is_given_up(world: HttpsWorld) -> None:
             registry = HttpsRegistry(trust=world.internet.trust, proxy_for=way)
             answer = registry.login(f"localhost:{port}", GOOD, Deadline.after(0.3))
             assert answer == unanswered(ConnectionFault.TIMEOUT)
+
+
+# --- an image
+
+
+APP = images.parse("ghcr.io/my-org/app:1.2")
+MANIFEST = "/v2/my-org/app/manifests/1.2"
+GRANTED = http(200, b'{"token":"t0k.en"}')
+
+
+def test_a_pull_asks_the_token_server_for_that_image_alone_and_then_for_its_manifest(world: HttpsWorld) -> None:
+    demand = challenge(f'{GHCR},scope="repository:user/image:pull"')
+    world.internet.sites["ghcr.io"] = site({"/v2/": demand, "/token+": GRANTED, f"{MANIFEST}+": http(200)})
+    assert world.registry.pull(APP, GOOD, soon()) == LoginAnswer(code=200)
+    first, second, third = world.internet.requests
+    assert (first.target, "authorization" in first.headers) == ("/v2/", False)
+    assert second.target == "/token?service=ghcr.io&scope=repository%3Amy-org%2Fapp%3Apull"
+    assert second.headers["authorization"] == basic(GOOD)
+    assert (third.method, third.target) == ("HEAD", MANIFEST)
+    assert third.headers["authorization"] == "Bearer t0k.en"
+    assert "application/vnd.oci.image.index.v1+json" in third.headers["accept"]
+
+
+def test_an_image_by_digest_is_asked_for_by_it(world: HttpsWorld) -> None:
+    digest = "sha256:" + "a" * 64
+    world.internet.sites["ghcr.io"] = site({"/v2/": challenge(GHCR), "/token+": GRANTED})
+    assert world.registry.pull(images.parse(f"ghcr.io/my-org/app:1.2@{digest}"), GOOD, soon()).code == 404
+    assert world.internet.requests[-1].target == f"/v2/my-org/app/manifests/{digest}"
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ({"/token+": http(401)}, LoginAnswer(code=401)),
+        ({"/token+": http(403)}, LoginAnswer(code=403)),
+        ({"/token+": http(503)}, LoginAnswer(code=503)),
+        ({"/token+": http(200, b"{}")}, LoginAnswer(code=200, fault=RegistryFault.MALFORMED)),
+        ({"/token+": http(200, b'{"token":"a b"}')}, LoginAnswer(code=200, fault=RegistryFault.MALFORMED)),
+        ({"/token+": GRANTED, f"{MANIFEST}+": http(401)}, LoginAnswer(code=401)),
+        ({"/token+": GRANTED, f"{MANIFEST}+": http(403)}, LoginAnswer(code=403)),
+        ({"/token+": GRANTED}, LoginAnswer(code=404)),
+        (
+            {"/token+": GRANTED, f"{MANIFEST}+": http(307, b"", "Location: https://evil.example/")},
+            LoginAnswer(code=307, fault=RegistryFault.REDIRECT),
+        ),
+        ({"/v2/": challenge('Basic realm="r"'), f"{MANIFEST}+": http(200)}, LoginAnswer(code=200)),
+        ({"/v2/": challenge('Basic realm="r"'), f"{MANIFEST}+": http(401)}, LoginAnswer(code=401)),
+        ({"/v2/": http(200)}, LoginAnswer(code=200, fault=RegistryFault.NO_CHALLENGE)),
+        (
+            {"/v2/": challenge('Bearer realm="https://evil.example/t"')},
+            LoginAnswer(code=401, fault=RegistryFault.REALM_REFUSED),
+        ),
+    ],
+)
+def test_a_pull_is_answered_by_token_server_or_registry(
+    world: HttpsWorld, answers: dict[str, Answer], expected: LoginAnswer
+) -> None:
+    world.internet.sites.update(
+        {"evil.example": lambda _: GRANTED, "ghcr.io": site({"/v2/": challenge(GHCR), **answers})}
+    )
+    assert world.registry.pull(APP, GOOD, soon()) == expected
+    assert {each.host for each in world.internet.requests} == {"ghcr.io"}
+
+
+def test_a_token_is_not_shown_by_what_holds_it(world: HttpsWorld, caplog: pytest.LogCaptureFixture) -> None:
+    world.internet.sites["ghcr.io"] = site({"/v2/": challenge(GHCR), "/token+": GRANTED})
+    answer = world.registry.pull(APP, GOOD, soon())
+    assert "t0k.en" not in repr(answer) + caplog.text
 
 
 # --- TLS

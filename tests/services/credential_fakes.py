@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from webhook.core.images import ImageReference
 from webhook.core.keyring import Credential
 from webhook.failures import ConnectionFailure, ConnectionFault
 from webhook.ports import Deadline, LoginAnswer, TokenHeaders
@@ -14,15 +15,19 @@ class FakeRegistry:
 
     Attributes:
         answers: By host, what its registry answers whatever the credential.
-        logins, described: What was asked about.
+        manifests: By repository, what is answered to a pull whatever the credential.
+        logins, pulls, described: What was asked about.
         on_login: Called at each login: time passes, say.
     """
 
     answers: dict[str, LoginAnswer] = field(default_factory=dict)
     logins: list[tuple[str, Credential]] = field(default_factory=list)
+    manifests: dict[str, LoginAnswer] = field(default_factory=dict)
+    pulls: list[tuple[str, Credential]] = field(default_factory=list)
     described: list[Credential] = field(default_factory=list)
     on_login: Callable[[Deadline], None] = lambda _: None
     _tokens: dict[Credential, TokenHeaders] = field(default_factory=dict)
+    _hidden: set[tuple[str, Credential]] = field(default_factory=set)
     _broken: LoginAnswer | None = None
 
     @property
@@ -52,6 +57,19 @@ class FakeRegistry:
         self.on_login(deadline)
         known = LoginAnswer(code=200 if credential in self._tokens else 403)
         return self._broken or self.answers.get(host) or known
+
+    def hide(self, repository: str, credential: Credential) -> None:
+        self._hidden.add((repository, credential))
+
+    def show(self, repository: str, credential: Credential) -> None:
+        self._hidden.discard((repository, credential))
+
+    def pull(self, image: ImageReference, credential: Credential, deadline: Deadline) -> LoginAnswer:
+        if not deadline.remaining():
+            return LoginAnswer(failure=ConnectionFailure(fault=ConnectionFault.TIMEOUT))
+        self.pulls.append((image.repository, credential))
+        allowed = credential in self._tokens and (image.repository, credential) not in self._hidden
+        return self._broken or self.manifests.get(image.repository) or LoginAnswer(code=200 if allowed else 403)
 
     def token_headers(self, credential: Credential, deadline: Deadline) -> TokenHeaders:
         if not deadline.remaining():

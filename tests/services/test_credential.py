@@ -451,7 +451,7 @@ def test_a_removed_central_secret_leaves_no_figures(world: World) -> None:
 def test_of_two_credentials_for_a_registry_the_worst_is_shown(world: World) -> None:
     entries = {
         "ghcr.io": {"username": "robot", "password": CANARY},
-        "ghcr.io/team": {"username": "robot", "password": WRONG.password},
+        "ghcr.io/team/": {"username": "robot", "password": WRONG.password},
     }
     world.central(json.dumps({"auths": entries}).encode())
     world.watch.keep()
@@ -484,6 +484,9 @@ def test_figures_and_counts_reach_the_metrics(world: World) -> None:
         ("ghcr_pull_secrets_credential_accepted", "ghcr.io"): 1.0,
         ("ghcr_pull_secrets_credential_expiry_timestamp_seconds", "ghcr.io"): END.timestamp(),
         ("ghcr_pull_secrets_credential_checks_total", "accepted"): 1.0,
+        ("ghcr_pull_secrets_credential_answered_timestamp_seconds", "ghcr.io"): world.today.timestamp(),
+        ("ghcr_pull_secrets_credential_unreadable_images", "ghcr.io"): 0.0,
+        ("ghcr_pull_secrets_credential_checks_total", "unreadable"): 0.0,
         ("ghcr_pull_secrets_credential_checks_total", "rejected"): 0.0,
         ("ghcr_pull_secrets_credential_checks_total", "unreachable"): 0.0,
         ("ghcr_pull_secrets_credential_checks_total", "not_checked"): 0.0,

@@ -174,6 +174,7 @@ class Process:
             facts=self._cluster.facts,
             registry=HttpsRegistry(api_url=settings.credential_api_url, trust=settings.ca_bundle),
             events=self._events,
+            pods=ClusterPods(self._cluster.client),
             interval_s=settings.credential_check_interval,
             count=self._metrics.credential_checked,
         )
@@ -195,6 +196,10 @@ class Process:
         return (
             Check(name="caches", ok=synced, detail="" if synced else "not filled yet"),
             Check(name="shutdown", ok=not stopping, detail="stopping" if stopping else ""),
+            *(
+                Check(name=f"credential-{each.registry}", ok=not each.problem, detail=each.problem, required=False)
+                for each in (self._credential.figures if self._credential and self._elector.leading else ())
+            ),
             Check(name="leader", ok=True, detail="leads" if self._elector.leading else "stands by", required=False),
             *(
                 Check(

@@ -30,10 +30,12 @@ MAX_TARGETS: Final = 16
 class CredentialState(StrEnum):
     """What is known of a credential after a check; a metric label.
 
-    `unreachable` may pass and is tried again soon; `not_checked` is a registry that cannot be asked in this way.
+    `unreadable` is accepted, but not for the image that was tried. `unreachable` may pass and is tried again soon;
+    `not_checked` is a registry that cannot be asked in this way.
     """
 
     ACCEPTED = "accepted"
+    UNREADABLE = "unreadable"
     REJECTED = "rejected"
     UNREACHABLE = "unreachable"
     NOT_CHECKED = "not_checked"
@@ -61,6 +63,10 @@ class CredentialReport:
         scopes: The token's scopes; `None` if they are not known.
         missing_scope: The scope that pulling needs and the token is known to lack, "" otherwise.
         expires_at: When the token ends, timezone-aware; `None` if it does not or that is not known.
+        probed: Repository of the image that was tried, "" for none.
+        probe: What came of that; `None` if none was tried.
+        probe_code: HTTP status of the answer to it, 0 if there was none.
+        probe_failure: Why there was none.
     """
 
     registry: str
@@ -72,6 +78,10 @@ class CredentialReport:
     scopes: frozenset[str] | None = None
     missing_scope: str = ""
     expires_at: datetime | None = None
+    probed: str = ""
+    probe: CredentialState | None = None
+    probe_code: int = 0
+    probe_failure: ConnectionFailure | None = None
 
 
 def judge(answer: LoginAnswer) -> CredentialState:
@@ -100,6 +110,15 @@ def judge(answer: LoginAnswer) -> CredentialState:
     if answer.code in {408, 429} or answer.code >= 500:
         return CredentialState.UNREACHABLE
     return CredentialState.NOT_CHECKED
+
+
+def judge_pull(answer: LoginAnswer) -> CredentialState:
+    """Say what the answer to a pull means for a credential that is accepted.
+
+    As `judge`, but 401 and 403 say that it cannot read that image. 404 says nothing: there may be no such image.
+    """
+    state = judge(answer)
+    return CredentialState.UNREADABLE if state is CredentialState.REJECTED else state
 
 
 def targets(keyring: Keyring, include: Sequence[str]) -> tuple[Target, ...]:
@@ -151,6 +170,25 @@ def _split_port(host: str) -> tuple[str, str]:
     """Split off the port, "" if there is none; an IPv6 host has brackets around its colons."""
     name, colon, port = host.rpartition(":")
     return (name, port) if colon and not port.endswith("]") else (host, "")
+
+
+_OWNER: Final = re.compile(r"/[a-z0-9._-]+")
+
+
+def too_wide(keyring: Keyring, include: Sequence[str]) -> tuple[str, ...]:
+    """Name the entries that are for an organisation and serve others too, such as `ghcr.io/org-a`.
+
+    An entry's path is a prefix of text, so that without a closing slash this one also gives its token to
+    `ghcr.io/org-ab/app`. Entries without a path are for a whole host on purpose, and those with a longer one stay
+    within an organisation. Only entries for selected images are named, whose hosts the patterns name as well.
+    """
+    return tuple(
+        f"{endpoint.location.host}{endpoint.location.path}"
+        for endpoint in keyring.endpoints
+        if _OWNER.fullmatch(endpoint.location.path)
+        and any(_registry(endpoint, pattern) for pattern in include)
+        and not all(credential.is_empty for credential in endpoint.credentials)
+    )[:MAX_TARGETS]
 
 
 def scopes_from_header(header: str | None, *, token: str) -> frozenset[str] | None:

@@ -4,15 +4,17 @@ import hashlib
 import random
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Final, assert_never
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
 
 import structlog
 
 from webhook.core.copies import Secret, read_keyring
-from webhook.core.keyring import MalformedSecret, SecretTooLarge
+from webhook.core.images import ImageReference
+from webhook.core.keyring import Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.names import SECRET_NAME
 from webhook.core.scope import Rules
 from webhook.credential.judging import (
@@ -23,45 +25,34 @@ from webhook.credential.judging import (
     expiry_from_header,
     expiry_warning,
     judge,
+    judge_pull,
     missing_scope,
     next_check_s,
     scopes_from_header,
     targets,
+    too_wide,
 )
-from webhook.ports import Deadline, EventReason, Events, Facts, ObjectRef, Registry
+from webhook.credential.knowledge import (
+    CredentialFigures,
+    Known,
+    complaint,
+    denial,
+    expiry_text,
+    figures,
+    learn,
+)
+from webhook.credential.probing import Rotation, rotate
+from webhook.credential.probing import learn as remember
+from webhook.ports import ClusterError, Deadline, EventReason, Events, Facts, ObjectRef, Pods, Registry
 
+_LIST_S: Final = 120.0
+"""Time for listing every Pod of a large cluster, in pages."""
 _READ_S: Final = 10.0
 """Time for reading the central secret, should the cache not have it."""
 _CHECK_S: Final = 30.0
 """Time for a whole check; what is not answered by then is unreachable."""
 _TARGET_S: Final = 10.0
 """Time for one credential, so that a registry that hangs leaves some for the others."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CredentialFigures:
-    """What the metrics show of a registry; with several credentials, the worst of them.
-
-    Attributes:
-        accepted: Whether the registry accepts the credential and it may read packages, as far as that is known; the
-            last word, should the registry be unreachable now. `None` if there never was one.
-        expires_at: POSIX timestamp, `None` if not known.
-    """
-
-    registry: str
-    accepted: bool | None
-    expires_at: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
-    """What is remembered of one credential: the last word on it, and what people were told."""
-
-    registry: str
-    usable: bool | None = None
-    expires_at: datetime | None = None
-    told: EventReason | None = None
-    told_expiry: timedelta | None = None
 
 
 class CredentialWatch:
@@ -71,7 +62,8 @@ class CredentialWatch:
     the credential, so that memory and metrics outlive no credential and show none.
 
     Args:
-        interval_s: Time between two checks of an unchanged credential.
+        pods: Where the images in use are found; `None` not to try any.
+        interval_s: Time between two checks of an unchanged credential, and at least between two probes of it.
         count: Told the state of every credential checked.
         now: The clock on the wall, for expiry; `clock` is the monotonic one, for the interval.
         jitter: From 0 to 1.
@@ -84,6 +76,7 @@ class CredentialWatch:
         facts: Facts,
         registry: Registry,
         events: Events,
+        pods: Pods | None = None,
         interval_s: float,
         count: Callable[[CredentialState], None] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -94,13 +87,14 @@ class CredentialWatch:
         self._facts = facts
         self._registry = registry
         self._events = events
+        self._pods = pods
         self._interval_s = interval_s
         self._count = count
         self._now = now
         self._clock = clock
         self._jitter = jitter
         self._salt = secrets.token_bytes(32)
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[bytes, Known] = {}
         self._content = b""
         self._due = float("-inf")
         self._failures = 0
@@ -122,15 +116,19 @@ class CredentialWatch:
             ClusterError: The central secret could not be read.
         """
         secret = self._facts.copy(self._rules.release_namespace, Deadline.after(_READ_S))
-        found = _targets(secret, self._rules.patterns.include)
+        keyring = _keyring(secret)
+        found = targets(keyring, self._rules.patterns.include)
         content = self._hash(*(self._identity(target) for target in found))
         if content != self._content:
             self._content = content
             self._failures = 0
+            self._warn_of_width(keyring, secret)
         elif self._clock() < self._due:
             return self._due - self._clock()
-        reports = self._ask(found)
-        self._note(found, reports, secret)
+        before = {target: self._remembered(target) for target in found}
+        images = self._probes(keyring, before)
+        reports = self._ask(found, images)
+        self._note(before, reports, secret)
         states = {report.state for report in reports}
         self._failures = self._failures + 1 if CredentialState.UNREACHABLE in states else 0
         pause = next_check_s(states, interval_s=self._interval_s, failures=self._failures, jitter=self._jitter())
@@ -142,13 +140,13 @@ class CredentialWatch:
 
         Takes half a minute at most. Never raises: what went wrong is in the reports.
         """
-        return self._ask(_targets(secret, self._rules.patterns.include))
+        return self._ask(targets(_keyring(secret), self._rules.patterns.include), {})
 
-    def _ask(self, found: Sequence[Target]) -> tuple[CredentialReport, ...]:
+    def _ask(self, found: Sequence[Target], images: Mapping[Target, ImageReference]) -> tuple[CredentialReport, ...]:
         whole = Deadline.after(_CHECK_S)
-        return tuple(self._ask_one(target, whole) for target in found)
+        return tuple(self._ask_one(target, images.get(target), whole) for target in found)
 
-    def _ask_one(self, target: Target, whole: Deadline) -> CredentialReport:
+    def _ask_one(self, target: Target, image: ImageReference | None, whole: Deadline) -> CredentialReport:
         deadline = Deadline(min(whole.at, Deadline.after(_TARGET_S).at))
         answer = self._registry.login(target.registry, target.credential, deadline)
         report = CredentialReport(
@@ -158,7 +156,19 @@ class CredentialWatch:
             fault=answer.fault,
             failure=answer.failure,
         )
-        if report.state is not CredentialState.ACCEPTED or target.registry != GITHUB_REGISTRY:
+        if report.state is not CredentialState.ACCEPTED:
+            return report
+        if image is not None:
+            pulled = self._registry.pull(image, target.credential, deadline)
+            report = replace(
+                report,
+                state=CredentialState.UNREADABLE if judge_pull(pulled) is CredentialState.UNREADABLE else report.state,
+                probed=image.repository,
+                probe=judge_pull(pulled),
+                probe_code=pulled.code,
+                probe_failure=pulled.failure,
+            )
+        if target.registry != GITHUB_REGISTRY:
             return report
         headers = self._registry.token_headers(target.credential, deadline)
         scopes = scopes_from_header(headers.scopes, token=target.credential.password)
@@ -170,22 +180,47 @@ class CredentialWatch:
             api_failure=headers.failure,
         )
 
-    def _note(self, found: Sequence[Target], reports: Sequence[CredentialReport], secret: Secret | None) -> None:
-        about = ObjectRef(
-            kind="Secret",
-            name=secret.name if secret else SECRET_NAME,
-            namespace=self._rules.release_namespace,
-            uid=secret.uid if secret else "",
-        )
+    def _remembered(self, target: Target) -> Known:
+        known = self._known.get(self._identity(target))
+        if known is not None:
+            return known
+        # A new token for a registry that has not answered for long does not make that any shorter.
+        waiting = [each.answered_at for each in self._known.values() if each.registry == target.registry]
+        return Known(registry=target.registry, answered_at=min(waiting, default=self._now()))
+
+    def _probes(self, keyring: Keyring, known: dict[Target, Known]) -> dict[Target, ImageReference]:
+        """Choose the image to try each credential on that was tried on none for an interval; `known` follows."""
+        now = self._clock()
+        rotations = {
+            target: Rotation(each.probed) for target, each in known.items() if now - each.probed_at >= self._interval_s
+        }
+        if self._pods is None or not rotations:
+            return {}
+        try:
+            rotate(rotations, keyring, self._pods.list(Deadline.after(_LIST_S)), self._rules)
+        except ClusterError as error:
+            self._log.warning("images_in_use_unknown", error=str(error))
+            return {}
+        chosen = {}
+        for target, rotation in rotations.items():
+            image, probed = rotation.choose()
+            known[target] = replace(known[target], probed=probed)
+            if image is not None:
+                chosen[target] = image
+        return chosen
+
+    def _note(self, before: Mapping[Target, Known], reports: Sequence[CredentialReport], secret: Secret | None) -> None:
+        about = self._about(secret)
+        now, clock = self._now(), self._clock()
         known = {}
-        for target, report in zip(found, reports, strict=True):
+        for (target, old), report in zip(before.items(), reports, strict=True):
             self._count(report.state)
-            identity = self._identity(target)
-            before = self._known.get(identity, _Known(registry=target.registry))
-            after = _learn(before, report)
-            known[identity] = self._tell(after, report, about)
-            good = report.state is CredentialState.ACCEPTED and not report.missing_scope
-            note = self._log.info if good else self._log.warning
+            new = old
+            if report.probe is not None:
+                new = replace(old, probed=remember(old.probed, report.probed, report.probe), probed_at=clock)
+            new = learn(new, report, now=now)
+            known[self._identity(target)] = self._tell(old, new, report, about)
+            note = self._log.warning if new.problem else self._log.info
             note(
                 "credential_checked",
                 registry=report.registry,
@@ -195,36 +230,51 @@ class CredentialWatch:
                 failure=str(report.failure or ""),
                 api_failure=str(report.api_failure or ""),
                 missing_scope=report.missing_scope,
-                expires_at=after.expires_at.isoformat() if after.expires_at else "",
+                expires_at=new.expires_at.isoformat() if new.expires_at else "",
+                probed=report.probed,
+                probe=report.probe or "",
+                probe_code=report.probe_code,
+                probe_failure=str(report.probe_failure or ""),
             )
         self._known = known
-        self._figures = tuple(
-            _worst(registry, [each for each in known.values() if each.registry == registry])
-            for registry in sorted({each.registry for each in known.values()})
-        )
+        self._figures = figures(tuple(known.values()))
 
-    def _tell(self, known: "_Known", report: CredentialReport, about: ObjectRef) -> "_Known":
+    def _tell(self, old: Known, new: Known, report: CredentialReport, about: ObjectRef) -> Known:
         """Tell people what is new, and return what is known with that noted."""
-        reason, text = _complaint(report)
-        if reason is not None and reason is not known.told:
+        reason, text = complaint(report)
+        accepted = report.state in {CredentialState.ACCEPTED, CredentialState.UNREADABLE}
+        if reason is not None and reason is not new.told:
             self._events.emit(reason, about, text, warning=True)
-            known = replace(known, told=reason)
-        elif report.state is CredentialState.ACCEPTED and reason is None:
-            known = replace(known, told=None)
-        if report.state is not CredentialState.ACCEPTED or known.expires_at is None:
-            return known
-        now = self._now()
-        warning = expiry_warning(known.expires_at, now=now, told=known.told_expiry)
+            new = replace(new, told=reason)
+        elif accepted and reason is None:
+            new = replace(new, told=None)
+        if report.state is CredentialState.UNREADABLE and report.probed not in old.probed.unreadable:
+            self._events.emit(EventReason.CREDENTIAL_CANNOT_READ, about, denial(report), warning=True)
+        if not accepted or new.expires_at is None:
+            return new
+        warning = expiry_warning(new.expires_at, now=self._now(), told=new.told_expiry)
         if warning is None:
-            return known
-        self._events.emit(
-            EventReason.CREDENTIAL_EXPIRING,
-            about,
-            f"the token for {report.registry} ends at {known.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC, within "
-            f"{_days(warning)}; put a new one into the central secret, the copies follow",
-            warning=True,
+            return new
+        text = expiry_text(report.registry, new.expires_at, warning)
+        self._events.emit(EventReason.CREDENTIAL_EXPIRING, about, text, warning=True)
+        return replace(new, told_expiry=warning)
+
+    def _warn_of_width(self, keyring: Keyring, secret: Secret | None) -> None:
+        for entry in too_wide(keyring, self._rules.patterns.include):
+            text = (
+                f"the entry {entry} of the central secret also serves other organisations whose names begin so, since "
+                f"an entry's path is a prefix; end it with a slash: {entry}/"
+            )
+            self._events.emit(EventReason.CREDENTIAL_TOO_WIDE, self._about(secret), text, warning=True)
+            self._log.warning("credential_too_wide", entry=entry)
+
+    def _about(self, secret: Secret | None) -> ObjectRef:
+        return ObjectRef(
+            kind="Secret",
+            name=secret.name if secret else SECRET_NAME,
+            namespace=self._rules.release_namespace,
+            uid=secret.uid if secret else "",
         )
-        return replace(known, told_expiry=warning)
 
     def _identity(self, target: Target) -> bytes:
         parts = (target.registry, target.credential.username, target.credential.password)
@@ -237,52 +287,9 @@ class CredentialWatch:
         return digest.digest()
 
 
-def _targets(secret: Secret | None, include: Sequence[str]) -> tuple[Target, ...]:
-    """Name what there is to ask about. Whether the Secret can be used at all is the reconciler's to tell."""
-    if secret is None:
-        return ()
-    try:
-        return targets(read_keyring(secret), include)
-    except (MalformedSecret, SecretTooLarge):
-        return ()
-
-
-def _learn(known: _Known, report: CredentialReport) -> _Known:
-    """Add a report to what is known: only a registry's word replaces its last one."""
-    expires_at = report.expires_at or known.expires_at
-    match report.state:
-        case CredentialState.ACCEPTED:
-            return replace(known, usable=not report.missing_scope, expires_at=expires_at)
-        case CredentialState.REJECTED:
-            return replace(known, usable=False, expires_at=expires_at)
-        case CredentialState.UNREACHABLE | CredentialState.NOT_CHECKED:
-            return known
-        case _:
-            assert_never(report.state)
-
-
-def _complaint(report: CredentialReport) -> tuple[EventReason | None, str]:
-    """Say what is wrong with a credential and what mends it."""
-    if report.state is CredentialState.REJECTED:
-        return EventReason.CREDENTIAL_REJECTED, (
-            f"{report.registry} does not accept the credential (HTTP {report.code}): it has expired, was revoked or is "
-            "mistyped; every pull that is given it fails, of public images too. Put a new token into the central secret"
-        )
-    if report.missing_scope:
-        return EventReason.CREDENTIAL_INSUFFICIENT, (
-            f"{report.registry} accepts the credential, but the token lacks the scope {report.missing_scope}: private "
-            "images cannot be pulled with it. Add the scope, or put another token into the central secret"
-        )
-    return None, ""
-
-
-def _worst(registry: str, known: Sequence[_Known]) -> CredentialFigures:
-    words = [each.usable for each in known if each.usable is not None]
-    ends = [each.expires_at.timestamp() for each in known if each.expires_at is not None]
-    return CredentialFigures(
-        registry=registry, accepted=all(words) if words else None, expires_at=min(ends) if ends else None
-    )
-
-
-def _days(span: timedelta) -> str:
-    return f"{span.days} day{'s' if span.days != 1 else ''}"
+def _keyring(secret: Secret | None) -> Keyring:
+    """Read what there is to ask about. Whether the Secret can be used at all is the reconciler's to tell."""
+    if secret is not None:
+        with suppress(MalformedSecret, SecretTooLarge):
+            return read_keyring(secret)
+    return Keyring(endpoints=(), default=())

@@ -64,13 +64,18 @@ def _skip(header: str, position: int) -> int:
     return separator.end() if separator else position
 
 
-def token_url(challenge: Challenge, registry: Url) -> Url | None:
+def token_url(challenge: Challenge, registry: Url, *, scope: str = "") -> Url | None:
     """Say where the credential may be changed for a token; `None` if the challenge names no place it may go to.
 
     The realm must be HTTPS without user information, on the registry's own host and port or on one of `_KNOWN_REALMS`.
     A node's container runtime goes wherever a realm points; a controller that asks unbidden, every hour, for a
     credential that is good for a whole organisation has no need to. There is no rule on parent domains: without a list
     of public suffixes, `registry.github.io` and `anyone.github.io` would count as one.
+
+    Args:
+        challenge: The registry's.
+        registry: Where it came from.
+        scope: What the token is to be good for, such as `repository:my-org/app:pull`; never what the challenge says.
     """
     try:
         realm = urlsplit(challenge.parameters.get("realm", ""))
@@ -81,6 +86,7 @@ def token_url(challenge: Challenge, registry: Url) -> Url | None:
     known = port == registry.port == 443 and bool(host) and _KNOWN_REALMS.get(registry.host) == host
     if realm.scheme != "https" or realm.username is not None or realm.password is not None or not (own or known):
         return None
-    service = challenge.parameters.get("service", "")
-    query = "&".join(part for part in (realm.query, urlencode({"service": service}) if service else "") if part)
+    asked = {"service": challenge.parameters.get("service", ""), "scope": scope}
+    added = urlencode({name: value for name, value in asked.items() if value})
+    query = "&".join(part for part in (realm.query, added) if part)
     return Url(host=host, port=port, target=(realm.path or "/") + (f"?{query}" if query else ""))

@@ -4,9 +4,11 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+from webhook.core.images import ImageReference
 from webhook.core.keyring import Credential
 from webhook.ports import Deadline, LoginAnswer, RegistryFault, TokenHeaders
 from webhook.registry import challenge
@@ -18,6 +20,24 @@ GITHUB_API: Final = "https://api.github.com/"
 
 _BEARER: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """RFC 6750's `b64token`: what a header can carry. GitHub's tokens are of letters, digits and underscores."""
+
+
+_MANIFEST: Final = {
+    "Accept": (
+        "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
+        "application/vnd.docker.distribution.manifest.list.v2+json, "
+        "application/vnd.docker.distribution.manifest.v2+json, */*"
+    )
+}
+"""What containerd takes. A registry answers 404 for a manifest of a type that is not asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Granted:
+    """What a registry wants to see with a request, and whether its token server has seen the credential for it."""
+
+    authorization: str = field(repr=False)
+    by_token_server: bool = False
 
 
 class InvalidApiUrl(ValueError):
@@ -60,6 +80,17 @@ class HttpsRegistry:
         except ExchangeFailed as error:
             return LoginAnswer(fault=error.fault, failure=error.failure)
 
+    def pull(self, image: ImageReference, credential: Credential, deadline: Deadline) -> LoginAnswer:
+        """Ask for an image's manifest as a container runtime does, and for no more than its headers.
+
+        The token is asked for with `scope=repository:NAME:pull`. A token server may refuse that, or, by the token
+        specification, grant less than was asked for; then the registry refuses the manifest.
+        """
+        try:
+            return self._pull(image, credential, deadline)
+        except ExchangeFailed as error:
+            return LoginAnswer(fault=error.fault, failure=error.failure)
+
     def token_headers(self, credential: Credential, deadline: Deadline) -> TokenHeaders:
         """Ask the API's root, which every token may read."""
         if self._api is None or not _BEARER.fullmatch(credential.password):
@@ -78,18 +109,45 @@ class HttpsRegistry:
         base = _base_url(host)
         if base is None:
             return LoginAnswer(fault=RegistryFault.MALFORMED)
+        granted = self._authorize(base, credential, deadline)
+        if isinstance(granted, LoginAnswer):
+            return granted
+        if granted.by_token_server:
+            return LoginAnswer(code=200)
+        reply = self._exchange.get(base, deadline, authorization=granted.authorization)
+        return LoginAnswer(code=reply.code, fault=_redirect(reply.code))
+
+    def _pull(self, image: ImageReference, credential: Credential, deadline: Deadline) -> LoginAnswer:
+        base = _base_url(image.registry)
+        if base is None:
+            return LoginAnswer(fault=RegistryFault.MALFORMED)
+        name = image.repository.partition("/")[2]
+        granted = self._authorize(base, credential, deadline, scope=f"repository:{name}:pull")
+        if isinstance(granted, LoginAnswer):
+            return granted
+        url = replace(base, target=f"/v2/{quote(name)}/manifests/{quote(image.digest or image.tag, safe=':')}")
+        reply = self._exchange.send("HEAD", url, deadline, _MANIFEST, authorization=granted.authorization)
+        return LoginAnswer(code=reply.code, fault=_redirect(reply.code))
+
+    def _authorize(
+        self, base: Url, credential: Credential, deadline: Deadline, *, scope: str = ""
+    ) -> "_Granted | LoginAnswer":
+        """Ask a registry how to log in, and get what it wants to see; or say what came in its place.
+
+        Raises:
+            ExchangeFailed: There is no answer.
+        """
         unbidden = self._exchange.get(base, deadline)
         if unbidden.code != 401:
             return _without_challenge(unbidden.code)
         offered = {each.scheme: each for each in challenge.parse(unbidden.headers.get("www-authenticate", ()))}
         if (bearer := offered.get("bearer")) is not None:
-            url = challenge.token_url(bearer, base)
+            url = challenge.token_url(bearer, base, scope=scope)
             if url is None:
                 return LoginAnswer(code=unbidden.code, fault=RegistryFault.REALM_REFUSED)
-            return _token_answer(self._exchange.get(url, deadline, authorization=_basic(credential)))
+            return _token(self._exchange.get(url, deadline, authorization=_basic(credential)))
         if "basic" in offered:
-            reply = self._exchange.get(base, deadline, authorization=_basic(credential))
-            return LoginAnswer(code=reply.code, fault=_redirect(reply.code))
+            return _Granted(authorization=_basic(credential))
         return LoginAnswer(code=unbidden.code, fault=RegistryFault.NO_CHALLENGE)
 
 
@@ -125,7 +183,7 @@ def _without_challenge(code: int) -> LoginAnswer:
     return LoginAnswer(code=code, fault=_redirect(code) or RegistryFault.NO_CHALLENGE)
 
 
-def _token_answer(reply: Reply) -> LoginAnswer:
+def _token(reply: Reply) -> "_Granted | LoginAnswer":
     if reply.code != 200:
         return LoginAnswer(code=reply.code, fault=_redirect(reply.code))
     try:
@@ -133,9 +191,11 @@ def _token_answer(reply: Reply) -> LoginAnswer:
     except (ValueError, RecursionError):
         document = None
     tokens = (document.get("token"), document.get("access_token")) if isinstance(document, dict) else ()
+    for token in tokens:
+        if isinstance(token, str) and _BEARER.fullmatch(token):
+            return _Granted(authorization=f"Bearer {token}", by_token_server=True)
     # A page that some box in between put in the place of an answer says nothing of the credential.
-    given = any(isinstance(token, str) and token for token in tokens)
-    return LoginAnswer(code=reply.code, fault=None if given else RegistryFault.MALFORMED)
+    return LoginAnswer(code=reply.code, fault=RegistryFault.MALFORMED)
 
 
 def _redirect(code: int) -> RegistryFault | None:

@@ -1,4 +1,4 @@
-"""One GET over HTTPS that ends in time, reads no more than it should, and follows nothing.
+"""One request over HTTPS that ends in time, reads no more than it should, and follows nothing.
 
 `http.client` rather than a pool: there are a few requests an hour, each of which must not go anywhere but to the host
 named. Its timeouts are per read, so a server that sends a byte now and then, or a resolver that hangs, is bounded by
@@ -77,7 +77,13 @@ class Exchange:
         self._proxy_for = proxy_for
 
     def get(self, url: Url, deadline: Deadline, *, authorization: str = "") -> Reply:
-        """Send a GET and read the answer, of whatever status.
+        """Send a GET and read the answer, of whatever status (see `send`)."""
+        return self.send("GET", url, deadline, {"Accept": "application/json"}, authorization=authorization)
+
+    def send(
+        self, method: str, url: Url, deadline: Deadline, headers: Mapping[str, str], *, authorization: str = ""
+    ) -> Reply:
+        """Send a request without a body and read the answer, of whatever status.
 
         Raises:
             ExchangeFailed: There was none, not in time, or not one of HTTP's; or its body is too large.
@@ -85,7 +91,7 @@ class Exchange:
         # Raised away from what caused it: http.client's errors quote headers and answers.
         failure = None
         try:
-            reply = self._get(url, deadline, authorization)
+            reply = self._send(method, url, deadline, _headers(headers, authorization))
         except UnusableProxy:
             failure = ConnectionFailure(fault=ConnectionFault.PROXY, reason="UNUSABLE_URL")
         except OSError as error:
@@ -105,7 +111,7 @@ class Exchange:
             return replace(failure, fault=ConnectionFault.PROXY)
         return failure
 
-    def _get(self, url: Url, deadline: Deadline, authorization: str) -> Reply:
+    def _send(self, method: str, url: Url, deadline: Deadline, headers: Mapping[str, str]) -> Reply:
         remaining = deadline.remaining()
         if remaining <= 0:
             raise TimeoutError
@@ -114,7 +120,7 @@ class Exchange:
 
         def run() -> None:
             try:
-                future.set_result(_exchange(connection, url, authorization))
+                future.set_result(_exchange(connection, method, url, headers))
             except BaseException as error:  # noqa: BLE001 - handed to the caller, whatever it is
                 future.set_exception(error)
 
@@ -135,12 +141,14 @@ class Exchange:
         return connection
 
 
-def _exchange(connection: http.client.HTTPSConnection, url: Url, authorization: str) -> Reply:
-    headers = {"User-Agent": _USER_AGENT, "Accept": "application/json", "Connection": "close"}
-    if authorization:
-        headers["Authorization"] = authorization
+def _headers(headers: Mapping[str, str], authorization: str) -> dict[str, str]:
+    sent = {"User-Agent": _USER_AGENT, "Connection": "close", **headers}
+    return sent | {"Authorization": authorization} if authorization else sent
+
+
+def _exchange(connection: http.client.HTTPSConnection, method: str, url: Url, headers: Mapping[str, str]) -> Reply:
     try:
-        connection.request("GET", url.target, headers=headers)
+        connection.request(method, url.target, headers=headers)
         response = connection.getresponse()
         body = response.read(MAX_BODY + 1)
         received: dict[str, tuple[str, ...]] = {}

@@ -118,6 +118,16 @@ class CredentialFigures(Protocol):
         """End of its life as a POSIX timestamp; `None` if it has none or that is not known."""
         ...
 
+    @property
+    def answered_at(self) -> float:
+        """When the registry last said whether it accepts it, or before it ever did was first asked: POSIX timestamp."""
+        ...
+
+    @property
+    def unreadable(self) -> int:
+        """Images in use that it is known not to be able to read."""
+        ...
+
 
 class Metrics:
     """The metrics of one process, in a registry of their own.
@@ -289,9 +299,21 @@ class _Snapshots(Collector):
             "When the central secret's token for a registry ends, as a POSIX timestamp; absent if that is not known.",
             labels=("registry",),
         )
+        answered = GaugeMetricFamily(
+            "ghcr_pull_secrets_credential_answered_timestamp_seconds",
+            "When a registry last said whether it accepts the credential, or before it did was first asked.",
+            labels=("registry",),
+        )
+        unreadable = GaugeMetricFamily(
+            "ghcr_pull_secrets_credential_unreadable_images",
+            "Repositories in use that the credential was denied when last tried on them; at most 16 an entry.",
+            labels=("registry",),
+        )
         for credential in self._credentials():
+            answered.add_metric((credential.registry,), credential.answered_at)
+            unreadable.add_metric((credential.registry,), credential.unreadable)
             if credential.accepted is not None:
                 accepted.add_metric((credential.registry,), float(credential.accepted))
             if credential.expires_at is not None:
                 expiry.add_metric((credential.registry,), credential.expires_at)
-        yield from (accepted, expiry)
+        yield from (accepted, expiry, answered, unreadable)

@@ -5,6 +5,7 @@ from typing import Protocol
 import pytest
 
 from tests.objects import CANARY
+from webhook.core.images import parse
 from webhook.core.keyring import Credential
 from webhook.failures import ConnectionFailure, ConnectionFault
 from webhook.ports import Deadline, LoginAnswer, Registry, TokenHeaders
@@ -30,6 +31,10 @@ class RegistryWorld(Protocol):
         """Let nobody accept it any more."""
         ...
 
+    def hide(self, repository: str, credential: Credential) -> None:
+        """Let a credential not read that repository from now on."""
+        ...
+
     def overload(self, code: int) -> None:
         """Let ghcr.io and the API answer everything with this from now on."""
         ...
@@ -39,6 +44,7 @@ class RegistryWorld(Protocol):
         ...
 
 
+IMAGE = parse("ghcr.io/sesacthon/auth-api:latest")
 LATE = ConnectionFailure(fault=ConnectionFault.TIMEOUT)
 
 
@@ -75,6 +81,22 @@ class RegistryContract:
         world.issue(GOOD, scopes="read:packages", expiration=UNTIL)
         assert world.registry.login("ghcr.io", GOOD, Deadline.after(0)) == LoginAnswer(failure=LATE)
         assert world.registry.token_headers(GOOD, Deadline.after(0)) == TokenHeaders(failure=LATE)
+
+    def test_an_image_can_be_pulled_by_who_may_read_it(self, world: RegistryWorld) -> None:
+        world.issue(GOOD)
+        assert world.registry.pull(IMAGE, GOOD, Deadline.after(10)) == LoginAnswer(code=200)
+        assert world.registry.pull(IMAGE, WRONG, Deadline.after(10)) == LoginAnswer(code=403)
+        world.hide(IMAGE.repository, GOOD)
+        assert world.registry.pull(IMAGE, GOOD, Deadline.after(10)) == LoginAnswer(code=403)
+        assert world.registry.login("ghcr.io", GOOD, Deadline.after(10)) == LoginAnswer(code=200)
+
+    def test_a_pull_ends_without_an_answer_as_a_login_does(self, world: RegistryWorld) -> None:
+        world.issue(GOOD)
+        assert world.registry.pull(IMAGE, GOOD, Deadline.after(0)) == LoginAnswer(failure=LATE)
+        world.overload(503)
+        assert world.registry.pull(IMAGE, GOOD, Deadline.after(10)) == LoginAnswer(code=503)
+        world.cut_off()
+        assert world.registry.pull(IMAGE, GOOD, Deadline.after(10)).failure is not None
 
     @pytest.mark.parametrize(
         ("scopes", "expiration"),

@@ -1,0 +1,140 @@
+"""Which image in use a credential is to be tried on next, and what became of it; plain data in, plain data out."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from webhook.core import images, policy, workloads
+from webhook.core.images import ImageReference, InvalidReference
+from webhook.core.keyring import Keyring
+from webhook.core.review import Json
+from webhook.core.scope import Rules
+from webhook.core.workloads import POD, MalformedObject
+from webhook.credential.judging import CredentialState, Target
+
+MAX_UNREADABLE: Final = 16
+"""Repositories remembered as unreadable, of each credential."""
+
+_ENOUGH: Final = 3
+"""Denials in a row after which a credential counts as one that cannot pull. One image alone may be mistyped."""
+
+_FINISHED: Final = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """What is remembered of a credential's probes.
+
+    Attributes:
+        last: Repository tried last in the rotation, "" for none.
+        unreadable: Repositories in use that were denied when tried last, the longest ago first.
+        denials: Probes in a row that were denied, those passed over that tried a denied image again beside others.
+        in_use: Repositories in use at the last probe, counted up to `_ENOUGH`.
+        retried: The last probe was of one of `unreadable`, though there were others.
+    """
+
+    last: str = ""
+    unreadable: tuple[str, ...] = ()
+    denials: int = 0
+    in_use: int = 0
+    retried: bool = False
+
+    @property
+    def nothing_readable(self) -> bool:
+        """Tell whether all that was tried of late was denied, and that was enough to say so."""
+        return 0 < min(_ENOUGH, self.in_use) <= self.denials
+
+
+def images_in_use(pod: Json, rules: Rules) -> Iterator[ImageReference]:
+    """Yield the selected images that a Pod pulls with `ghcr-secret`."""
+    metadata, status = pod.get("metadata") or {}, pod.get("status") or {}
+    if rules.untouchable(metadata.get("namespace", "")) or status.get("phase") in _FINISHED:
+        return
+    try:
+        workload = workloads.read(POD, pod)
+    except MalformedObject:
+        return
+    if not policy.uses_copy(workload, rules):
+        return
+    for image in policy.selected_images(workload, rules):
+        try:
+            yield images.parse(image.image)
+        except InvalidReference:
+            continue
+
+
+class Rotation:
+    """Chooses the next image for one credential out of all that are in use, and holds no more than a few of them.
+
+    | what is in use | next |
+    |---|---|
+    | unreadable ones, and the last probe was of none of them | the one tried the longest ago |
+    | others | the one after the last, by name |
+    | unreadable ones only | the one tried the longest ago |
+
+    Args:
+        probed: What is remembered of the credential.
+    """
+
+    def __init__(self, probed: Probed) -> None:
+        self._probed = probed
+        self._first: ImageReference | None = None
+        self._following: ImageReference | None = None
+        self._unreadable: dict[str, ImageReference] = {}
+        self._some: set[str] = set()
+
+    def offer(self, image: ImageReference) -> None:
+        """Take note of an image in use that the credential is for."""
+        if len(self._some) < _ENOUGH:
+            self._some.add(image.repository)
+        if image.repository in self._probed.unreadable:
+            self._unreadable[image.repository] = image
+            return
+        self._first = _earlier(self._first, image)
+        if image.repository > self._probed.last:
+            self._following = _earlier(self._following, image)
+
+    def choose(self) -> tuple[ImageReference | None, Probed]:
+        """Return the image to try, if any is in use, and what is remembered, without what is in use no more."""
+        unreadable = tuple(name for name in self._probed.unreadable if name in self._unreadable)
+        probed = replace(self._probed, unreadable=unreadable, in_use=len(self._some))
+        others = self._following or self._first
+        if unreadable and (others is None or not probed.retried):
+            return self._unreadable[unreadable[0]], replace(probed, retried=others is not None)
+        return others, replace(probed, retried=False)
+
+
+def learn(probed: Probed, repository: str, state: CredentialState) -> Probed:
+    """Remember what became of a probe; only the registry's word that an image is readable or is not counts."""
+    others = tuple(name for name in probed.unreadable if name != repository)
+    last = probed.last if probed.retried else repository
+    match state:
+        case CredentialState.ACCEPTED:
+            return replace(probed, last=last, unreadable=others, denials=0)
+        case CredentialState.UNREADABLE:
+            kept = (*others, repository)[-MAX_UNREADABLE:]
+            return replace(probed, last=last, unreadable=kept, denials=probed.denials + (not probed.retried))
+        case _:
+            return replace(probed, last=last)
+
+
+def rotate(rotations: Mapping[Target, Rotation], keyring: Keyring, pods: Iterable[Json], rules: Rules) -> None:
+    """Offer every image in use to the rotation of the credential that is for it."""
+    for pod in pods:
+        for image in images_in_use(pod, rules):
+            target = tried_first(keyring, image)
+            if target is not None and (rotation := rotations.get(target)) is not None:
+                rotation.offer(image)
+
+
+def tried_first(keyring: Keyring, image: ImageReference) -> Target | None:
+    """Name the credential that the kubelet tries first for an image, with that image's own registry.
+
+    A target of the central secret equals it only if its own entry is for this registry: no credential goes elsewhere.
+    """
+    found = keyring.lookup(image.repository)
+    return Target(registry=image.registry.lower().removesuffix(":443"), credential=found[0]) if found else None
+
+
+def _earlier(known: ImageReference | None, image: ImageReference) -> ImageReference:
+    return image if known is None or image.repository < known.repository else known
