@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.docs import commands
 from tests.e2e.release import Release, bare_cluster
 from tests.e2e.waiting import until
 from tests.objects import CANARY, workload
 
+README = (commands.ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = commands.blocks(commands.ROOT / "README.md")
 
 
@@ -50,3 +52,48 @@ def test_the_targets_it_names_are_there() -> None:
 
     assert named == {"demo", "test"}
     assert all(re.search(rf"^{name}:", makefile, re.MULTILINE) for name in named)
+
+
+def test_the_picture_it_shows_is_there() -> None:
+    shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
+
+    # That it is what `make demo` prints, tests/e2e/test_demo.py says.
+    assert shown == ["docs/demo.svg"]
+    assert (commands.ROOT / shown[0]).read_text(encoding="utf-8").startswith("<svg ")
+
+
+def test_it_opens_with_the_story_before_anything_that_has_to_be_done() -> None:
+    order = [
+        README.index(each) for each in ("**Before.**", "**After.**", "docs/demo.svg", "## See it", "## Install it")
+    ]
+
+    assert order == sorted(order)
+
+
+def test_the_versions_it_names_are_those_of_the_chart_and_of_ci() -> None:
+    (sentence,) = re.findall(r"^Kubernetes ([\d.]+) or newer; CI runs it on ([\d., and]+)\. ", README, re.MULTILINE)
+    chart = yaml.safe_load((commands.ROOT / "charts/ghcr-pull-secrets/Chart.yaml").read_text(encoding="utf-8"))
+    workflow = yaml.safe_load((commands.ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    tried = [str(row["kubernetes"]) for row in workflow["jobs"]["e2e"]["strategy"]["matrix"]["include"]]
+
+    assert chart["kubeVersion"] == f">={sentence[0]}.0-0"
+    assert re.findall(r"\d+\.\d+", sentence[1]) == tried
+
+
+def test_what_it_says_of_failure_and_of_the_mode_are_values_of_the_chart() -> None:
+    values = yaml.safe_load((commands.ROOT / "charts/ghcr-pull-secrets/values.yaml").read_text(encoding="utf-8"))
+    section = README.partition("## When not to use this")[2].partition("\n## ")[0]
+
+    assert (
+        values["webhooks"]["validating"]["failurePolicy"] == values["webhooks"]["mutating"]["failurePolicy"] == "Fail"
+    )
+    assert "`failurePolicy: Fail`, the default" in section
+    assert "`namespaces.mode: opt-in`" in section
+    assert values["namespaces"]["mode"] == "opt-out"
+
+
+def test_every_page_and_folder_it_links_to_is_there() -> None:
+    linked = re.findall(r"[^!]\[[^]]+\]\(([^)#]+)\)", README)
+
+    assert len(linked) > 8
+    assert [each for each in linked if not (commands.ROOT / each).exists()] == []

@@ -57,7 +57,7 @@ class Process(Program):
         """Ask the plain listener."""
         return asked(f"http://127.0.0.1:{self.ops_port}{path}")
 
-    def wait_ready(self, timeout_s: float = 30) -> None:
+    def wait_ready(self, timeout_s: float = 60) -> None:
         """Wait until `/readyz` says so.
 
         Raises:
