@@ -149,6 +149,12 @@ class OutOfTime(DeadlineExceeded):
     cause = "it took too long"
 
 
+class TooLarge(ClusterError):
+    """The answer is larger than what is read of one."""
+
+    cause = "the answer is larger than what is read of one"
+
+
 class NotLeading(ClusterError):
     """A write was asked for by a controller that does not hold the Lease; the API server was not asked."""
 

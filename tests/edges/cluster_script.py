@@ -185,6 +185,11 @@ def obj(name: str, version: int, **fields: Any) -> Json:
     return {"metadata": {"name": name, "resourceVersion": str(version), **fields}}
 
 
+def content(obj: object) -> bytes:
+    """Write JSON as an API server does, without blanks."""
+    return json.dumps(obj, separators=(",", ":"), ensure_ascii=False).encode()
+
+
 def page(*items: Json, version: int, token: str = "") -> Json:
     metadata = {"resourceVersion": str(version)} | ({"continue": token} if token else {})
     return {"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": list(items)}

@@ -276,3 +276,18 @@ def test_a_permission_taken_and_given_back_is_survived(watching: tuple[StandIn, 
     world.api.admin.update("clusterroles.rbac.authorization.k8s.io", "", {**role, "rules": NARROW})
     world.make_secret(copy("a"))
     eventually(lambda: cluster.facts.copy("a", soon()) is not None, within=15)
+
+
+def test_names_beyond_those_that_are_kept_are_asked_for_when_ours_is_not_among_them(stand_in: StandIn) -> None:
+    others = [f"s{number}" for number in range(40)]
+    stand_in.make_namespace("a")
+    asked: list[str] = []
+    for name, listed in (("first", [SECRET_NAME, *others]), ("last", [*others, SECRET_NAME]), ("few", others[:3])):
+        stand_in.make_service_account("a", name, listed)
+    stand_in.settle()
+    stand_in.narrow.client.on_request(lambda verb, resource, code: asked.append(f"{verb} {resource}"))
+    assert stand_in.facts.service_account_secrets("a", "few", soon()) == tuple(others[:3])
+    assert stand_in.facts.service_account_secrets("a", "first", soon())[0] == SECRET_NAME
+    assert [each for each in asked if each.startswith("get")] == []
+    assert stand_in.facts.service_account_secrets("a", "last", soon()) == (*others, SECRET_NAME)
+    assert [each for each in asked if each.startswith("get")] == ["get serviceaccounts"]

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.apiserver import ApiServer
 from tests.edges.cluster_script import Json, Request, obj, page, scripted, status
 from tests.edges.test_cluster_contract import account
 from tests.services.controller_contracts import PodsContract, PodsWorld, soon
 from webhook.cluster import connect
-from webhook.cluster.pods import ClusterPods
+from webhook.cluster.client import METADATA_ONLY
+from webhook.cluster.objects import KEPT_NAMES
+from webhook.cluster.pods import PODS_A_PAGE, ClusterPods
+from webhook.cluster.wire import OBJECT_BYTES
+from webhook.core.names import SECRET_NAME
 from webhook.ports import Expired, Forbidden, Unavailable
 
 RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
@@ -49,7 +54,7 @@ def pods(*items: Json, token: str = "") -> Json:
     return page(*items, version=1, token=token)
 
 
-def listed(answer: object, *, page_size: int = 500, pending: bool = False) -> tuple[list[str], list[Request]]:
+def listed(answer: object, *, page_size: int = PODS_A_PAGE, pending: bool = False) -> tuple[list[str], list[Request]]:
     """List against a server that answers with these bodies or codes in turn."""
     answers = iter(answer if isinstance(answer, list) else [answer])
 
@@ -62,9 +67,9 @@ def listed(answer: object, *, page_size: int = 500, pending: bool = False) -> tu
         return [pod["metadata"]["name"] for pod in found], script.requests
 
 
-def test_pages_of_five_hundred_are_asked_for_and_only_pending_pods_if_wanted() -> None:
+def test_pages_of_a_hundred_are_asked_for_and_only_pending_pods_if_wanted() -> None:
     _, [request] = listed(pods(), pending=True)
-    assert (request.path, request.query) == ("/api/v1/pods", {"limit": "500", "fieldSelector": "status.phase=Pending"})
+    assert (request.path, request.query) == ("/api/v1/pods", {"limit": "100", "fieldSelector": "status.phase=Pending"})
 
 
 def test_a_page_is_asked_for_when_the_one_before_is_used_up() -> None:
@@ -114,10 +119,82 @@ def test_a_missing_permission_is_said() -> None:
 
 
 def test_a_list_of_null_is_an_empty_one() -> None:
-    assert listed([{"metadata": {}, "items": None}])[0] == []
+    assert listed([{"metadata": {"resourceVersion": "1"}, "items": None}])[0] == []
 
 
 @pytest.mark.parametrize("body", [[], {"items": []}, {"metadata": {}, "items": [7]}, {"metadata": {}, "items": {}}])
 def test_what_is_no_list_is_not_from_an_api_server(body: object) -> None:
     with pytest.raises(Unavailable):
         listed([body])
+
+
+LARGE = "x" * OBJECT_BYTES
+
+
+@pytest.mark.parametrize("place", [0, KEPT_NAMES - 1, KEPT_NAMES, 10_000])
+def test_of_many_pull_secrets_the_first_are_kept_and_always_ours(place: int) -> None:
+    names = [f"s{number}" for number in range(20_000)]
+    names.insert(place, SECRET_NAME)
+    [pod] = decoded(obj("p", 1) | {"spec": {"imagePullSecrets": [{"name": name} for name in names]}})
+    kept = [entry["name"] for entry in pod["spec"]["imagePullSecrets"]]
+    assert kept == names[:KEPT_NAMES] + ([SECRET_NAME] if place >= KEPT_NAMES else [])
+
+
+def test_a_pod_is_what_a_decision_reads_of_it_and_no_more() -> None:
+    [pod] = decoded(
+        obj("p", 1, namespace="a", annotations={"note": "x", "ghcr-pull-secrets.io/inject": "false"}, labels={"l": "x"})
+        | {
+            "spec": {
+                "serviceAccountName": "builder",
+                "nodeName": "n",
+                "imagePullSecrets": [{"name": "s"}, None, {}, {"name": "s"}],
+                "containers": [
+                    {"name": "c", "image": "i", "imagePullPolicy": "Never", "env": [{"name": "TOKEN", "value": "x"}]},
+                    None,
+                ],
+                "initContainers": [{"name": "d", "image": "j"}],
+                "ephemeralContainers": [{"name": "e", "image": "k"}],
+                "volumes": [
+                    {"name": "v", "image": {"reference": "r", "pullPolicy": "Always"}},
+                    {"name": "w", "emptyDir": {}},
+                ],
+            },
+            "status": {"phase": "Pending"},
+        }
+    )
+    assert pod == {
+        "metadata": {"name": "p", "namespace": "a", "annotations": {"ghcr-pull-secrets.io/inject": "false"}},
+        "spec": {
+            "serviceAccountName": "builder",
+            "imagePullSecrets": [{"name": "s"}],
+            "containers": [{"name": "c", "image": "i", "imagePullPolicy": "Never"}],
+            "initContainers": [{"name": "d", "image": "j"}],
+            "ephemeralContainers": [{"name": "e", "image": "k"}],
+            "volumes": [{"name": "v", "image": {"reference": "r", "pullPolicy": "Always"}}],
+        },
+    }
+
+
+@pytest.mark.parametrize("spec", [{}, {"spec": None}, {"spec": {"containers": None, "volumes": [None]}}])
+def test_a_pod_without_a_list_has_none(spec: Json) -> None:
+    assert decoded(obj("p", 1) | spec) == [{"metadata": {"name": "p"}, "spec": {}}]
+
+
+def decoded(*items: Json) -> list[Json]:
+    with scripted(lambda request: request.json(pods(*items))) as script:
+        return list(ClusterPods(script.client()).list(soon()))
+
+
+def test_a_pod_that_is_too_large_is_passed_over_and_named_in_the_log() -> None:
+    def respond(request: Request) -> None:
+        start, limit = int(request.query.get("continue", 0)), int(request.query["limit"])
+        every = [obj("p0", 1), obj("p1", 2, namespace="a"), obj("p2", 3)]
+        if request.headers["Accept"] != METADATA_ONLY:
+            every[1] |= {"spec": {"x": LARGE}}
+        end = start + limit
+        request.json(pods(*every[start:end], token=str(end) if end < 3 else ""))
+
+    with scripted(respond) as script, capture_logs() as logs:
+        found = [pod["metadata"]["name"] for pod in ClusterPods(script.client()).list(soon())]
+    assert found == ["p0", "p2"]
+    assert [(log["event"], log["namespace"], log["name"]) for log in logs] == [("pod_too_large", "a", "p1")]

@@ -1,5 +1,6 @@
 """A reflector comes back from everything that can happen to a watch, and never in a hurry."""
 
+import json
 import random
 import threading
 import time
@@ -11,7 +12,10 @@ from typing import Any
 import pytest
 
 from tests.edges.cluster_script import Request, Script, eventually, obj, page, scripted, status, steps
-from webhook.cluster.reflector import DEFAULT_PACING, EventType, Pacing, Reflector, RestartCause
+from webhook.cluster.client import METADATA_ONLY
+from webhook.cluster.reflector import EventType, Reflector
+from webhook.cluster.watching import DEFAULT_PACING, Pacing, RestartCause
+from webhook.cluster.wire import OBJECT_BYTES, Content
 
 QUICK = Pacing(
     stream_min=1.0, stream_max=1.0, slack=0.2, header_timeout=0.5, list_timeout=1.0, backoff_base=0.02, backoff_cap=0.1
@@ -38,7 +42,8 @@ class Names:
             self.items[item[0]] = item[1]
 
 
-def name_and_version(obj: dict[str, Any]) -> tuple[str, str]:
+def name_and_version(content: Content, whole: bool) -> tuple[str, str]:
+    obj = json.loads(bytes(content))
     return obj["metadata"]["name"], obj["metadata"]["resourceVersion"]
 
 
@@ -320,7 +325,9 @@ def test_an_undecodable_line_is_counted_and_everything_listed_again(server: tupl
 
 def test_an_undecodable_list_is_counted_and_tried_again(server: tuple[Server, Script]) -> None:
     behaviour, script = server
-    behaviour.list = once(lambda request: request.json({"items": [{}], "metadata": {}}), behaviour.list)
+    behaviour.list = once(
+        lambda request: request.json({"items": [{}], "metadata": {"resourceVersion": "1"}}), behaviour.list
+    )
     sink = Names()
     with running(script, sink) as reflector:
         eventually(lambda: sink.items == {"a": "1"})
@@ -429,9 +436,9 @@ def test_a_server_that_is_away_for_hours_does_not_break_the_arithmetic(server: t
 def test_a_slow_list_is_no_healthy_stream(server: tuple[Server, Script]) -> None:
     """Lists are what costs the server most; a row of them has to slow down."""
     behaviour = server[0]
-    behaviour.list = steps(lambda request: time.sleep(0.06), behaviour.list)
+    behaviour.list = steps(lambda request: time.sleep(0.2), behaviour.list)
     behaviour.watch = lambda request: request.json(status(410), 410)
-    reflector, pauses = paced(server, replace(DEFAULT_PACING, healthy=0.05), uniform=lambda low, high: high)
+    reflector, pauses = paced(server, replace(DEFAULT_PACING, healthy=0.19), uniform=lambda low, high: high)
     reflector.run()
     assert pauses[:5] == [0.2, 0.4, 0.8, 1.6, 3.2]
 
@@ -536,3 +543,38 @@ def test_every_cause_is_in_the_health_from_the_beginning(server: tuple[Server, S
     health = reflector.health()
     assert health.restarts == {cause.value: 0 for cause in RestartCause}
     assert (health.resource, health.synced, health.error) == ("namespaces", False, "")
+
+
+def test_a_line_that_is_too_large_is_listed_again_and_known_by_its_metadata(server: tuple[Server, Script]) -> None:
+    behaviour, script = server
+    small = obj("b", 2)
+    large = small | {"data": "x" * OBJECT_BYTES}
+    answers = {True: json.dumps(page(large, version=2)).encode(), False: json.dumps(page(small, version=2)).encode()}
+    wholes: list[bool] = []
+
+    def pages(request: Request) -> None:
+        if script.watches():
+            request.raw(answers[request.headers["Accept"] != METADATA_ONLY])
+        else:
+            request.json(page(obj("a", 1), version=1))
+
+    behaviour.list = pages
+    behaviour.watch = once(behaviour.tell(("ADDED", large)), behaviour.hold)
+
+    def decode(content: Content, whole: bool) -> tuple[str, str]:
+        wholes.append(whole)
+        return name_and_version(content, whole)
+
+    sink = Names()
+    patient = replace(QUICK, stream_min=20, stream_max=20, list_timeout=20)
+    reflector = Reflector(script.client(), "serviceaccounts", decode, sink, pacing=patient)
+    reflector.start()
+    try:
+        eventually(lambda: sink.items == {"b": "2"}, within=20)
+        eventually(lambda: len(script.watches()) == 2, within=20)
+        assert reflector.health().restarts["too_large"] == 1
+        assert wholes == [True, False]
+        assert script.watches()[1].query["resourceVersion"] == "2"
+    finally:
+        script.stopping.set()
+        reflector.stop()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.edges.cluster_script import Request, scripted
+from tests.edges.cluster_script import Request, content, scripted
 from tests.services.contracts.world import MARKS, PAYLOAD, copy, soon
 from webhook.cluster.caches import Caches
 from webhook.cluster.facts import ClusterFacts
@@ -18,7 +18,7 @@ from webhook.ports import Unavailable
 
 
 def test_what_is_encoded_decodes_to_the_same() -> None:
-    assert decode(encode(copy("a"))) == copy("a")
+    assert decode(content(encode(copy("a")))) == copy("a")
 
 
 def test_every_mark_is_a_label_or_an_annotation_and_not_both() -> None:
@@ -29,13 +29,13 @@ def test_every_mark_is_a_label_or_an_annotation_and_not_both() -> None:
 def test_the_least_a_secret_can_have_is_enough() -> None:
     """Items of a list have neither kind nor apiVersion; `data`, `labels` and others can be null or absent."""
     minimal = {"metadata": {"namespace": "a", "name": "ghcr-secret", "labels": None, "annotations": None}, "data": None}
-    assert decode(minimal) == Secret(namespace="a", type="Opaque")
+    assert decode(content(minimal)) == Secret(namespace="a", type="Opaque")
 
 
 def test_one_being_deleted_says_so() -> None:
     obj = encode(copy("a"))
     obj["metadata"]["deletionTimestamp"] = "2026-11-22T20:23:17Z"
-    assert decode(obj).deleting
+    assert decode(content(obj)).deleting
 
 
 APPLY, UPDATE = "Apply", "Update"
@@ -62,26 +62,26 @@ def test_the_field_managers_say_who_applied_and_who_wrote(
     obj = encode(copy("a"))
     entry = {"manager": manager, "operation": operation, "fieldsType": "FieldsV1"}
     obj["metadata"]["managedFields"] = [entry | ({"fieldsV1": fields} if fields is not None else {})]
-    found = decode(obj)
+    found = decode(content(obj))
     assert (found.given_away, found.written_by_us) == (given_away, written_by_us)
 
 
 def test_client_side_apply_leaves_its_annotation() -> None:
     obj = encode(copy("a"))
     obj["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] = "{}"
-    assert decode(obj).given_away
-    assert decode(obj).marks == MARKS
+    assert decode(content(obj)).given_away
+    assert decode(content(obj)).marks == MARKS
 
 
 @pytest.mark.parametrize("value", ["***", "YQ", 7, None, "é"])
 def test_a_value_that_is_no_base64_counts_as_absent(value: object) -> None:
     obj = encode(copy("a"))
     obj["data"][".dockerconfigjson"] = value
-    assert decode(obj).payload is None
+    assert decode(content(obj)).payload is None
 
 
 def test_no_payload_is_in_a_repr() -> None:
-    assert "dTpw" not in repr(decode(encode(copy("a"))))
+    assert "dTpw" not in repr(decode(content(encode(copy("a")))))
 
 
 @pytest.mark.parametrize(

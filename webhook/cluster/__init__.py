@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from webhook.cluster.caches import Caches
 from webhook.cluster.client import DEFAULT_POOL_SIZE, Client, ConfigError, from_kubeconfig, in_cluster
 from webhook.cluster.facts import ClusterFacts
-from webhook.cluster.reflector import DEFAULT_PACING, Pacing, RestartCause, WatchHealth
 from webhook.cluster.secrets import ClusterSecretWriter
+from webhook.cluster.watching import DEFAULT_PACING, Pacing, RestartCause, WatchHealth
 from webhook.trust import Trust
 
 __all__ = ["Caches", "Client", "Cluster", "ConfigError", "Pacing", "RestartCause", "WatchHealth", "connect"]

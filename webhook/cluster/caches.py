@@ -11,10 +11,13 @@ from typing import Any, Final, Generic, TypeVar
 import structlog
 
 from webhook.cluster.client import Client
-from webhook.cluster.reflector import DEFAULT_PACING, EventType, Pacing, Reflector, WatchHealth
+from webhook.cluster.objects import PullSecrets, decode_namespace, decode_service_account
+from webhook.cluster.reflector import EventType, Reflector
 from webhook.cluster.secrets import decode as decode_secret
+from webhook.cluster.watching import DEFAULT_PACING, Pacing, WatchHealth
+from webhook.cluster.wire import Content
 from webhook.core.copies import Secret
-from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, SECRET_NAME
+from webhook.core.names import SECRET_NAME
 from webhook.core.scope import Namespace
 
 K = TypeVar("K", bound=Hashable)
@@ -123,9 +126,9 @@ class SecretCache(Cache[str, Secret]):
         self._one_payload = functools.lru_cache(maxsize=DISTINCT_PAYLOADS)(_same_bytes)
         self._one_marks = functools.lru_cache(maxsize=DISTINCT_PAYLOADS)(_read_only)
 
-    def decode(self, obj: Mapping[str, Any]) -> tuple[str, Secret]:
+    def decode(self, content: Content, whole: bool = True) -> tuple[str, Secret]:
         """Read a Secret and share what is equal to that of others."""
-        secret = self._shared(decode_secret(obj))
+        secret = self._shared(decode_secret(content, whole))
         return secret.namespace, secret
 
     def observe(self, secret: Secret) -> None:
@@ -171,49 +174,19 @@ class NamespaceCache(Cache[str, Namespace]):
     """Every Namespace, by name."""
 
     @staticmethod
-    def decode(obj: Mapping[str, Any]) -> tuple[str, Namespace]:
-        """Read a `v1` Namespace."""
-        namespace = decode_namespace(obj)
+    def decode(content: Content, whole: bool = True) -> tuple[str, Namespace]:  # noqa: ARG004 (there is no more to it)
+        """Read a `v1` Namespace, for which its metadata is enough but for its phase."""
+        namespace = decode_namespace(content)
         return namespace.name, namespace
 
 
-class ServiceAccountCache(Cache[ServiceAccountKey, tuple[str, ...]]):
-    """The names of every ServiceAccount's pull secrets."""
+class ServiceAccountCache(Cache[ServiceAccountKey, PullSecrets]):
+    """The names of every ServiceAccount's pull secrets, `KEPT_NAMES` of each at most."""
 
     @staticmethod
-    def decode(obj: Mapping[str, Any]) -> tuple[ServiceAccountKey, tuple[str, ...]]:
+    def decode(content: Content, whole: bool = True) -> tuple[ServiceAccountKey, PullSecrets]:
         """Read a `v1` ServiceAccount."""
-        metadata = obj["metadata"]
-        return (sys.intern(metadata["namespace"]), sys.intern(metadata["name"])), decode_pull_secrets(obj)
-
-
-def decode_namespace(obj: Mapping[str, Any]) -> Namespace:
-    """Read a `v1` Namespace.
-
-    Raises:
-        KeyError, TypeError, AttributeError: It has not the shape of one.
-    """
-    metadata = obj["metadata"]
-    labels = metadata.get("labels") or {}
-    phase = (obj.get("status") or {}).get("phase")
-    return Namespace(
-        name=sys.intern(metadata["name"]),
-        inject=sys.intern(labels.get(INJECT_KEY, "")),
-        enforce=sys.intern(labels.get(ENFORCE_LABEL, "")),
-        terminating=phase == "Terminating" or "deletionTimestamp" in metadata,
-    )
-
-
-def decode_pull_secrets(obj: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read the names in a `v1` ServiceAccount's `imagePullSecrets`; entries without a name are passed over.
-
-    Raises:
-        KeyError, TypeError, AttributeError: It has not the shape of one.
-    """
-    if not obj["metadata"]["name"]:
-        raise KeyError("name")
-    entries = obj.get("imagePullSecrets") or ()
-    return tuple(sys.intern(entry["name"]) for entry in entries if entry.get("name"))
+        return decode_service_account(content, whole)
 
 
 class Caches:

@@ -1,12 +1,16 @@
 """Watches that tell a keeper of what concerns the certificates, and a server of its certificate."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import orjson
 
 from certs.state import SecretData
 from webhook.cluster.certificates import ADMISSION_V1, MUTATING, VALIDATING, decode_data
 from webhook.cluster.client import Client
-from webhook.cluster.reflector import DEFAULT_PACING, EventType, Pacing, Reflector, WatchHealth
+from webhook.cluster.reflector import EventType, Reflector
+from webhook.cluster.watching import DEFAULT_PACING, Pacing, WatchHealth
+from webhook.cluster.wire import Content
 
 AUTHORITY_WATCH: Final = "certificate-authority"
 LEAF_WATCH: Final = "certificate"
@@ -111,7 +115,7 @@ def watch_certificate(
     return Reflector(
         client,
         "secrets",
-        decode_data,
+        _data_of,
         _Content(take),
         field_selector=f"metadata.name={name}",
         namespace=namespace,
@@ -146,6 +150,12 @@ class _Content:
         self._take(None if event is EventType.DELETED else item)
 
 
-def _name_of(obj: Mapping[str, Any]) -> str:
-    name: str = obj["metadata"]["name"]
+def _name_of(content: Content, whole: bool) -> str:  # noqa: ARG001 (a name is metadata)
+    name: str = orjson.loads(memoryview(content))["metadata"]["name"]
     return name
+
+
+def _data_of(content: Content, whole: bool) -> SecretData:
+    if not whole:
+        raise ValueError("too large for a certificate and its key")
+    return decode_data(orjson.loads(memoryview(content)))

@@ -6,8 +6,8 @@ are read to their end so that connections are used again.
 
 import importlib.metadata
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 import orjson
@@ -20,10 +20,14 @@ from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import SERVICE_CERT_FILENAME, SERVICE_TOKEN_FILENAME, InClusterConfigLoader
 from yaml import YAMLError
 
-from webhook.cluster.errors import from_answer, from_failure, late
+from webhook.cluster.bodies import Bodies, LineStream, read_status
+from webhook.cluster.errors import MALFORMED, from_answer, from_failure, late
 from webhook.cluster.requests import PatchType, Target
+from webhook.cluster.wire import OBJECT_BYTES
 from webhook.ports import Deadline, Unauthorized, Unavailable
 from webhook.trust import Trust, peer_context
+
+T = TypeVar("T")
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds for TCP and TLS; a node that is gone answers nothing, and another try may reach another one."""
@@ -31,7 +35,11 @@ CONNECT_TIMEOUT: Final = 5.0
 DEFAULT_POOL_SIZE: Final = 48
 """Idle connections kept: 16 review threads, 16 writers of the controller, the watches, and room to spare."""
 
-_CHUNK: Final = 1 << 16
+METADATA_ONLY: Final = (
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,"
+    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+)
+"""Media types for which the API server leaves out all but the metadata of objects."""
 
 Loader = Callable[[Configuration], None]
 """Fills a configuration; called again when the API server no longer accepts the token."""
@@ -117,6 +125,7 @@ class Client:
         self._pool = _pool(configuration, trust or Trust())
         self._agent = f"ghcr-pull-secrets/{importlib.metadata.version('ghcr-pull-secrets')}"
         self._reload = threading.Lock()
+        self._bodies = Bodies()
         self._listeners: list[Callable[[str, str, int], None]] = []
         self._log = structlog.get_logger()
 
@@ -133,18 +142,48 @@ class Client:
         body: object = None,
         patch_type: PatchType = PatchType.STRATEGIC,
     ) -> Any:
-        """Ask once and return the decoded body.
+        """Ask once and return the decoded body: for objects that no tenant writes.
 
         Raises:
             ClusterError: Any of them, see `webhook.cluster.errors`.
         """
-        response = self._open(target, deadline, query=query, body=body, patch_type=patch_type)
-        content = _read(response, target, deadline)
-        try:
-            return orjson.loads(content)
-        except orjson.JSONDecodeError:
-            # Not the API server then, but something between.
-            raise target.error(Unavailable, code=response.status) from None
+        return self.read(target, deadline, orjson.loads, query=query, body=body, patch_type=patch_type)
+
+    def read(  # noqa: PLR0913 (a request has that many parts)
+        self,
+        target: Target,
+        deadline: Deadline,
+        decode: Callable[[bytearray], T],
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        patch_type: PatchType = PatchType.STRATEGIC,
+        max_bytes: int = OBJECT_BYTES,
+        accept: str = "application/json",
+    ) -> T:
+        """Ask once and return what is made of the body.
+
+        Args:
+            target: What.
+            deadline: For all of it.
+            decode: Makes something of the body, and keeps no reference to it; what it raises of `MALFORMED` means that
+                something else than the API server answered.
+            query: Query parameters.
+            body: JSON to send.
+            patch_type: Media type of it, for a PATCH.
+            accept: Media types to ask for.
+            max_bytes: Largest body that is read.
+
+        Raises:
+            TooLarge: The body is larger.
+            ClusterError: Any other, see `webhook.cluster.errors`.
+        """
+        response = self._open(target, deadline, query=query, body=body, patch_type=patch_type, accept=accept)
+        with self._bodies.read(response, target, deadline, max_bytes=max_bytes) as content:
+            try:
+                return decode(content)
+            except MALFORMED:
+                raise target.error(Unavailable, code=response.status) from None
 
     def stream(self, target: Target, *, query: Mapping[str, str], header_timeout: float, lasts: float) -> "LineStream":
         """Ask for a body that goes on for long, such as a watch.
@@ -170,18 +209,19 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: object = None,
         patch_type: PatchType = PatchType.STRATEGIC,
+        accept: str = "application/json",
     ) -> urllib3.BaseHTTPResponse:
         authorization = self._authorization(target)
-        response = self._send(target, deadline, authorization, query, body, patch_type)
+        response = self._send(target, deadline, authorization, query, body, patch_type, accept)
         if response.status == 401 and self._token_was_replaced(target, authorization):
-            _read(response, target, deadline)
-            response = self._send(target, deadline, self._authorization(target), query, body, patch_type)
+            read_status(response, target, deadline)
+            response = self._send(target, deadline, self._authorization(target), query, body, patch_type, accept)
         if not 200 <= response.status < 300:
-            content = _read(response, target, deadline)
+            content = read_status(response, target, deadline)
             raise from_answer(target, response.status, content, response.headers.get("Retry-After"))
         return response
 
-    def _send(
+    def _send(  # noqa: PLR0913, PLR0917 (as above)
         self,
         target: Target,
         deadline: Deadline,
@@ -189,11 +229,12 @@ class Client:
         query: Mapping[str, str] | None,
         body: object,
         patch_type: PatchType,
+        accept: str,
     ) -> urllib3.BaseHTTPResponse:
         remaining = deadline.remaining()
         if remaining <= 0:
             raise late(target)
-        headers = {"Accept": "application/json", "User-Agent": self._agent}
+        headers = {"Accept": accept, "User-Agent": self._agent}
         if authorization:
             headers["Authorization"] = authorization
         if body is not None:
@@ -267,64 +308,3 @@ def _pool(configuration: Configuration, trust: Trust) -> urllib3.PoolManager:
 
     pool.pool_classes_by_scheme = {**pool.pool_classes_by_scheme, "https": ConnectionPool}
     return pool
-
-
-class LineStream:
-    """A body read line by line by one thread; any thread may close it."""
-
-    def __init__(self, response: urllib3.BaseHTTPResponse, target: Target, deadline: Deadline) -> None:
-        self._response = response
-        self._target = target
-        self._deadline = deadline
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield lines as they come, without their newlines, until the server ends the body.
-
-        Raises:
-            DeadlineExceeded: The body has not ended by the deadline: a connection that is half open.
-            Unavailable: The connection broke.
-        """
-        pending = bytearray()
-        for chunk in _chunks(self._response, self._target, self._deadline):
-            pending += chunk
-            if b"\n" in chunk:
-                *lines, rest = bytes(pending).split(b"\n")
-                pending = bytearray(rest)
-                yield from filter(None, lines)
-        if pending:
-            yield bytes(pending)
-
-    def close(self) -> None:
-        """End the body at once, also under the hands of the thread that reads it."""
-        try:
-            self._response.shutdown()
-        except (ValueError, RuntimeError, OSError):
-            return  # it has ended already
-
-
-def _chunks(response: urllib3.BaseHTTPResponse, target: Target, deadline: Deadline) -> Iterator[bytes]:
-    """Yield what has come, each time as soon as anything has; the socket waits no longer than the deadline."""
-    finished = False
-    try:
-        while True:
-            remaining = deadline.remaining()
-            if remaining <= 0:
-                raise late(target)
-            sock = getattr(response.connection, "sock", None)
-            if sock is not None:
-                sock.settimeout(remaining)
-            chunk = response.read1(_CHUNK)
-            if not chunk:
-                finished = True
-                return
-            yield chunk
-    except (urllib3.exceptions.HTTPError, OSError) as failure:
-        raise from_failure(target, failure, timed_out=deadline.remaining() <= 0) from None
-    finally:
-        # One that was read to its end has gone back to the pool by itself.
-        if not finished:
-            response.close()
-
-
-def _read(response: urllib3.BaseHTTPResponse, target: Target, deadline: Deadline) -> bytes:
-    return b"".join(_chunks(response, target, deadline))

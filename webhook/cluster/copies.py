@@ -6,12 +6,14 @@ from typing import Any
 from webhook.cluster.caches import Caches
 from webhook.cluster.client import DEFAULT_POOL_SIZE, Client, from_kubeconfig, in_cluster
 from webhook.cluster.facts import ClusterFacts
-from webhook.cluster.reflector import DEFAULT_PACING, PAGE_SIZE, Pacing, Reflector
+from webhook.cluster.paging import PAGE_SIZE, pages
+from webhook.cluster.reflector import Reflector
 from webhook.cluster.requests import Target, Verb
 from webhook.cluster.secrets import ClusterSecretWriter, decode
+from webhook.cluster.watching import DEFAULT_PACING, Pacing
 from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
-from webhook.ports import Deadline, Expired, Unavailable
+from webhook.ports import Deadline, Expired
 from webhook.trust import Trust
 
 
@@ -89,15 +91,6 @@ def list_secrets(client: Client, deadline: Deadline, *, page_size: int = PAGE_SI
 
 def _list_secrets(client: Client, deadline: Deadline, page_size: int) -> tuple[Secret, ...]:
     target = Target(verb=Verb.LIST, resource="secrets")
-    query = {"fieldSelector": f"metadata.name={SECRET_NAME}", "limit": str(page_size)}
-    found: list[Secret] = []
-    while True:
-        page = client.request(target, deadline, query=query)
-        try:
-            found.extend(decode(item) for item in page["items"] or ())
-            token = page["metadata"].get("continue")
-        except (KeyError, TypeError, AttributeError, ValueError):
-            raise target.error(Unavailable, code=200) from None
-        if not token:
-            return tuple(found)
-        query["continue"] = token
+    query = {"fieldSelector": f"metadata.name={SECRET_NAME}"}
+    found = pages(client, target, decode, query=query, deadline=lambda: deadline, page_size=page_size)
+    return tuple(secret for page in found for secret in page.items)

@@ -1,11 +1,11 @@
 """`webhook.ports.Facts` and `Copies`: the caches first, the API server for what they do not know."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from webhook.cluster.caches import Caches, decode_namespace, decode_pull_secrets
+from webhook.cluster.caches import Caches
 from webhook.cluster.client import Client
-from webhook.cluster.errors import decoded
+from webhook.cluster.objects import decode_namespace, decode_pull_secrets
 from webhook.cluster.requests import Target, Verb
 from webhook.cluster.secrets import decode
 from webhook.core.copies import Secret
@@ -42,9 +42,12 @@ class ClusterFacts:
         self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False
     ) -> tuple[str, ...]:
         """Read the names of a ServiceAccount's pull secrets; none if it does not exist."""
-        if not fresh and (known := self._caches.service_accounts.get((namespace, name))) is not None:
-            return known
-        return self._get("serviceaccounts", namespace, name, deadline, decode_pull_secrets) or ()
+        known = None if fresh else self._caches.service_accounts.get((namespace, name))
+        # What we look for first may be among those that are kept; without it, what is behind them matters.
+        if known is not None and (not known.more or SECRET_NAME in known.names):
+            return known.names
+        found = self._get("serviceaccounts", namespace, name, deadline, decode_pull_secrets)
+        return () if found is None else found.names
 
     def secret(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> SecretFact:
         """Read a Secret, or say that it may not be read or is not there."""
@@ -81,10 +84,10 @@ class ClusterFacts:
         return secret
 
     def _get(
-        self, resource: str, namespace: str, name: str, deadline: Deadline, decode: Callable[[dict[str, Any]], T]
+        self, resource: str, namespace: str, name: str, deadline: Deadline, decode: Callable[[bytearray], T]
     ) -> T | None:
         target = Target(verb=Verb.GET, resource=resource, namespace=namespace, name=name)
         try:
-            return decoded(target, decode, self._client.request(target, deadline))
+            return self._client.read(target, deadline, decode)
         except NotFound:
             return None

@@ -1,29 +1,47 @@
-"""`webhook.ports.Pods`: Pods by pages, as plain JSON."""
+"""`webhook.ports.Pods`: Pods by pages, as plain JSON of what we look at."""
 
-from collections.abc import Iterator
+import itertools
+import threading
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+import msgspec
+import structlog
+
+from webhook.cluster import wire
 from webhook.cluster.client import Client
-from webhook.cluster.reflector import PAGE_SIZE
+from webhook.cluster.objects import KEPT_NAMES
+from webhook.cluster.paging import Page, pages
 from webhook.cluster.requests import Target, Verb
+from webhook.cluster.wire import Content
+from webhook.core.names import INJECT_KEY, MIRROR_ANNOTATION, SECRET_NAME
 from webhook.core.review import Json
-from webhook.ports import Deadline, Expired, Unavailable
+from webhook.ports import Deadline, Expired
+
+PODS_A_PAGE: Final = 100
+"""A Pod has some ten kilobytes."""
 
 _PENDING: Final = {"fieldSelector": "status.phase=Pending"}
 
 
 class ClusterPods:
-    """Lists Pods; at most one page is in memory.
+    """Lists Pods; one page is in memory at a time, cut down to what is looked at.
 
     RBAC: `list` on pods.
     """
 
-    def __init__(self, client: Client, *, page_size: int = PAGE_SIZE) -> None:
+    def __init__(self, client: Client, *, page_size: int = PODS_A_PAGE) -> None:
         self._client = client
         self._page_size = page_size
+        self._reading = threading.Lock()
+        self._log = structlog.get_logger()
 
     def list(self, deadline: Deadline, *, namespace: str = "", pending: bool = False) -> Iterator[Json]:
         """Yield the Pods of one namespace or of all, or only those whose phase is Pending.
+
+        They hold what `webhook.core.workloads` reads of a Pod and nothing else: no environment, no status. Entries that
+        repeat are left out, and so are pull secrets beyond the first `KEPT_NAMES`, except `ghcr-secret`. A Pod that is
+        too large to be read is passed over, with a line in the log: what it pulls is not known.
 
         A list that took so long that its continuation expired (410) is begun anew, once; Pods then come twice.
 
@@ -31,33 +49,101 @@ class ClusterPods:
             ClusterError: The API server did not give the list.
         """
         target = Target(verb=Verb.LIST, resource="pods", namespace=namespace)
-        query = {"limit": str(self._page_size), **(_PENDING if pending else {})}
+        query = _PENDING if pending else {}
         try:
-            yield from self._pages(target, query, deadline)
+            yield from self._list(target, query, deadline)
         except Expired:
-            yield from self._pages(target, query, deadline)
+            yield from self._list(target, query, deadline)
 
-    def _pages(self, target: Target, query: dict[str, str], deadline: Deadline) -> Iterator[Json]:
-        token = ""
-        while True:
-            page = self._client.request(target, deadline, query=query | ({"continue": token} if token else {}))
-            pods, token = _read(page, target)
-            del page
-            pods.reverse()
-            while pods:
-                yield pods.pop()
-            if not token:
-                return
+    def _list(self, target: Target, query: dict[str, str], deadline: Deadline) -> Iterator[Json]:
+        found = pages(
+            self._client, target, self._decode, query=query, deadline=lambda: deadline, page_size=self._page_size
+        )
+        while (page := self._next(found)) is not None:
+            for pod in page.items:
+                if pod is not None:
+                    yield pod
+
+    def _next(self, found: Iterator[Page[Json | None]]) -> Page[Json | None] | None:
+        # One thread at a time: what a page takes while it is decoded is many times its size.
+        with self._reading:
+            return next(found, None)
+
+    def _decode(self, content: Content, whole: bool) -> Json | None:
+        pod = wire.read(content, _Pod)
+        metadata, spec = pod.metadata, pod.spec or _Spec()
+        if not whole:
+            self._log.warning("pod_too_large", namespace=metadata.namespace, name=metadata.name)
+            return None
+        lists = {
+            "imagePullSecrets": [{"name": name} for name in _names(spec.image_pull_secrets)],
+            "containers": _distinct(spec.containers),
+            "initContainers": _distinct(spec.init_containers),
+            "ephemeralContainers": _distinct(spec.ephemeral_containers),
+            "volumes": _distinct(volume for volume in spec.volumes or () if volume and volume.image),
+        }
+        return {
+            "metadata": msgspec.to_builtins(metadata),
+            "spec": {name: entries for name, entries in lists.items() if entries}
+            | ({"serviceAccountName": spec.service_account_name} if spec.service_account_name else {}),
+        }
 
 
-def _read(page: Any, target: Target) -> tuple[list[Json], str]:
-    """Read a page's items and continuation; what is no list is not from an API server."""
-    try:
-        items, token = page["items"], page["metadata"].get("continue") or ""
-        if items is None:
-            items = []  # Go's nil slice
-        if isinstance(items, list) and all(isinstance(item["metadata"], dict) for item in items):
-            return items, token
-    except (KeyError, TypeError, AttributeError):
-        pass
-    raise target.error(Unavailable, code=200)
+# Only fields whose value is not the default are written, so that what is absent stays absent.
+class _Entry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, rename="camel"):
+    """An entry of one of the lists."""
+
+
+class _Reference(_Entry, frozen=True):
+    name: str | None = None
+
+
+class _Container(_Entry, frozen=True):
+    name: str | None = None
+    image: str | None = None
+    image_pull_policy: str | None = None
+
+
+class _ImageSource(_Entry, frozen=True):
+    reference: str | None = None
+    pull_policy: str | None = None
+
+
+class _Volume(_Entry, frozen=True):
+    name: str | None = None
+    image: _ImageSource | None = None
+
+
+class _Annotations(msgspec.Struct, omit_defaults=True):
+    inject: str | None = msgspec.field(name=INJECT_KEY, default=None)
+    mirror: str | None = msgspec.field(name=MIRROR_ANNOTATION, default=None)
+
+
+class _Metadata(msgspec.Struct, omit_defaults=True, rename="camel"):
+    name: str
+    namespace: str = ""
+    annotations: _Annotations | None = None
+
+
+class _Spec(msgspec.Struct, rename="camel"):
+    image_pull_secrets: list[_Reference | None] | None = None
+    service_account_name: str | None = None
+    containers: list[_Container | None] | None = None
+    init_containers: list[_Container | None] | None = None
+    ephemeral_containers: list[_Container | None] | None = None
+    volumes: list[_Volume | None] | None = None
+
+
+class _Pod(msgspec.Struct):
+    metadata: _Metadata
+    spec: _Spec | None = None
+
+
+def _distinct(entries: Iterable[_Entry | None] | None) -> list[Any]:
+    return [msgspec.to_builtins(entry) for entry in dict.fromkeys(entries or ()) if entry is not None]
+
+
+def _names(entries: Iterable[_Reference | None] | None) -> list[str]:
+    names = dict.fromkeys(entry.name for entry in entries or () if entry is not None and entry.name)
+    kept = list(itertools.islice(names, KEPT_NAMES))
+    return [*kept, SECRET_NAME] if SECRET_NAME in names and SECRET_NAME not in kept else kept

@@ -7,24 +7,27 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
+import msgspec
 import orjson
 import structlog
 
-from webhook.cluster.client import Client, LineStream
+from webhook.cluster import wire
+from webhook.cluster.bodies import LineStream
+from webhook.cluster.client import Client
 from webhook.cluster.errors import MALFORMED, describe, from_status
+from webhook.cluster.paging import Decode, pages
 from webhook.cluster.requests import CORE_V1, Target, Verb
-from webhook.ports import ClusterError, Deadline, DeadlineExceeded, Expired, Forbidden, Unauthorized
+from webhook.cluster.watching import DEFAULT_PACING, Pacing, RestartCause, WatchHealth
+from webhook.cluster.wire import Content
+from webhook.ports import ClusterError, Deadline, DeadlineExceeded, Expired, Forbidden, TooLarge, Unauthorized
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
-
-PAGE_SIZE: Final = 500
-"""Objects a page, as client-go does."""
 
 
 class EventType(StrEnum):
@@ -33,83 +36,6 @@ class EventType(StrEnum):
     ADDED = "ADDED"
     MODIFIED = "MODIFIED"
     DELETED = "DELETED"
-
-
-class RestartCause(StrEnum):
-    """Why a watch was begun again; a metric label."""
-
-    ENDED = "ended"
-    """The server ended the stream, as it does by itself after a while."""
-    SILENT = "silent"
-    """No end, no error, no bytes: the connection is half open."""
-    EXPIRED = "expired"
-    """410: our place in the history is gone; listed again."""
-    UNAUTHORIZED = "unauthorized"
-    FORBIDDEN = "forbidden"
-    UNAVAILABLE = "unavailable"
-    """Any other refusal, or no connection."""
-    UNDECODABLE = "undecodable"
-    """A line that is no event; listed again."""
-    INTERNAL = "internal"
-    """A fault of ours; listed again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchHealth:
-    """How a watch is.
-
-    Attributes:
-        resource: Plural name, or the label the watch was given.
-        synced: It has been listed once.
-        last_event_age_s: Seconds since the API server last told anything: a list, an event, a bookmark, or the end of
-            a stream that had lasted. Before any, since the reflector was made.
-        restarts: How often it was begun again, by `RestartCause`; every cause is there.
-        error: What is wrong now; empty while a stream is open.
-    """
-
-    resource: str
-    synced: bool
-    last_event_age_s: float
-    restarts: Mapping[str, int]
-    error: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pacing:
-    """Times of a reflector, in seconds.
-
-    What is promised: within 60 s of the end of any fault the cache agrees again.
-
-    - Half-open: a stream must end after `stream_max` (40) at the latest, as we asked the server for it; if it has not
-      `slack` (5) later, it is given up. That is at most 45 after the fault began. Then come a pause (0.2 at most), the
-      connection (5 at most) and the headers: there is time for one of these to fail.
-    - Refusals: the pause grows to `backoff_cap` (10), so the first try after the fault comes 10 later at most;
-      `Retry-After` can stretch it to `retry_after_cap` (30).
-    - Lost place: as above, plus one list.
-
-    Attributes:
-        stream_min, stream_max: A stream lasts a random time between these, so that replicas do not move in step.
-        slack: Grace for the server to end a stream.
-        header_timeout: Until a watch has been accepted.
-        list_timeout: One page of a list.
-        backoff_base, backoff_cap: Exponential backoff with full jitter: the n-th pause in a row is random between 0
-            and `base * 2**n`, capped.
-        healthy: A stream that lasted this long ends the row.
-        retry_after_cap: Longest `Retry-After` we heed.
-    """
-
-    stream_min: float = 30
-    stream_max: float = 40
-    slack: float = 5
-    header_timeout: float = 10
-    list_timeout: float = 30
-    backoff_base: float = 0.2
-    backoff_cap: float = 10
-    healthy: float = 10
-    retry_after_cap: float = 30
-
-
-DEFAULT_PACING: Final = Pacing()
 
 
 class Sink(Protocol[T_contra]):
@@ -128,6 +54,19 @@ class Undecodable(Exception):
     """A line of a watch or an item of a list is not what it should be."""
 
 
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _Metadata(msgspec.Struct):
+    resourceVersion: str  # noqa: N815 (the API's name)
+
+
+class _Versioned(msgspec.Struct):
+    metadata: _Metadata
+
+
 class Reflector(Generic[T]):
     """Keeps a sink like the API server has a resource.
 
@@ -139,6 +78,7 @@ class Reflector(Generic[T]):
     | 401 | the client has re-read the token and tried again already; if that fails too, a pause and watch on |
     | 403, 429, 5xx, reset, refused | a pause, `Retry-After` heeded; watch on |
     | an undecodable line, an exception in a listener | a pause; list again |
+    | a line beyond `wire.OBJECT_BYTES` | the same; the list asks for the metadata of what is too large |
 
     Every one of these is followed by a pause unless the stream had lasted `Pacing.healthy`: there is no busy loop.
     """
@@ -147,7 +87,7 @@ class Reflector(Generic[T]):
         self,
         client: Client,
         resource: str,
-        decode: Callable[[dict[str, Any]], T],
+        decode: Decode[T],
         sink: Sink[T],
         *,
         field_selector: str = "",
@@ -262,25 +202,28 @@ class Reflector(Generic[T]):
         return max(self._uniform(0, bound), min(retry_after, pacing.retry_after_cap))
 
     def _list(self) -> None:
-        target = self._list_target
         items: list[T] = []
-        query = {**self._selector, "limit": str(PAGE_SIZE)}
-        while True:
-            page = self._client.request(target, Deadline.after(self._pacing.list_timeout), query=query)
-            try:
-                items.extend(self._decode(item) for item in page["items"] or ())
-                metadata = page["metadata"]
-                version, token = metadata["resourceVersion"], metadata.get("continue")
-            except MALFORMED as error:
-                raise Undecodable(f"list: {type(error).__name__}") from None
-            if not token:
-                break
-            query["continue"] = token
+        version = ""
+        for page in pages(
+            self._client,
+            self._list_target,
+            self._decoded,
+            query=self._selector,
+            deadline=lambda: Deadline.after(self._pacing.list_timeout),
+        ):
+            items.extend(page.items)
+            version = page.version
         self._sink.replace(items, version)
         self._version = version
         self._heard = self._clock()
         self._synced.set()
         self._log.info("watch_listed", items=len(items))
+
+    def _decoded(self, item: Content, whole: bool) -> T:
+        try:
+            return self._decode(item, whole)
+        except MALFORMED as error:
+            raise Undecodable(f"list: {type(error).__name__}") from None
 
     def _watch(self) -> None:
         pacing = self._pacing
@@ -303,19 +246,20 @@ class Reflector(Generic[T]):
                 stream.close()
             for line in stream:
                 self._take(line, target)
+                del line  # it can be large, and the next one may be long in coming
         finally:
             self._stream = None
 
-    def _take(self, line: bytes, target: Target) -> None:
+    def _take(self, line: bytearray, target: Target) -> None:
         try:
-            event = orjson.loads(line)
-            kind, obj = event["type"], event["object"]
-            if kind == "ERROR":
-                code = obj.get("code")
-                raise from_status(target, code if isinstance(code, int) else 500, obj)
-            version = obj["metadata"]["resourceVersion"]
-            item = None if kind == "BOOKMARK" else self._decode(obj)
-            change = None if kind == "BOOKMARK" else EventType(kind)
+            event = wire.read(line, _Event)
+            if event.type == "ERROR":
+                status = orjson.loads(memoryview(event.object))
+                code = status.get("code")
+                raise from_status(target, code if isinstance(code, int) else 500, status)
+            version = wire.read(event.object, _Versioned).metadata.resourceVersion
+            change = None if event.type == "BOOKMARK" else EventType(event.type)
+            item = None if change is None else self._decode(event.object, True)
         except MALFORMED as error:
             raise Undecodable(f"watch: {type(error).__name__}") from None
         if change is not None and item is not None:
@@ -324,7 +268,9 @@ class Reflector(Generic[T]):
         self._heard = self._clock()
 
 
-_LIST_AGAIN: Final = frozenset({RestartCause.EXPIRED, RestartCause.UNDECODABLE, RestartCause.INTERNAL})
+_LIST_AGAIN: Final = frozenset(
+    {RestartCause.EXPIRED, RestartCause.UNDECODABLE, RestartCause.TOO_LARGE, RestartCause.INTERNAL}
+)
 
 
 def _cause(error: ClusterError) -> RestartCause:
@@ -337,5 +283,7 @@ def _cause(error: ClusterError) -> RestartCause:
             return RestartCause.UNAUTHORIZED
         case Forbidden():
             return RestartCause.FORBIDDEN
+        case TooLarge():
+            return RestartCause.TOO_LARGE
         case _:
             return RestartCause.UNAVAILABLE

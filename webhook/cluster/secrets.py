@@ -1,13 +1,17 @@
 """Secrets as JSON to `webhook.core.copies.Secret` and back, and the three writes."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
+from webhook.cluster import wire
 from webhook.cluster.client import Client
-from webhook.cluster.errors import decoded
 from webhook.cluster.requests import PatchType, Target, Verb
-from webhook.core.names import FIELD_MANAGER, LAST_APPLIED_ANNOTATION, MANAGED_BY_LABEL, PULL_SECRET_KEYS
+from webhook.cluster.wire import Content
+from webhook.core.keyring import MAX_BYTES
+from webhook.core.names import FIELD_MANAGER, LAST_APPLIED_ANNOTATION, MANAGED_BY_LABEL, PULL_SECRET_KEYS, SECRET_KEY
 from webhook.core.ownership import MARKS, Secret
 from webhook.ports import Deadline
 
@@ -16,41 +20,134 @@ LABEL_MARKS: Final = frozenset({MANAGED_BY_LABEL})
 
 ANNOTATION_MARKS: Final = MARKS - LABEL_MARKS
 
-_DATA: Final = frozenset({"f:data", "f:stringData"})
-"""A manifest with `stringData` owns that field, though what it says lies in `data`."""
+
+_DATA_BYTES: Final = 4 * MAX_BYTES
+"""`data` up to this size is read as a whole: the credentials in base64 are a third of it."""
 
 
-def decode(obj: Mapping[str, Any]) -> Secret:
-    """Read a `v1` Secret.
+_NULL: Final = msgspec.Raw(b"null")
+
+_MARK_LENGTH: Final = 512
+"""A namespace and a name with a slash between them have 317 characters, and no mark we obey is longer."""
+
+_TYPE_LENGTH: Final = 253
+"""The API server does not limit a Secret's type."""
+
+
+def _reader_of(keys: Iterable[str]) -> type[msgspec.Struct]:
+    """Make a type that reads these labels or annotations and passes over all others."""
+    fields: list[tuple[str, Any, Any]] = [
+        (f"mark_{number}", str | None, msgspec.field(name=key, default=None)) for number, key in enumerate(sorted(keys))
+    ]
+    return msgspec.defstruct("Marks", fields, omit_defaults=True)
+
+
+_LABELS: Final = _reader_of(LABEL_MARKS)
+_ANNOTATIONS: Final = _reader_of(ANNOTATION_MARKS)
+
+
+class _Fields(msgspec.Struct, gc=False):
+    """A manifest with `stringData` owns that field, though what it says lies in `data`."""
+
+    data: msgspec.Raw = msgspec.field(name="f:data", default=_NULL)
+    string_data: msgspec.Raw = msgspec.field(name="f:stringData", default=_NULL)
+
+
+class _Managed(msgspec.Struct, gc=False):
+    manager: str = ""
+    operation: str = ""
+    fields: _Fields | None = msgspec.field(name="fieldsV1", default=None)
+
+
+class _Applied(msgspec.Struct):
+    last: msgspec.Raw = msgspec.field(name=LAST_APPLIED_ANNOTATION, default=_NULL)
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    namespace: str
+    name: str
+    uid: str = ""
+    resource_version: str = ""
+    labels: msgspec.Raw = _NULL
+    annotations: msgspec.Raw = _NULL
+    owner_references: msgspec.Raw = _NULL
+    managed_fields: list[_Managed] | None = None
+    deletion_timestamp: str | None = None
+
+
+class _Secret(msgspec.Struct):
+    metadata: _Metadata
+    type: str = ""
+    immutable: bool | None = None
+    data: msgspec.Raw = _NULL
+
+
+class _PullData(msgspec.Struct):
+    json: msgspec.Raw = msgspec.field(name=SECRET_KEY, default=_NULL)
+    cfg: msgspec.Raw = msgspec.field(name=".dockercfg", default=_NULL)
+
+
+def decode(content: Content, whole: bool = True) -> Secret:
+    """Read a `v1` Secret; of one whose credentials are beyond `MAX_BYTES` everything else.
 
     Lists leave out `kind` and `apiVersion` of their items; neither is looked at.
 
+    Args:
+        content: The Secret's JSON, or its metadata alone.
+        whole: It is not the metadata alone.
+
     Raises:
-        KeyError, TypeError, AttributeError: It has not the shape of a Secret.
+        ValueError: It has not the shape of a Secret.
     """
-    metadata = obj["metadata"]
-    kind = obj.get("type") or "Opaque"
-    data = obj.get("data") or {}
-    key = PULL_SECRET_KEYS.get(kind)
+    read = wire.read(content, _Secret)
+    metadata = read.metadata
+    kind = read.type[:_TYPE_LENGTH] or "Opaque"
+    payload, extra_keys, too_large = _read_data(kind, read.data)
+    owners, more_owners = wire.entries(metadata.owner_references, 1)
     return Secret(
-        namespace=metadata["namespace"],
-        name=metadata["name"],
+        namespace=metadata.namespace,
+        name=metadata.name,
         type=kind,
-        payload=_value(data.get(key)) if key else None,
-        extra_keys=any(other != key for other in data),
+        payload=payload,
+        extra_keys=extra_keys,
+        too_large=too_large or not whole,
         marks={
-            **_only(metadata.get("labels"), LABEL_MARKS),
-            **_only(metadata.get("annotations"), ANNOTATION_MARKS),
+            **_read_marks(metadata.labels, _LABELS),
+            **_read_marks(metadata.annotations, _ANNOTATIONS),
         },
-        owned=bool(metadata.get("ownerReferences")),
-        owner=_owner(metadata),
+        owned=bool(owners or more_owners),
+        owner=_owner(owners),
         given_away=_given_away(metadata),
-        written_by_us=any(entry.get("manager") == FIELD_MANAGER for entry in metadata.get("managedFields") or ()),
-        immutable=bool(obj.get("immutable")),
-        deleting="deletionTimestamp" in metadata,
-        uid=metadata.get("uid", ""),
-        resource_version=metadata.get("resourceVersion", ""),
+        written_by_us=any(entry.manager == FIELD_MANAGER for entry in metadata.managed_fields or ()),
+        immutable=bool(read.immutable),
+        deleting=metadata.deletion_timestamp is not None,
+        uid=metadata.uid,
+        resource_version=metadata.resource_version,
     )
+
+
+def _read_marks(values: msgspec.Raw, kind: type[msgspec.Struct]) -> dict[str, str]:
+    if values == _NULL:
+        return {}
+    marks: dict[str, str] = msgspec.to_builtins(wire.read(values, kind))
+    return {key: value[:_MARK_LENGTH] for key, value in marks.items()}
+
+
+def _read_data(kind: str, data: msgspec.Raw) -> tuple[bytes | None, bool, bool]:
+    """Read the credentials, whether there are other keys, and whether the credentials are too large to be read."""
+    key = PULL_SECRET_KEYS.get(kind)
+    if len(memoryview(data)) <= _DATA_BYTES:
+        values = {} if data == _NULL else wire.read(data, dict[str, Any])
+        payload = _value(values.get(key)) if key else None
+        if payload is not None and len(payload) > MAX_BYTES:
+            return None, len(values) > 1, True
+        return payload, any(other != key for other in values), False
+    pull = wire.read(data, _PullData)
+    value = {SECRET_KEY: pull.json, None: _NULL}.get(key, pull.cfg)
+    if len(memoryview(value)) > _DATA_BYTES // 2:
+        return None, False, True
+    # The credentials are less than half of it, so there is more.
+    return _value(wire.read(value, object)), True, False
 
 
 def encode(secret: Secret) -> dict[str, Any]:
@@ -86,7 +183,7 @@ class ClusterSecretWriter:
         """Create a Secret; a dry run asks the API server whether it would be let in."""
         target = Target(verb=Verb.CREATE, resource="secrets", namespace=secret.namespace, about=secret.name)
         query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
-        return decoded(target, decode, self._client.request(target, deadline, query=query, body=encode(secret)))
+        return self._client.read(target, deadline, decode, query=query, body=encode(secret))
 
     def update(self, secret: Secret, deadline: Deadline) -> Secret:
         """Bring a Secret to this content and these marks; labels and annotations of others stay.
@@ -107,8 +204,7 @@ class ClusterSecretWriter:
             "data": {"$patch": "replace", **wanted["data"]},
         }
         query = {"fieldManager": FIELD_MANAGER}
-        changed = self._client.request(target, deadline, query=query, body=patch, patch_type=PatchType.STRATEGIC)
-        return decoded(target, decode, changed)
+        return self._client.read(target, deadline, decode, query=query, body=patch, patch_type=PatchType.STRATEGIC)
 
     def delete(self, secret: Secret, deadline: Deadline) -> None:
         """Delete a Secret if it is still this one."""
@@ -120,18 +216,15 @@ class ClusterSecretWriter:
         self._client.request(_target(Verb.DELETE, secret), deadline, body=options)
 
 
-def _given_away(metadata: Mapping[str, Any]) -> bool:
-    """Tell whether somebody else applied the Secret, on the client's side or the server's.
-
-    `edit`, `patch` and `create` leave neither trace, nor does server-side apply of labels only.
-    """
-    if LAST_APPLIED_ANNOTATION in (metadata.get("annotations") or {}):
+def _given_away(metadata: _Metadata) -> bool:
+    if metadata.annotations != _NULL and wire.read(metadata.annotations, _Applied).last != _NULL:
         return True
     return any(
-        entry.get("operation") == "Apply"
-        and entry.get("manager") != FIELD_MANAGER
-        and not _DATA.isdisjoint(entry.get("fieldsV1") or ())
-        for entry in metadata.get("managedFields") or ()
+        entry.operation == "Apply"
+        and entry.manager != FIELD_MANAGER
+        and entry.fields is not None
+        and not (entry.fields.data == entry.fields.string_data == _NULL)
+        for entry in metadata.managed_fields or ()
     )
 
 
@@ -149,11 +242,9 @@ def _only(values: Mapping[str, str] | None, keys: frozenset[str]) -> dict[str, s
     return {key: value for key, value in (values or {}).items() if key in keys}
 
 
-def _owner(metadata: Mapping[str, Any]) -> str:
+def _owner(owners: Sequence[Any]) -> str:
     """Name the first owner."""
-    for owner in metadata.get("ownerReferences") or ():
-        return f"{owner['kind']} {owner['name']}"
-    return ""
+    return f"{owners[0]['kind']} {owners[0]['name']}" if owners else ""
 
 
 def _value(encoded: object) -> bytes | None:

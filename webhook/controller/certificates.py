@@ -11,7 +11,7 @@ from certs.ports import Done, Kind, Published, Renewed, Retired
 from webhook.cluster.certificate_watches import CertificateWatches
 from webhook.cluster.certificates import MUTATING, VALIDATING, CertificateSecrets, WebhookRegistration, Writing
 from webhook.cluster.client import Client
-from webhook.cluster.reflector import DEFAULT_PACING, Pacing, WatchHealth
+from webhook.cluster.watching import DEFAULT_PACING, Pacing, WatchHealth
 from webhook.ports import EventReason, Events, ObjectRef
 
 _WHAT = {Kind.AUTHORITY: "CA", Kind.LEAF: "server certificate"}

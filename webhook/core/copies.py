@@ -11,7 +11,7 @@ from enum import StrEnum
 from webhook.core import contents
 from webhook.core.concerns import Concern
 from webhook.core.images import ImagePatterns
-from webhook.core.keyring import Keyring
+from webhook.core.keyring import MAX_BYTES, Keyring, SecretTooLarge
 from webhook.core.names import (
     ADOPT_ANNOTATION,
     ARGOCD_ANNOTATIONS,
@@ -228,6 +228,8 @@ def desired(namespace: str, central: Secret, existing: Secret | None = None) -> 
 
 def central_fault(central: Secret, patterns: ImagePatterns, repositories: Sequence[str] = ()) -> Reason | None:
     """Say why a central secret must not be copied; `None` if it is good. See `contents.central_fault`."""
+    if central.too_large:
+        return Reason.TOO_LARGE
     return contents.central_fault(central.type, central.payload or b"", patterns, repositories)
 
 
@@ -238,6 +240,8 @@ def concerns(central: Secret, patterns: ImagePatterns) -> tuple[Concern, ...]:
 
 def fault(secret: Secret, repositories: Sequence[str] = ()) -> Reason | None:
     """Say why a pull secret is of no use; `None` if it is good. See `contents.fault`."""
+    if secret.too_large:
+        return Reason.TOO_LARGE
     return contents.fault(secret.type, secret.payload or b"", repositories)
 
 
@@ -249,4 +253,6 @@ def read_keyring(secret: Secret) -> Keyring:
         SecretTooLarge: It is over a bound, so that it was not read.
     """
     # Of the right type but without its key: the kubelet passes over it as over an empty one.
+    if secret.too_large:
+        raise SecretTooLarge(f"{MAX_BYTES} bytes")
     return contents.read(secret.type, secret.payload or b"")

@@ -26,6 +26,8 @@ class Secret:
     Attributes:
         payload: Value of the key that holds registry credentials; `None` if the Secret has no such key.
         extra_keys: It has other keys besides.
+        too_large: That value is more than is read of one; `payload` is `None` then, and `resource_version` alone tells
+            one content from the next.
         marks: The labels and annotations we set or obey, and no others.
         owned: Has an ownerReference, so that its life is somebody else's.
         owner: Kind and name of that owner for people, `ExternalSecret ghcr-secret`; empty without one.
@@ -39,6 +41,7 @@ class Secret:
     type: str = SECRET_TYPE
     payload: bytes | None = field(default=None, repr=False)
     extra_keys: bool = False
+    too_large: bool = False
     marks: Mapping[str, str] = field(default_factory=dict)
     owned: bool = False
     owner: str = ""

@@ -1,0 +1,104 @@
+"""Namespaces and ServiceAccounts as JSON to what is known of them."""
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import msgspec
+
+from webhook.cluster import wire
+from webhook.cluster.wire import Content
+from webhook.core.names import ENFORCE_LABEL, INJECT_KEY
+from webhook.core.scope import Namespace
+
+KEPT_NAMES: Final = 32
+"""Pull secrets of a ServiceAccount that are kept; a tenant decides how many it has."""
+
+MAX_NAME: Final = 253
+"""Characters of a Secret's name, by the API's rules for names."""
+
+READ_NAMES: Final = 10_000
+"""Entries of its list that are read when the API server is asked for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullSecrets:
+    """Names of a ServiceAccount's pull secrets; `more` says that there are others behind these."""
+
+    names: tuple[str, ...] = ()
+    more: bool = False
+
+
+class _NamespaceLabels(msgspec.Struct):
+    inject: str = msgspec.field(name=INJECT_KEY, default="")
+    enforce: str = msgspec.field(name=ENFORCE_LABEL, default="")
+
+
+class _NamespaceMetadata(msgspec.Struct):
+    name: str
+    labels: _NamespaceLabels | None = None
+    deletion: str | None = msgspec.field(name="deletionTimestamp", default=None)
+
+
+class _Status(msgspec.Struct):
+    phase: str = ""
+
+
+class _Namespace(msgspec.Struct):
+    metadata: _NamespaceMetadata
+    status: _Status | None = None
+
+
+class _AccountMetadata(msgspec.Struct):
+    namespace: str
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class _ServiceAccount(msgspec.Struct):
+    metadata: _AccountMetadata
+    pull_secrets: msgspec.Raw = msgspec.field(name="imagePullSecrets", default=msgspec.Raw(b"null"))
+
+
+def decode_namespace(content: Content) -> Namespace:
+    """Read a `v1` Namespace.
+
+    Raises:
+        ValueError: It has not the shape of one.
+    """
+    read = wire.read(content, _Namespace)
+    labels = read.metadata.labels or _NamespaceLabels()
+    return Namespace(
+        name=sys.intern(read.metadata.name),
+        inject=sys.intern(labels.inject),
+        enforce=sys.intern(labels.enforce),
+        terminating=read.metadata.deletion is not None
+        or (read.status is not None and read.status.phase == "Terminating"),
+    )
+
+
+def decode_service_account(content: Content, whole: bool) -> tuple[tuple[str, str], PullSecrets]:
+    """Read a `v1` ServiceAccount: namespace and name, and the first `KEPT_NAMES` of its pull secrets.
+
+    Raises:
+        ValueError: It has not the shape of one.
+    """
+    account = wire.read(content, _ServiceAccount)
+    key = sys.intern(account.metadata.namespace), sys.intern(account.metadata.name)
+    return key, _pull_secrets(account, KEPT_NAMES) if whole else PullSecrets(more=True)
+
+
+def decode_pull_secrets(content: Content) -> PullSecrets:
+    """Read the names in a `v1` ServiceAccount's `imagePullSecrets`, of the first `READ_NAMES` entries.
+
+    Entries without a name are passed over, and so are names that are longer than any Secret's.
+
+    Raises:
+        ValueError: It has not the shape of one.
+    """
+    return _pull_secrets(wire.read(content, _ServiceAccount), READ_NAMES)
+
+
+def _pull_secrets(account: _ServiceAccount, at_most: int) -> PullSecrets:
+    found, more = wire.entries(account.pull_secrets, at_most)
+    names = (entry["name"] for entry in found if isinstance(entry, dict) and isinstance(entry.get("name"), str))
+    return PullSecrets(tuple(dict.fromkeys(sys.intern(name) for name in names if 0 < len(name) <= MAX_NAME)), more)

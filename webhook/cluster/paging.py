@@ -1,0 +1,95 @@
+"""Lists by pages that are bounded in bytes, whatever is in them.
+
+The API server bounds a page by the number of objects only. So a page that turns out too large is dropped and asked for
+again with half as many; when pages are small again, the number grows back.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from webhook.cluster import wire
+from webhook.cluster.client import METADATA_ONLY, Client
+from webhook.cluster.requests import Target
+from webhook.cluster.wire import OBJECT_BYTES, PAGE_BYTES, Content
+from webhook.ports import Deadline, TooLarge
+
+T = TypeVar("T")
+
+PAGE_SIZE: Final = 500
+"""Objects a page, as client-go does."""
+
+Decode = Callable[[Content, bool], T]
+"""Reads one object. `False` says that it was too large to be read and that this is its metadata alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """What one answer held, and the resourceVersion it was true at."""
+
+    items: list[T]
+    version: str
+
+
+class _Metadata(msgspec.Struct):
+    resourceVersion: str  # noqa: N815 (the API's name)
+    token: str | None = msgspec.field(name="continue", default=None)
+
+
+class _List(msgspec.Struct):
+    metadata: _Metadata
+    items: list[msgspec.Raw] | None
+
+
+def pages(
+    client: Client,
+    target: Target,
+    decode: Decode[T],
+    *,
+    query: dict[str, str],
+    deadline: Callable[[], Deadline],
+    page_size: int = PAGE_SIZE,
+) -> Iterator[Page[T]]:
+    """Yield a list's pages, each read when the one before is used up.
+
+    An object beyond `OBJECT_BYTES` is asked for once more, as metadata alone.
+
+    Args:
+        client: HTTP to the API server.
+        target: What to list.
+        decode: Makes something of each object, and keeps no reference to it.
+        query: Selectors.
+        deadline: Gives the deadline of each request.
+        page_size: Objects a page at most, and at first.
+
+    Raises:
+        TooLarge: The metadata of one object is beyond the bound.
+        ClusterError: The API server did not give the list.
+    """
+
+    def read(whole: bool) -> Callable[[bytearray], tuple[Page[T], str, int]]:
+        def take(content: bytearray) -> tuple[Page[T], str, int]:
+            answer = wire.read(content, _List)
+            found = [decode(item, whole) for item in answer.items or ()]
+            return Page(found, answer.metadata.resourceVersion), answer.metadata.token or "", len(content)
+
+        return take
+
+    token, limit = "", page_size
+    while True:
+        asked = {**query, "limit": str(limit)} | ({"continue": token} if token else {})
+        bound = PAGE_BYTES if limit > 1 else OBJECT_BYTES
+        try:
+            page, token, size = client.read(target, deadline(), read(True), query=asked, max_bytes=bound)
+        except TooLarge:
+            if limit > 1:
+                limit //= 2
+                continue
+            page, token, size = client.read(target, deadline(), read(False), query=asked, accept=METADATA_ONLY)
+        yield page
+        if not token:
+            return
+        if size * 4 <= PAGE_BYTES:
+            limit = min(limit * 2, page_size)

@@ -1,0 +1,85 @@
+"""What is said of a watch, and its times."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class RestartCause(StrEnum):
+    """Why a watch was begun again; a metric label."""
+
+    ENDED = "ended"
+    """The server ended the stream, as it does by itself after a while."""
+    SILENT = "silent"
+    """No end, no error, no bytes: the connection is half open."""
+    EXPIRED = "expired"
+    """410: our place in the history is gone; listed again."""
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    UNAVAILABLE = "unavailable"
+    """Any other refusal, or no connection."""
+    UNDECODABLE = "undecodable"
+    """A line that is no event; listed again."""
+    TOO_LARGE = "too_large"
+    """An object beyond what is read; listed again, where its metadata alone is asked for."""
+    INTERNAL = "internal"
+    """A fault of ours; listed again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchHealth:
+    """How a watch is.
+
+    Attributes:
+        resource: Plural name, or the label the watch was given.
+        synced: It has been listed once.
+        last_event_age_s: Seconds since the API server last told anything: a list, an event, a bookmark, or the end of
+            a stream that had lasted. Before any, since the reflector was made.
+        restarts: How often it was begun again, by `RestartCause`; every cause is there.
+        error: What is wrong now; empty while a stream is open.
+    """
+
+    resource: str
+    synced: bool
+    last_event_age_s: float
+    restarts: Mapping[str, int]
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pacing:
+    """Times of a reflector, in seconds.
+
+    What is promised: within 60 s of the end of any fault the cache agrees again.
+
+    - Half-open: a stream must end after `stream_max` (40) at the latest, as we asked the server for it; if it has not
+      `slack` (5) later, it is given up. That is at most 45 after the fault began. Then come a pause (0.2 at most), the
+      connection (5 at most) and the headers: there is time for one of these to fail.
+    - Refusals: the pause grows to `backoff_cap` (10), so the first try after the fault comes 10 later at most;
+      `Retry-After` can stretch it to `retry_after_cap` (30).
+    - Lost place: as above, plus one list.
+
+    Attributes:
+        stream_min, stream_max: A stream lasts a random time between these, so that replicas do not move in step.
+        slack: Grace for the server to end a stream.
+        header_timeout: Until a watch has been accepted.
+        list_timeout: One page of a list.
+        backoff_base, backoff_cap: Exponential backoff with full jitter: the n-th pause in a row is random between 0
+            and `base * 2**n`, capped.
+        healthy: A stream that lasted this long ends the row.
+        retry_after_cap: Longest `Retry-After` we heed.
+    """
+
+    stream_min: float = 30
+    stream_max: float = 40
+    slack: float = 5
+    header_timeout: float = 10
+    list_timeout: float = 30
+    backoff_base: float = 0.2
+    backoff_cap: float = 10
+    healthy: float = 10
+    retry_after_cap: float = 30
+
+
+DEFAULT_PACING: Final = Pacing()
