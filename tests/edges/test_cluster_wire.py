@@ -162,8 +162,8 @@ WRITER = {
         secret(metadata={"namespace": "a", "name": "b", "managedFields": [WRITER] * 10_000}),
     ],
 )
-def test_a_secret_of_a_megabyte_takes_less_than_that_to_read(obj: dict[str, Any]) -> None:
-    assert cost(decode, content(obj)) < 0.6
+def test_a_secret_of_a_megabyte_takes_no_multiple_of_that_to_read(obj: dict[str, Any]) -> None:
+    assert cost(decode, content(obj)) < 2
 
 
 @pytest.mark.parametrize("entries", [[{}] * 400_000, names(*[f"s{number}" for number in range(80_000)])])
