@@ -71,7 +71,7 @@ def process(api: ApiServer, world: HttpsWorld) -> Iterator[Process]:
             "GHCR_PULL_SECRETS_KUBECONFIG": api.kubeconfig_file(),
             "HTTPS_PROXY": f"http://127.0.0.1:{world.internet.port}",
             "NO_PROXY": "127.0.0.1,localhost",
-            "SSL_CERT_FILE": str(world.internet.ca_file),
+            "GHCR_PULL_SECRETS_CA_BUNDLE": str(world.internet.ca_file),
         },
         ops_port=port,
         folder=Path(__file__).parents[2],

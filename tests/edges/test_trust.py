@@ -1,5 +1,6 @@
 """Whom we believe over TLS, at every place where a peer is verified, as Python 3.13 and later would have it or not."""
 
+import ast
 import ssl
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ import pytest
 import urllib3
 from structlog.testing import capture_logs
 
+import webhook
 from tests.edges.internet import Internet, challenge, http
 from tests.edges.pki import Pki
 from tests.services.contracts.registry import GOOD
@@ -234,6 +236,18 @@ def refused_everywhere(internet: Internet, tmp_path: Path, ca_file: Path, trust:
     assert (failure.fault, failure.reason) == (UNTRUSTED.fault, UNTRUSTED.reason)
     assert registry.token_headers(GOOD, Deadline.after(10)).scopes is None
     assert internet.requests == []
+
+
+def test_no_other_module_makes_a_context_that_verifies_a_server() -> None:
+    made = [
+        f"{path.name}:{node.lineno}"
+        for path in Path(webhook.__file__).parent.rglob("*.py")
+        if path.name != "trust.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr in {"create_default_context", "create_urllib3_context", "PROTOCOL_TLS_CLIENT", "PROTOCOL_TLS"}
+    ]
+    assert made == []
 
 
 def test_contexts_verify_chain_and_name_alike_on_every_python() -> None:
