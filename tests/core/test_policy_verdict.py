@@ -1,6 +1,7 @@
 """The validating half's rules, on plain facts."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from webhook.core.policy import PullFacts, SecretFact, Unreadable, Verdict
 from webhook.core.reasons import Reason
 from webhook.core.workloads import PodImage, read
 
+FIELD = Path(__file__).parents[1] / "data" / "field"
 PULLED = PodImage(place="containers", name="api", image=IMAGE)
 
 
@@ -41,6 +43,10 @@ def test_a_good_secret_covers() -> None:
         ({"ghcr-secret": secret("auth")}, "GHCR.IO/a/b", Reason.NO_ENTRY_FOR_IMAGE, "ghcr-secret"),
         ({"ghcr-secret": secret("auth")}, "ghcr.io:443/a/b", Reason.NO_ENTRY_FOR_IMAGE, "ghcr-secret"),
         ({"ghcr-secret": secret("auth", payload=b'{"auths": {"ghcr.io": {}}}')}, IMAGE, Reason.EMPTY_CREDENTIAL, "ghcr-secret"),
+        ({"ghcr-secret": secret("auth", payload=payload(token=""))}, IMAGE, Reason.EMPTY_CREDENTIAL, "ghcr-secret"),
+        ({"ghcr-secret": secret("auth", payload=b'{"auths": {"ghcr.io": {"auth": "OlRPS0VO"}}}')}, IMAGE, Reason.EMPTY_CREDENTIAL, "ghcr-secret"),
+        ({"ghcr-secret": secret("auth", payload=(FIELD / "F05-empty-token.json").read_bytes())}, IMAGE, Reason.EMPTY_CREDENTIAL, "ghcr-secret"),
+        ({"ghcr-secret": secret("auth", payload=(FIELD / "F08-identity-token.json").read_bytes())}, IMAGE, Reason.EMPTY_CREDENTIAL, "ghcr-secret"),
         ({"ghcr-secret": secret("auth", payload=b'{"auths": {"ghcr.io": {"auth": "!"}}}')}, IMAGE, Reason.MALFORMED, "ghcr-secret"),
     ],
 )  # fmt: skip

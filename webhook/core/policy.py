@@ -1,6 +1,5 @@
 """What to add, whether to let in, and why."""
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -68,17 +67,18 @@ def repositories(selected: Sequence[PodImage]) -> tuple[str, ...]:
 
     An image no kubelet could parse has none, and one whose host is too long to have an address needs none.
     """
-    names = dict.fromkeys(image.image for image in selected)
-    found = (name for image in names if _has_address(name := _repository(image)))
-    return tuple(itertools.islice(dict.fromkeys(found), MAX_IMAGES))
+    found: dict[str, None] = {}
+    for image in selected:
+        name = _repository(image.image)
+        if name and name.find("/") <= _LONGEST_HOST:
+            found[name] = None
+            if len(found) == MAX_IMAGES:
+                break
+    return tuple(found)
 
 
 _LONGEST_HOST: Final = 253 + len(":65535")
 """RFC 1035's limit of a name in text, and a port. Globs of a tenant are compared with hosts of a tenant."""
-
-
-def _has_address(repository: str) -> bool:
-    return 0 < repository.find("/") <= _LONGEST_HOST
 
 
 def _repository(image: str) -> str:
