@@ -10,7 +10,6 @@ from flask import Flask, Response, request
 from webhook.config import ServeSettings
 from webhook.server.certificate import CertificateFiles
 from webhook.server.process import Application
-from webhook.server.worker import prepare_context
 
 
 def load(_: threading.Event) -> Flask:
@@ -36,7 +35,7 @@ def main() -> None:
     settings = ServeSettings.parse(
         {"bind": f"127.0.0.1:{port}", "tls_dir": str(Path(tls_dir)), "namespace": "bench", "shutdown_delay": "0s"}, {}
     )
-    Application(settings, CertificateFiles(Path(tls_dir), prepare_context), load).run()
+    Application(settings, CertificateFiles(Path(tls_dir)), load).run()
 
 
 if __name__ == "__main__":

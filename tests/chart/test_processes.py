@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import click
+import helm_python
 import kubernetes.client
 import pytest
 from flask import Flask
@@ -21,6 +22,7 @@ from webhook.config.controller import ControllerSettings
 from webhook.core.scope import Enforcement, NamespaceMode
 from webhook.core.workloads import BUILT_IN_KINDS
 from webhook.server.certificate import CertificateFiles
+from webhook.server.limits import MIB, TooLittleMemory, derive
 from webhook.server.process import Application
 
 BASE: dict[str, Any] = {"centralSecret": {"existing": True}}
@@ -130,7 +132,12 @@ def test_every_command_is_told_of_the_bundle_of_cas(tmp_path: Path) -> None:
 
 
 LARGEST: dict[str, Any] = {
-    "server": {"threads": 256, "shutdownDelaySeconds": 3600, "terminationGracePeriodSeconds": 3635},
+    "server": {
+        "threads": 256,
+        "resources": {"limits": {"memory": "463Mi"}},
+        "shutdownDelaySeconds": 3600,
+        "terminationGracePeriodSeconds": 3635,
+    },
     "controller": {"workers": 256, "qps": 100000, "sweepIntervalSeconds": 31_536_000},
     "credentialCheck": {"intervalSeconds": 31_536_000},
 }
@@ -279,3 +286,30 @@ def test_the_helm_test_asks_for_an_image_that_is_selected(pattern: str, image: s
     environment = {each["name"]: each["value"] for each in pod["spec"]["containers"][0]["env"]}
 
     assert environment == {"NAMESPACE": "default", "IMAGE": image}
+
+
+@pytest.mark.parametrize("threads", [1, 16, 256])
+def test_the_least_memory_the_chart_takes_is_the_least_the_server_takes(threads: int, tmp_path: Any) -> None:
+    with pytest.raises(TooLittleMemory) as refused:
+        derive(memory_bytes=0, threads=threads, body_bytes=8 * MIB)
+    needed = -(-refused.value.needed // MIB)
+
+    enough = settings(
+        {"server": {"threads": threads, "resources": {"limits": {"memory": f"{needed}Mi"}}}}, str(tmp_path)
+    )
+    derive(memory_bytes=enough.memory_limit, threads=enough.threads, body_bytes=enough.max_body_bytes)
+    with pytest.raises(helm_python.HelmError, match=f"set at least {needed}Mi"):
+        helm.render({**BASE, "server": {"threads": threads, "resources": {"limits": {"memory": f"{needed - 1}Mi"}}}})
+
+
+def test_a_client_ca_is_a_file_the_server_is_told_of() -> None:
+    pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"
+    manifests = helm.render({**BASE, "server": {"clientCA": pem}})
+
+    [config] = [each for each in manifests if each["kind"] == "ConfigMap" and "client-ca" in each["metadata"]["name"]]
+    assert config["data"] == {"ca.crt": f"{pem}\n"}
+    pod = helm.select(manifests, "Deployment", "ghcr-pull-secrets-server")["spec"]["template"]["spec"]
+    [server] = pod["containers"]
+    assert "--client-ca=/client-ca/ca.crt" in server["args"]
+    assert {"name": "client-ca", "mountPath": "/client-ca", "readOnly": True} in server["volumeMounts"]
+    assert {"name": "client-ca", "configMap": {"name": config["metadata"]["name"]}} in pod["volumes"]

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -36,7 +37,6 @@ from webhook.server.app import create_app
 from webhook.server.certificate import CertificateFiles
 from webhook.server.ops import Check
 from webhook.server.process import Application
-from webhook.server.worker import prepare_context
 from webhook.telemetry import logs
 from webhook.telemetry.metrics import Metrics
 
@@ -47,8 +47,8 @@ ROOT = Path(__file__).parents[2]
 class Double:
     """Answers by name: `slow-1.5` after that many seconds, `boom` with a bug, `down` without an API server."""
 
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, Review, Deadline]] = []
+    def __init__(self, *, most: int | None = None) -> None:
+        self.seen: deque[tuple[str, Review, Deadline]] = deque(maxlen=most)
 
     def mutate(self, review: Review, deadline: Deadline) -> Answer:
         self.seen.append(("mutate", review, deadline))
@@ -185,11 +185,22 @@ class Process:
     def ops_port(self) -> int:
         return int(self.wait_for("ops_listening")["bind"].rpartition(":")[2])
 
-    def connect(self) -> http.client.HTTPSConnection:
-        """Open a TLS connection that checks the certificate as the API server does."""
-        raw = socket.create_connection(("127.0.0.1", self.port), timeout=15)
+    def connect(self, shown: tuple[Path, Path] | None = None) -> http.client.HTTPSConnection:
+        """Open a TLS connection that checks the certificate as the API server does, and perhaps shows one."""
+        context = self._authority.client_context()
+        if shown:
+            context.load_cert_chain(*shown)
         connection = http.client.HTTPSConnection(HOST, self.port, timeout=15)
-        connection.sock = self._authority.client_context().wrap_socket(raw, server_hostname=HOST)
+        for attempt in range(3):
+            raw = socket.create_connection(("127.0.0.1", self.port), timeout=15)
+            try:
+                connection.sock = context.wrap_socket(raw, server_hostname=HOST)
+                break
+            except ssl.SSLEOFError:
+                # With many more processes than processors, ours may not get its turn within the time a handshake has.
+                raw.close()
+                if attempt == 2:
+                    raise
         return connection
 
     def post(
@@ -260,7 +271,7 @@ def main(arguments: Sequence[str]) -> None:
     settings = ServeSettings.parse(flags, {})
     logs.configure(level=settings.log_level)
     assert settings.tls_dir is not None
-    certificate = CertificateFiles(settings.tls_dir, prepare_context)
+    certificate = CertificateFiles(settings.tls_dir, settings.client_ca)
     listener = ops.listen(settings.ops_bind)
 
     def load(stopping: threading.Event) -> Flask:
@@ -270,14 +281,16 @@ def main(arguments: Sequence[str]) -> None:
             return (
                 Check(name="certificate", ok=certificate.current() is not None, detail=certificate.problem),
                 Check(name="shutdown", ok=not stopping.is_set()),
+                application.self_check.check(),
             )
 
-        ops.serve(listener, checks, metrics.render)
-        app = create_app(Double(), metrics, max_body_bytes=settings.max_body_bytes)
+        ops.serve(listener, checks, metrics.render, alive=application.self_check.alive)
+        app = create_app(Double(most=0), metrics, limits=application.limits)
         structlog.get_logger().info("app_loaded")
         return app
 
-    Application(settings, certificate, load).run()
+    application = Application(settings, certificate, load)
+    application.run()
 
 
 if __name__ == "__main__":

@@ -151,6 +151,8 @@ def test_the_faulty_one_of_several_is_counted_out() -> None:
         ("shutdown_delay", "0", 0),
         ("max_body_bytes", "3Mi", 3 * 2**20),
         ("max_body_bytes", "12", 12),
+        ("memory_limit", "300M", 300 * 10**6),
+        ("memory_limit", "1Gi", 2**30),
         ("bind", "[::1]:0", ("::1", 0)),
         ("read_all_secrets", "true", True),
     ],

@@ -12,6 +12,7 @@ from tests.services.fakes import FakeCluster
 from tests.services.test_admission import admission
 from webhook.provisioning import Result
 from webhook.server.app import create_app
+from webhook.server.limits import MIB, derive
 from webhook.telemetry.metrics import Metrics
 
 
@@ -23,7 +24,9 @@ def client():  # type: ignore[no-untyped-def]  # Flask's test client
     for index in range(10):
         cluster.make_namespace(f"team-{index:05d}")
     metrics = Metrics(version="test", watches=tuple, certificate_expiry=lambda: None, provisioning_results=Result)
-    return create_app(admission(cluster), metrics, max_body_bytes=1 << 20).test_client()
+    return create_app(
+        admission(cluster), metrics, limits=derive(memory_bytes=256 * MIB, threads=16, body_bytes=MIB)
+    ).test_client()
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -53,6 +53,8 @@ class ServeSettings:
     tls_cache_dir: Path | None
     threads: int
     max_body_bytes: int
+    memory_limit: int
+    client_ca: Path | None
     shutdown_delay: float
     kubeconfig: Path | None
     ca_bundle: Trust | None

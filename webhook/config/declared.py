@@ -163,6 +163,19 @@ SERVER_SETTINGS: Final = under(
         help="Largest review read. The API server takes objects of up to 3 MiB; an UPDATE carries two.",
     ),
     Setting(
+        name="memory_limit",
+        metavar="SIZE",
+        default="256Mi",
+        parse=values.size,
+        help="Memory the container may use. It bounds the reviews that are read at the same time.",
+    ),
+    Setting(
+        name="client_ca",
+        metavar="FILE",
+        parse=values.file,
+        help="CAs whose client certificates are asked for. Without it, whoever can connect may ask for a review.",
+    ),
+    Setting(
         name="shutdown_delay",
         metavar="DURATION",
         default="5s",

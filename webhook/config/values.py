@@ -27,7 +27,7 @@ class Address(NamedTuple):
 
 _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(?P<port>[0-9]{1,5})")
 _DURATION: Final = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,9})?)(?P<unit>ms|s|m)?")
-_SIZE: Final = re.compile(r"(?P<number>[0-9]{1,15})(?P<unit>Ki|Mi|Gi)?")
+_SIZE: Final = re.compile(r"(?P<number>[0-9]{1,15})(?P<unit>Ki|Mi|Gi|k|M|G)?")
 _DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DNS_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _KIND: Final = re.compile(r"(?P<group>[^/=]*)/(?P<version>[^/=]+)/(?P<resource>[^/=]+)=(?P<pointer>/.+)")
@@ -85,7 +85,8 @@ def size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     if match is None or not int(match["number"]):
         raise BadValue("expected a number of bytes above 0, such as 8388608 or 8Mi")
-    return int(match["number"]) * {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}.get(match["unit"], 1)
+    units = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9}
+    return int(match["number"]) * units.get(match["unit"], 1)
 
 
 def threads(text: str) -> int:

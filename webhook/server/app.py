@@ -7,8 +7,13 @@ from typing import Any, Final, Protocol
 import structlog
 from flask import Flask, Request, Response, g, request
 from flask.sessions import NullSession, SessionInterface, SessionMixin
-from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import (
+    BadRequest,
+    HTTPException,
+    LengthRequired,
+    RequestEntityTooLarge,
+    UnsupportedMediaType,
+)
 from werkzeug.routing import MapAdapter
 
 from webhook.admission import Answer
@@ -16,11 +21,17 @@ from webhook.core.reasons import Reason
 from webhook.core.review import BadReview, Review, parse, render, status
 from webhook.core.workloads import MalformedObject
 from webhook.ports import ClusterError, Deadline
+from webhook.server.gate import Gate
+from webhook.server.limits import Limits
 from webhook.server.timeouts import budget
+from webhook.server.visit import KEY, Visit
 from webhook.telemetry.logs import LineWriter, line_writer
 from webhook.telemetry.metrics import Metrics
 
 _JSON: Final = "application/json"
+
+_LEAST_SECONDS: Final = 0.02
+"""To decide in: a review that has less is refused rather than answered when nobody listens any more."""
 
 _LONGEST_NAME: Final = 253
 """Of a Kubernetes object (RFC 1123 subdomain); what is longer is not from an API server and is cut in the log."""
@@ -39,23 +50,28 @@ class Reviewer(Protocol):
 
 
 class ClientGone(Exception):
-    """The connection ended, or nothing more came on it, before the whole body was there."""
+    """The body is shorter than its head says."""
 
 
-def create_app(reviewer: Reviewer, metrics: Metrics, *, max_body_bytes: int, batch_lines: bool = False) -> Flask:
+class Overloaded(Exception):
+    """There is no room for a review now; its text says of what."""
+
+
+def create_app(reviewer: Reviewer, metrics: Metrics, *, limits: Limits, batch_lines: bool = False) -> Flask:
     """Make the app.
 
     Args:
         reviewer: Decides.
         metrics: Counts.
-        max_body_bytes: Longest body read; a longer one is answered 413.
+        limits: How much to take on; a body that is longer is answered 413, a review beyond the rest 500.
         batch_lines: Hand the line of each review to a thread, which this begins.
     """
     write_line = line_writer("review_answered", batched=batch_lines)
+    gate = Gate(limits)
     app = _App("webhook.server", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     for half, decide in (("mutate", reviewer.mutate), ("validate", reviewer.validate)):
-        view = _Half(half, decide, metrics, write_line, max_body_bytes)
+        view = _Half(half, decide, metrics, write_line, gate, limits.body_bytes)
         app.add_url_rule(f"/{half}", endpoint=half, view_func=view.answer, methods=["POST"])
     _Errors(metrics).register(app)
     return app
@@ -103,6 +119,7 @@ class _Half:
         decide: Callable[[Review, Deadline], Answer],
         metrics: Metrics,
         write_line: LineWriter,
+        gate: Gate,
         max_body_bytes: int,
     ) -> None:
         self._half = half
@@ -110,30 +127,92 @@ class _Half:
         self._reviewed = metrics.reviewed
         self._observe = metrics.duration[half]
         self._in_flight = metrics.in_flight[half]
+        self._gate = gate
         self._max_body_bytes = max_body_bytes
         self._log = structlog.get_logger().bind(half=half)
         self._write_line = write_line
 
     def answer(self) -> Response:
-        started = perf_counter()
+        visit: Visit = request.environ.get(KEY) or Visit()
         self._in_flight.inc()
         try:
-            review = parse(self._body())
-            # For whoever answers if this does not: an error without the uid cannot be found again.
-            g.uid = review.uid
-            answer = self._decide(review, self._deadline(review.uid))
-            body = render(review.uid, answer.response)
+            return self._answer(visit)
         finally:
             self._in_flight.dec()
-            duration = perf_counter() - started
-            self._observe(duration)
+            if visit.turn is None:
+                # Here, where no variable holds the review any more, the memory that is given back is free.
+                self._end(visit)
+
+    def _answer(self, visit: Visit) -> Response:
+        try:
+            review, deadline = self._begin(visit)
+            if review is None:
+                return Response()
+            answer = self._decide(review, deadline)
+            body = render(review.uid, answer.response)
+        finally:
+            duration = perf_counter() - visit.started
+            if visit.turn is None and not visit.quiet:
+                self._observe(duration)
+        if not visit.quiet:
+            self._tell(review, answer, duration)
+        return Response(body, content_type=_JSON)
+
+    def _begin(self, visit: Visit) -> tuple[Review | None, Deadline]:
+        """Read the review when it is its turn to be read; no review if it is not its turn yet."""
+        deadline = visit.deadline = visit.deadline or self._deadline()
+        review = visit.review
+        if review is None:
+            body = self._body(visit)
+            visit.cost = cost = self._gate.cost(body)
+            if not self._gate.fits(cost):
+                raise RequestEntityTooLarge("reading a review with so many fields would take too much memory")
+            if not visit.taken and not self._has_turn(visit, lambda: self._take(visit), "large reviews"):
+                return None, deadline
+            visit.review = review = parse(body)
+        # For whoever answers if this does not: an error without the uid cannot be found again.
+        g.uid = review.uid
+        namespace = review.namespace
+        crowded = f"reviews, of namespace {namespace or '(none)'} or of all together"
+        if not visit.entered and not self._has_turn(visit, lambda: self._enter(visit, namespace), crowded):
+            return None, deadline
+        if deadline.remaining() < _LEAST_SECONDS:
+            raise Overloaded("the time to answer is over")
+        return review, deadline
+
+    def _take(self, visit: Visit) -> bool:
+        visit.taken = self._gate.take(visit.cost)
+        return visit.taken
+
+    def _enter(self, visit: Visit, namespace: str) -> bool:
+        visit.entered = self._gate.enter(namespace)
+        return visit.entered
+
+    @staticmethod
+    def _has_turn(visit: Visit, turn: Callable[[], bool], crowded: str) -> bool:
+        if turn():
+            return True
+        if not visit.may_wait or visit.overdue:
+            raise Overloaded(f"too many {crowded}, are being worked on; try again")
+        visit.turn = turn
+        return False
+
+    def _end(self, visit: Visit) -> None:
+        if visit.entered and visit.review is not None:
+            self._gate.leave(visit.review.namespace)
+        visit.review = None
+        if visit.taken:
+            self._gate.give_back(visit.cost)
+        visit.entered = visit.taken = False
+
+    def _tell(self, review: Review, answer: Answer, duration: float) -> None:
         self._reviewed(self._half, answer.outcome, answer.reason)
         self._write_line(
             {
                 "uid": review.uid,
                 "operation": review.operation,
                 "kind": review.kind,
-                "namespace": review.namespace[:_LONGEST_NAME],
+                "namespace": review.namespace,
                 "name": _name(review)[:_LONGEST_NAME],
             },
             {
@@ -145,40 +224,33 @@ class _Half:
                 "duration_s": round(duration, 6),
             },
         )
-        return Response(body, content_type=_JSON)
 
-    def _body(self) -> bytes:
+    def _body(self, visit: Visit) -> bytes:
         environ = request.environ
         content_type = environ.get("CONTENT_TYPE", "")
         if content_type != _JSON and content_type.partition(";")[0].strip().lower() != _JSON:
             raise UnsupportedMediaType(f"the Content-Type must be {_JSON}")
-        declared = environ.get("CONTENT_LENGTH")
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            # An API server has the whole review before it calls, and says how long it is.
+            raise LengthRequired("the Content-Length must be given")
+        declared = environ.get("CONTENT_LENGTH") or "0"
+        if not (declared.isascii() and declared.isdigit()):
+            raise BadRequest("the Content-Length is not a number")
         limit = self._max_body_bytes
-        if declared:
-            if not (declared.isascii() and declared.isdigit()):
-                raise BadRequest("the Content-Length is not a number")
-            if int(declared) > limit:
-                raise RequestEntityTooLarge(f"the body is longer than {limit} bytes")
-            length = int(declared)
-        else:
-            # Chunked, then: its length is known only at its end.
-            length = limit + 1
-        try:
-            body: bytes = environ["wsgi.input"].read(length)
-        except OSError as error:
-            raise ClientGone(type(error).__name__) from None
-        except ParseException:
-            raise BadRequest("the body's chunks are malformed") from None
-        if declared and len(body) < length:
-            raise ClientGone("EOF")
-        if len(body) > limit:
+        length = int(declared)
+        if length > limit:
             raise RequestEntityTooLarge(f"the body is longer than {limit} bytes")
+        if visit.no_room:
+            raise Overloaded("too many bodies are being received; try again")
+        body: bytes = environ["wsgi.input"].read(length)
+        if len(body) < length:
+            raise ClientGone("EOF")
         return body
 
-    def _deadline(self, uid: str) -> Deadline:
+    def _deadline(self) -> Deadline:
         seconds, understood = budget(request.environ.get("QUERY_STRING", ""))
         if not understood:
-            self._log.warning("timeout_not_understood", uid=uid, assumed_s=seconds)
+            self._log.warning("timeout_not_understood", assumed_s=seconds)
         return Deadline.after(seconds)
 
 
@@ -194,6 +266,7 @@ class _Errors:
         app.register_error_handler(MalformedObject, self.malformed_object)
         app.register_error_handler(ClusterError, self.cluster)
         app.register_error_handler(ClientGone, self.client_gone)
+        app.register_error_handler(Overloaded, self.overloaded)
         app.register_error_handler(HTTPException, self.http)
         app.register_error_handler(Exception, self.unforeseen)
 
@@ -221,6 +294,10 @@ class _Errors:
         # Nobody may be there to read this; it has to end in a response all the same.
         return self._answer(400, "the body ended early", "client_gone", cause=str(error))
 
+    def overloaded(self, error: Overloaded) -> Response:
+        # 500, as for whatever keeps us from a decision: `failurePolicy` decides then, and controllers try again.
+        return self._answer(500, f"this server is busy: {error}", "overloaded", problem=str(error))
+
     def http(self, error: HTTPException) -> Response:
         code = error.code or 500
         kind = {413: "body_too_large", 415: "bad_content_type"}.get(code, "bad_request")
@@ -238,6 +315,9 @@ class _Errors:
 
     def _answer(self, code: int, message: str, kind: str, **fields: Any) -> Response:
         half = request.endpoint
+        visit = request.environ.get(KEY)
+        if visit is not None and visit.quiet:
+            return Response(status(code, message), status=code, content_type=_JSON)
         if half is not None:
             self._metrics.failed(half, kind, Reason.BAD_REQUEST if code < 500 else Reason.ERROR)
         write = self._log.warning if code < 500 else self._log.error

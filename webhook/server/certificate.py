@@ -2,7 +2,6 @@
 
 import ssl
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -73,15 +72,15 @@ class CertificateFiles:
 
     Args:
         directory: Holds `tls.crt` (leaf first, then intermediates) and `tls.key`.
-        prepare: Puts the last touches to a new context.
+        client_ca: CAs, one of which must have signed the certificate that a client shows; without it none is asked for.
 
     Attributes:
         directory: As given.
     """
 
-    def __init__(self, directory: Path, prepare: Callable[[ssl.SSLContext], None] = lambda _: None) -> None:
+    def __init__(self, directory: Path, client_ca: Path | None = None) -> None:
         self.directory = directory
-        self._prepare = prepare
+        self._client_ca = client_ca
         self._lock = threading.Lock()
         self._seen: _Version | None = None
         self._served: Served | None = None
@@ -109,9 +108,11 @@ class CertificateFiles:
 
     def _version(self) -> _Version:
         stamps = []
-        for name in (CERTIFICATE_FILE, KEY_FILE):
+        for path in (self.directory / CERTIFICATE_FILE, self.directory / KEY_FILE, self._client_ca):
             try:
-                status = (self.directory / name).stat()
+                if path is None:
+                    continue
+                status = path.stat()
                 stamps.append((status.st_ino, status.st_mtime_ns, status.st_size))
             except OSError:
                 stamps.append((0, 0, 0))
@@ -145,9 +146,19 @@ class CertificateFiles:
         facts = judge(chain, key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._prepare(context)
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        self._ask_for_certificates(context)
         try:
             context.load_cert_chain(directory / CERTIFICATE_FILE, directory / KEY_FILE)
         except (OSError, ValueError) as error:
             raise CertificateUnusable(f"OpenSSL does not take the pair ({type(error).__name__})") from None
         return Served(context, facts.fingerprint, facts.not_after, facts.dns_names)
+
+    def _ask_for_certificates(self, context: ssl.SSLContext) -> None:
+        if self._client_ca is None:
+            return
+        try:
+            context.load_verify_locations(self._client_ca)
+        except (OSError, ValueError) as error:
+            raise CertificateUnusable(f"the client CA cannot be read ({type(error).__name__})") from None
+        context.verify_mode = ssl.CERT_REQUIRED

@@ -1,11 +1,13 @@
 """The second listener, plain HTTP, for the kubelet and Prometheus: `/healthz`, `/readyz`, `/metrics`."""
 
+import io
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import structlog
@@ -18,6 +20,12 @@ _IDLE_SECONDS: Final = 10.0
 """For a request, and between two on one connection."""
 
 _BACKLOG: Final = 64
+
+_MOST_CONNECTIONS: Final = 32
+"""The kubelet opens one for each probe, a Prometheus keeps one."""
+
+_MOST_HEAD_BYTES: Final = 16 * 1024
+"""Of a request; `http.server` itself would take 6 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,18 +49,26 @@ def listen(address: Address) -> socket.socket:
     return socket.create_server(tuple(address), family=family, backlog=_BACKLOG)
 
 
-def serve(listener: socket.socket, checks: Callable[[], Sequence[Check]], metrics: Callable[[], bytes]) -> None:
+def serve(
+    listener: socket.socket,
+    checks: Callable[[], Sequence[Check]],
+    metrics: Callable[[], bytes],
+    *,
+    alive: Callable[[], bool] = lambda: True,
+) -> None:
     """Answer on a listening socket, in threads of its own, until the process ends.
 
     Args:
         listener: From `listen`.
         checks: Looks, at the moment of a probe.
         metrics: Renders, at the moment of a scrape.
+        alive: Tells whether anything can still be hoped for from this process.
     """
 
     class Handler(_Handler):
         look = staticmethod(checks)
         render = staticmethod(metrics)
+        lives = staticmethod(alive)
 
     server = _Server(listener.getsockname(), Handler, bind_and_activate=False)
     server.socket.close()
@@ -77,10 +93,44 @@ def report(checks: Sequence[Check], *, verbose: bool) -> tuple[int, str]:
 
 
 class _Server(ThreadingHTTPServer):
+    """A thread for each connection, and no more than `_MOST_CONNECTIONS`: the one that has been open longest goes."""
+
     daemon_threads = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._open: dict[socket.socket, None] = {}
+        self._change = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._change:
+            self._open[request] = None
+            longest = next(iter(self._open)) if len(self._open) > _MOST_CONNECTIONS else None
+            if longest is not None:
+                del self._open[longest]
+                with suppress(OSError):
+                    # Its thread reads the end, and closes.
+                    longest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._change:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, _request: object, _client_address: object) -> None:
         structlog.get_logger().warning("ops_request_failed", exc_info=True)
+
+
+class _Head(io.BufferedReader):
+    """Reads lines until the head of a request is longer than it may be, and then as if it had ended."""
+
+    left = _MOST_HEAD_BYTES
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(min(self.left, size) if size and size > 0 else self.left)
+        self.left -= len(line)
+        return line
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -90,12 +140,13 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _IDLE_SECONDS
     look: Callable[[], Sequence[Check]]
     render: Callable[[], bytes]
+    lives: Callable[[], bool]
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         match url.path:
             case "/healthz":
-                self._answer(200, "ok")
+                self._answer(*((200, "ok") if type(self).lives() else (503, "reviews are not answered any more")))
             case "/readyz":
                 verbose = "verbose" in parse_qs(url.query, keep_blank_values=True)
                 self._answer(*report(type(self).look(), verbose=verbose))
@@ -103,6 +154,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(200, type(self).render(), CONTENT_TYPE)
             case _:
                 self._answer(404, "there are /healthz, /readyz and /metrics")
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile = _Head(self.rfile.detach())
+
+    def handle_one_request(self) -> None:
+        self.rfile.left = _MOST_HEAD_BYTES  # type: ignore[attr-defined]
+        super().handle_one_request()
 
     do_HEAD = do_GET  # noqa: N815 (the name http.server calls)
 

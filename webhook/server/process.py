@@ -1,6 +1,5 @@
 """gunicorn, configured: one worker with threads, TLS, and nothing written but to `/dev/shm`."""
 
-import errno
 import os
 import threading
 from collections.abc import Callable
@@ -13,25 +12,14 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from webhook.config import ServeSettings
+from webhook.config import ConfigError, Fault, ServeSettings
 from webhook.server.certificate import CertificateFiles
+from webhook.server.gthread import Worker
+from webhook.server.limits import TooLittleMemory, derive
+from webhook.server.selfcheck import SelfCheck
 from webhook.server.timeouts import MAX_SECONDS
-from webhook.server.worker import Worker
-
-KEEPALIVE_SECONDS: Final = 120
-"""An API server drops an idle connection after 90 s. If we did so first, now and then a call would be lost."""
-
-CONNECTIONS: Final = 500
-"""At most 25 idle connections from each API server, and room for many; below the usual limit of 1024 open files."""
 
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 (memory, where a container's root may be read-only)
-
-
-class NoCertificate(ConnectionResetError):
-    """There is nothing to serve with yet. A reset, since the worker takes a reset for no fault of its own."""
-
-    def __init__(self) -> None:
-        super().__init__(errno.ECONNRESET, "no certificate yet")
 
 
 class GunicornLog(Logger):  # type: ignore[misc]  # gunicorn has no types
@@ -59,11 +47,28 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
     Attributes:
         stopping: Set when the drain begins.
         shutdown_delay: Seconds the drain takes.
+        limits: How much the worker takes on.
+        self_check: Sends itself reviews, once the worker serves.
+
+    Raises:
+        ConfigError: The memory limit is too low for the rest.
     """
 
     def __init__(
-        self, settings: ServeSettings, certificate: CertificateFiles, load: Callable[[threading.Event], Flask]
+        self,
+        settings: ServeSettings,
+        certificate: CertificateFiles,
+        load: Callable[[threading.Event], Flask],
     ) -> None:
+        try:
+            self.limits = derive(
+                memory_bytes=settings.memory_limit, threads=settings.threads, body_bytes=settings.max_body_bytes
+            )
+        except TooLittleMemory as fault:
+            raise ConfigError(
+                [Fault("--memory-limit", f"with these --threads and --max-body-bytes, {fault}")]
+            ) from None
+        self.self_check = SelfCheck()
         self.stopping = threading.Event()
         self.shutdown_delay = settings.shutdown_delay
         self._settings = settings
@@ -78,9 +83,6 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
             "bind": [str(settings.bind)],
             "workers": 1,
             "worker_class": Worker,
-            "threads": settings.threads,
-            "worker_connections": CONNECTIONS + settings.threads,
-            "keepalive": KEEPALIVE_SECONDS,
             # From SIGTERM to SIGKILL: the drain, the longest review, and a moment for the connections to close.
             "graceful_timeout": int(settings.shutdown_delay + MAX_SECONDS) + 5,
             "worker_tmp_dir": str(_SHARED_MEMORY) if os.access(_SHARED_MEMORY, os.W_OK) else None,
@@ -88,10 +90,8 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
             "proc_name": "ghcr-pull-secrets",
             "logger_class": GunicornLog,
             # gunicorn speaks TLS if it has a certificate's path, and does not start if nothing is there. The directory
-            # is there when its files are not yet; what is served with comes from the hook.
+            # is there when its files are not yet; what is served with comes from `tls_context`.
             "certfile": str(self._certificate.directory),
-            "ssl_context": self._context,
-            "pre_request": self._before,
             "when_ready": _announce,
         }.items():
             self.cfg.set(name, value)
@@ -100,15 +100,10 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         """Make the WSGI app, in the worker."""
         return self._load(self.stopping)
 
-    def _context(self, _config: object, _default: Callable[[], SSLContext]) -> SSLContext:
+    def tls_context(self) -> SSLContext | None:
+        """Give what a new connection shakes hands with; nothing while there is no certificate."""
         served = self._certificate.current()
-        if served is None:
-            raise NoCertificate
-        return served.context
-
-    def _before(self, _worker: object, req: Any) -> None:
-        if self.stopping.is_set():
-            req.force_close()
+        return served.context if served else None
 
 
 def _announce(server: Any) -> None:

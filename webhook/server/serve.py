@@ -23,7 +23,6 @@ from webhook.server.certificate import CertificateFiles
 from webhook.server.ops import Check
 from webhook.server.process import Application
 from webhook.server.secret_files import SecretFiles, files_directory
-from webhook.server.worker import prepare_context
 from webhook.telemetry import logs
 from webhook.telemetry.metrics import Metrics
 
@@ -39,7 +38,7 @@ def run(settings: ServeSettings) -> None:
     """
     logs.configure(level=settings.log_level, form=settings.log_format)
     with _directory(settings) as directory:
-        _run(settings, CertificateFiles(directory, prepare_context))
+        _run(settings, CertificateFiles(directory, settings.client_ca))
 
 
 def _directory(settings: ServeSettings) -> AbstractContextManager[Path]:
@@ -55,10 +54,11 @@ def _run(settings: ServeSettings, certificate: CertificateFiles) -> None:
     except OSError as error:
         raise ConfigError([Fault("--ops-bind", f"cannot listen there: {error.strerror}")]) from None
 
-    def load(stopping: threading.Event) -> Flask:
-        return compose(settings, cluster, certificate, listener, stopping)
+    def load(_stopping: threading.Event) -> Flask:
+        return compose(settings, cluster, certificate, listener, application)
 
-    Application(settings, certificate, load).run()
+    application = Application(settings, certificate, load)
+    application.run()
 
 
 def _connect(settings: ServeSettings) -> Cluster:
@@ -78,7 +78,7 @@ def compose(
     cluster: Cluster,
     certificate: CertificateFiles,
     listener: socket.socket,
-    stopping: threading.Event,
+    application: Application,
 ) -> Flask:
     """Start the watches and the second listener, and make the app. Begins threads, so only after the fork."""
     version = importlib.metadata.version("ghcr-pull-secrets")
@@ -100,9 +100,14 @@ def compose(
     cluster.caches.start()
     if source is not None:
         source.watch.start()
-    ops.serve(listener, lambda: checks(cluster, certificate, stopping, source), metrics.render)
+    ops.serve(
+        listener,
+        lambda: (*checks(cluster, certificate, application.stopping, source), application.self_check.check()),
+        metrics.render,
+        alive=application.self_check.alive,
+    )
     structlog.get_logger().info("started", version=version, namespace=settings.rules.release_namespace)
-    return create_app(admission, metrics, max_body_bytes=settings.max_body_bytes, batch_lines=True)
+    return create_app(admission, metrics, limits=application.limits, batch_lines=True)
 
 
 @dataclass(frozen=True, slots=True)

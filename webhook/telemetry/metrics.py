@@ -23,6 +23,7 @@ ERROR_KINDS: Final = (
     "bad_request",
     "malformed_object",
     "client_gone",
+    "overloaded",
     "cluster",
     "internal",
 )

@@ -33,6 +33,12 @@
 - --tls-secret={{ include "gps.tlsSecretName" . }}
 {{- end }}
 - --threads={{ .Values.server.threads }}
+{{- with ((.Values.server.resources).limits).memory }}
+- --memory-limit={{ . }}
+{{- end }}
+{{- if .Values.server.clientCA }}
+- --client-ca=/client-ca/ca.crt
+{{- end }}
 - --shutdown-delay={{ .Values.server.shutdownDelaySeconds }}s
 {{ include "gps.policyArgs" . }}
 - --enforcement={{ .Values.enforcement }}

@@ -1,0 +1,111 @@
+"""How threads, bodies, connections and memory of a server fit each other: every number in one place."""
+
+from dataclasses import dataclass
+from typing import Final
+
+MIB: Final = 2**20
+
+BASE_BYTES: Final = 104 * MIB
+"""Of a process that has 10,000 namespaces, ServiceAccounts and copies in its caches (`make bench`, `size`)."""
+
+THREAD_BYTES: Final = MIB
+"""Stack, allocator's arena and the copies that a thread needs of what it works on."""
+
+CONNECTIONS: Final = 512
+"""25 idle connections from each API server, and room for many; below the usual limit of 1024 open files."""
+
+CONNECTION_BYTES: Final = 40 * 1024
+"""State of TLS, and the part of a request that is free of `Limits.buffered_bytes`."""
+
+FREE_BYTES: Final = 16 * 1024
+"""Of each request that is being received: nearly every review is smaller."""
+
+BODIES: Final = 2
+"""The longest bodies that may be received at the same time."""
+
+DENSITY: Final = 8
+"""Bytes in memory for each byte of the longest body that still has to be read: a review is mostly names and texts."""
+
+SPARE_THREADS: Final = 3
+"""Threads besides those of reviews: while every review waits for the API server, they read and refuse."""
+
+WAITING: Final = 256
+"""Reviews that may wait for their turn; the API server sends the Pods of one ReplicaSet by the dozen."""
+
+WAIT_SECONDS: Final = 0.5
+"""How long a review waits for its turn. A burst is over by then; the rest is refused while there is time for more."""
+
+
+class TooLittleMemory(Exception):
+    """Settings that do not fit the memory limit.
+
+    Attributes:
+        needed: The least that would do, in bytes.
+    """
+
+    def __init__(self, needed: int) -> None:
+        super().__init__(f"needs {needed // MIB} MiB")
+        self.needed = needed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a server takes on at the same time; from `derive`.
+
+    Attributes:
+        threads: Reviews worked on.
+        namespace_threads: Reviews of one namespace worked on: a quarter, so that one cannot hold up the others.
+        body_bytes: Longest body.
+        buffered_bytes: Of all bodies that are being received, beyond `FREE_BYTES` of each.
+        document_bytes: Of all parsed reviews, by `document_bytes`.
+        connections: Open connections.
+        peer_connections: From one address: half. All API servers may come from one, behind kube-proxy, konnectivity or
+            SNAT, and a neighbour may share it; so it is not less, and within it those go first that never asked for a
+            review.
+    """
+
+    threads: int
+    namespace_threads: int
+    body_bytes: int
+    buffered_bytes: int
+    document_bytes: int
+    connections: int = CONNECTIONS
+    peer_connections: int = CONNECTIONS // 2
+
+
+def derive(*, memory_bytes: int, threads: int, body_bytes: int) -> Limits:
+    """Divide a memory limit.
+
+    Raises:
+        TooLittleMemory: The longest body could not be received and read.
+    """
+    fixed = BASE_BYTES + CONNECTIONS * CONNECTION_BYTES + (threads + SPARE_THREADS) * THREAD_BYTES
+    buffered = BODIES * body_bytes
+    documents = memory_bytes - fixed - buffered
+    if documents < DENSITY * body_bytes:
+        raise TooLittleMemory(fixed + buffered + DENSITY * body_bytes)
+    return Limits(
+        threads=threads,
+        namespace_threads=max(1, threads // 4),
+        body_bytes=body_bytes,
+        buffered_bytes=buffered,
+        document_bytes=documents,
+    )
+
+
+def document_bytes(body: bytes) -> int:
+    """Say what a JSON text takes in memory once it is parsed, at most, without parsing it.
+
+    A list of `{}` takes 36 times its text. The weights are those of CPython's objects and of orjson's own copy,
+    measured on texts that are as bad as can be (`tests/edges/test_server_limits.py`).
+    """
+    ascii_only = body.isascii() and b"\\u" not in body
+    return (
+        65536
+        + len(body) * (5 if ascii_only else 17)
+        + body.count(b'"') * 24
+        + body.count(b"{") * 200
+        + body.count(b"[") * 120
+        + body.count(b",") * 80
+        + body.count(b":") * 120
+    )

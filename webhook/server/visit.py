@@ -1,0 +1,42 @@
+"""One request on its way: what the event loop and the app tell each other of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Final
+
+from webhook.core.review import Review
+from webhook.ports import Deadline
+
+KEY: Final = "ghcr_pull_secrets.visit"
+"""Of the WSGI environ."""
+
+
+@dataclass(slots=True)
+class Visit:
+    """A request that may have to wait for its turn without holding a thread.
+
+    Attributes:
+        may_wait: Whoever serves can come back to it: the app may put it off by setting `turn`, and what it answers then
+            is thrown away.
+        turn: Set while it waits: takes its turn if it can. The app is then called again with the same visit.
+        overdue: It has waited long enough.
+        no_room: Its body could not be received, for want of memory.
+        quiet: Our own look at ourselves: not counted and not logged.
+        started: When its head was read, by `time.perf_counter`.
+        cost: What it takes of the budget of parsed bytes.
+        taken, entered: The app has the memory, and the thread, for it.
+        review, deadline: What the app has found out so far.
+    """
+
+    may_wait: bool = False
+    turn: Callable[[], bool] | None = None
+    overdue: bool = False
+    no_room: bool = False
+    quiet: bool = False
+    started: float = field(default_factory=perf_counter)
+    cost: int = 0
+    taken: bool = False
+    entered: bool = False
+    review: Review | None = field(default=None, repr=False)
+    deadline: Deadline | None = None
