@@ -77,7 +77,7 @@ def test_no_page_has_shell_commands_under_another_name() -> None:
 def test_every_page_with_commands_to_run_is_played() -> None:
     # The migration is played by tests/e2e/test_migration.py.
     assert {block.page for block in SHELL if block.info == "sh run"} == {
-        "argocd.md", "install.md", "migrate-from-externalsecrets.md", "operations.md", "security.md"
+        "argocd.md", "flux.md", "install.md", "migrate-from-externalsecrets.md", "operations.md", "security.md"
     }  # fmt: skip
 
 
@@ -202,6 +202,28 @@ def test_the_commands_of_the_argo_cd_page_find_no_difference(installed: Release)
     said = play("argocd.md", installed).splitlines()
 
     assert said[0] == "application.argoproj.io/ghcr-pull-secrets created"
+    assert said[-1] == "no difference"
+
+
+def test_the_commands_of_the_flux_page_find_no_difference(installed: Release) -> None:
+    for group, version, kind in (
+        ("source.toolkit.fluxcd.io", "v1", "OCIRepository"),
+        ("helm.toolkit.fluxcd.io", "v2", "HelmRelease"),
+    ):
+        definition, singular = copy.deepcopy(CRD), kind.lower()
+        plural = f"{singular.removesuffix('y')}ies" if singular.endswith("y") else f"{singular}s"
+        definition["metadata"]["name"] = f"{plural}.{group}"
+        definition["spec"] |= {"group": group, "names": {"kind": kind, "plural": plural, "singular": singular}}
+        definition["spec"]["versions"][0]["name"] = version
+        serve(installed, definition, plural)
+    installed.namespace("flux-system")
+
+    said = play("flux.md", installed).splitlines()
+
+    assert said[:2] == [
+        "ocirepository.source.toolkit.fluxcd.io/ghcr-pull-secrets created",
+        "helmrelease.helm.toolkit.fluxcd.io/ghcr-pull-secrets created",
+    ]
     assert said[-1] == "no difference"
 
 

@@ -1,5 +1,6 @@
 """examples/: parsed, and held to what the chart reads."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,13 @@ import pytest
 import yaml
 
 from tests import helm
+from tests.chart import crds
 from tests.docs.commands import ROOT
 from tests.objects import RELEASE_NAMESPACE
 
 TERRAFORM = ROOT / "examples" / "terraform"
 APPLICATION = ROOT / "examples" / "argocd" / "application.yaml"
+FLUX = ROOT / "examples" / "flux" / "helmrelease.yaml"
 
 
 def unquoted(value: Any) -> Any:
@@ -98,3 +101,38 @@ def test_the_application_syncs_and_compares_on_the_server_so_that_the_ca_bundle_
     assert "ServerSideApply=true" in document["spec"]["syncPolicy"]["syncOptions"]
     assert document["metadata"]["annotations"]["argocd.argoproj.io/compare-options"] == "ServerSideDiff=true"
     assert "ignoreDifferences" not in document["spec"]
+
+
+def test_the_application_follows_its_crd() -> None:
+    assert crds.faults(application()) == []
+
+
+def flux() -> dict[str, dict[str, Any]]:
+    return {each["kind"]: each for each in yaml.safe_load_all(FLUX.read_text(encoding="utf-8"))}
+
+
+@pytest.mark.parametrize("kind", ["OCIRepository", "HelmRelease"])
+def test_the_objects_of_flux_follow_their_crds(kind: str) -> None:
+    assert crds.faults(flux()[kind]) == []
+
+
+def test_the_chart_takes_the_values_of_the_helm_release() -> None:
+    release, repository = flux()["HelmRelease"], flux()["OCIRepository"]
+    chart = yaml.safe_load((helm.CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    manifests = helm.render(release["spec"]["values"], namespace=release["spec"]["targetNamespace"])
+
+    assert release["spec"]["chartRef"] == {"kind": "OCIRepository", "name": repository["metadata"]["name"]}
+    assert repository["spec"]["ref"] == {"tag": chart["version"]}
+    assert repository["spec"]["url"].endswith(f"/charts/{chart['name']}")
+    assert helm.select(manifests, "ExternalSecret")["metadata"]["namespace"] == RELEASE_NAMESPACE
+    # Where Helm keeps the release, so that `helm` finds it there as well.
+    assert release["spec"]["storageNamespace"] == release["spec"]["targetNamespace"] == RELEASE_NAMESPACE
+
+
+def test_flux_takes_only_what_the_release_workflow_of_this_repository_has_signed() -> None:
+    (identity,) = flux()["OCIRepository"]["spec"]["verify"]["matchOIDCIdentity"]
+    workflow = "https://github.com/sesacthon/ghcr-pull-secrets/.github/workflows/release.yml@refs/tags/v"
+
+    assert re.fullmatch(identity["issuer"], "https://token.actions.githubusercontent.com")
+    assert re.fullmatch(identity["subject"], f"{workflow}1.2.3")
+    assert not re.fullmatch(identity["subject"], f"{workflow}1.2.3".replace("sesacthon", "somebody"))

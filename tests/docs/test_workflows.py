@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.chart.test_manifests import NEWEST
+
 ROOT = Path(__file__).resolve().parents[2]
 CHART = "charts/ghcr-pull-secrets/Chart.yaml"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -218,11 +220,18 @@ def test_nothing_is_released_on_a_base_without_a_digest(pin: Callable[[str, str]
     assert outputs == {}
 
 
-def test_three_minors_of_kubernetes_are_tried_each_by_digest() -> None:
+def test_the_oldest_kubernetes_the_chart_takes_is_tried_and_the_three_newest_each_by_digest() -> None:
     rows = dict(jobs(WORKFLOWS[0]))["e2e"]["strategy"]["matrix"]["include"]
+    oldest = re.fullmatch(r">=1\.(\d+)\.0-0", read(ROOT / CHART)["kubeVersion"])
+    minors = [int(row["kubernetes"].removeprefix("1.")) for row in rows]
+    newest = int(NEWEST.removeprefix("1."))
 
-    assert len({row["kubernetes"] for row in rows}) == 3
-    for row in rows:
+    assert oldest is not None
+    assert minors == [int(oldest[1]), newest - 2, newest - 1, newest]
+    for row, minor in zip(rows, minors, strict=True):
+        kubectl = re.fullmatch(r"v1\.(\d+)\.\d+", row["kubectl"])
+        assert kubectl is not None
+        assert abs(int(kubectl[1]) - minor) <= 1
         assert re.fullmatch(rf"kindest/node:v{re.escape(row['kubernetes'])}\.\d+@sha256:[0-9a-f]{{64}}", row["node"])
 
 
