@@ -1,18 +1,14 @@
 """What the chart starts is what the command line takes: flags, settings, and the scripts of its hooks."""
 
-import runpy
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import click
 import helm_python
-import kubernetes.client
 import pytest
 from flask import Flask
-from kubernetes.client.exceptions import ApiException
 
 from tests import helm
 from tests.edges.pki import Pki
@@ -156,126 +152,13 @@ def test_an_uninstall_waits_as_long_as_the_slowest_pod_may_take() -> None:
     values = {**LARGEST, "cleanup": {"onUninstall": "delete"}}
     job = helm.select(helm.hooks({**BASE, **values}), "Job")["spec"]
     (stop,) = job["template"]["spec"]["initContainers"]
-    environment = {each["name"]: each["value"] for each in stop["env"]}
+    patience = flags(stop["args"][0], stop["args"][1:])["patience"]
 
-    assert int(environment["PATIENCE_S"]) > LARGEST["server"]["terminationGracePeriodSeconds"]
-    assert job["activeDeadlineSeconds"] > int(environment["PATIENCE_S"])
-
-
-# --- the scripts of the hooks, against the calls they make
+    assert patience > LARGEST["server"]["terminationGracePeriodSeconds"]
+    assert job["activeDeadlineSeconds"] > patience
 
 
-@dataclass
-class Recorder:
-    """Stands for the API clients of `kubernetes.client`: notes each call, and answers as told."""
-
-    answers: dict[str, Any] = field(default_factory=dict)
-    calls: list[tuple[Any, ...]] = field(default_factory=list)
-
-    def __call__(self) -> "Recorder":
-        return self
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*arguments: Any, **named: Any) -> Any:
-            self.calls.append((name, *arguments, *named.values()))
-            answer = self.answers.get(name)
-            if isinstance(answer, Exception):
-                raise answer
-            return next(answer) if isinstance(answer, Iterator) else answer
-
-        return call
-
-
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    recorder = Recorder()
-    for name in ("AdmissionregistrationV1Api", "AppsV1Api", "CoreV1Api"):
-        monkeypatch.setattr(kubernetes.client, name, recorder)
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    return recorder
-
-
-def script(name: str) -> Any:
-    return runpy.run_path(str(helm.CHART / "files" / name))["main"]
-
-
-def test_before_an_uninstall_the_webhooks_go_first_and_the_pods_are_waited_for(api: Recorder) -> None:
-    api.answers["list_namespaced_pod"] = iter([SimpleNamespace(items=["a pod"]), SimpleNamespace(items=[])])
-
-    script("stop.py")("gps", "ns", "sel", 180)
-
-    assert [call[0] for call in api.calls] == [
-        "delete_validating_webhook_configuration",
-        "delete_mutating_webhook_configuration",
-        "patch_namespaced_deployment_scale",
-        "patch_namespaced_deployment_scale",
-        "list_namespaced_pod",
-        "list_namespaced_pod",
-    ]
-    assert api.calls[2][1:] == ("gps-server", "ns", {"spec": {"replicas": 0}})
-    assert api.calls[4][1:] == ("ns", "sel")
-
-
-def test_an_uninstall_that_is_tried_again_does_not_mind_what_is_gone(api: Recorder) -> None:
-    gone = ApiException(status=404)
-    api.answers = {
-        "delete_validating_webhook_configuration": gone,
-        "delete_mutating_webhook_configuration": gone,
-        "patch_namespaced_deployment_scale": gone,
-        "list_namespaced_pod": SimpleNamespace(items=[]),
-    }
-
-    script("stop.py")("gps", "ns", "sel", 180)
-
-
-def test_an_uninstall_that_may_not_stop_the_webhooks_fails(api: Recorder) -> None:
-    api.answers["delete_validating_webhook_configuration"] = ApiException(status=403)
-
-    with pytest.raises(ApiException):
-        script("stop.py")("gps", "ns", "sel", 180)
-
-
-def test_an_uninstall_gives_up_on_pods_that_do_not_end(api: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 10_000, 100))
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    api.answers["list_namespaced_pod"] = SimpleNamespace(items=["a pod"])
-
-    with pytest.raises(SystemExit, match="Pods of gps still run"):
-        script("stop.py")("gps", "ns", "sel", 180)
-
-
-def pod_with(*names: str) -> Any:
-    return SimpleNamespace(
-        spec=SimpleNamespace(image_pull_secrets=[SimpleNamespace(name=name) for name in names] or None)
-    )
-
-
-def test_the_helm_test_is_content_with_a_pod_that_comes_back_with_its_secret(
-    api: Recorder, capsys: pytest.CaptureFixture[str]
-) -> None:
-    api.answers["create_namespaced_pod"] = pod_with("other", "ghcr-secret")
-
-    script("probe.py")("default", "ghcr.io/helm-test")
-
-    (call,) = api.calls
-    assert (call[1], call[3]) == ("default", "All")
-    assert capsys.readouterr().out == "A Pod of ghcr.io/helm-test in default gets ghcr-secret.\n"
-
-
-def test_the_helm_test_fails_if_the_secret_was_not_added(api: Recorder) -> None:
-    api.answers["create_namespaced_pod"] = pod_with()
-
-    with pytest.raises(SystemExit, match="ghcr-secret was not added"):
-        script("probe.py")("default", "ghcr.io/helm-test")
-
-
-def test_the_helm_test_shows_why_its_pod_was_not_let_in(api: Recorder) -> None:
-    error = ApiException(status=403)
-    error.body = "denied the request: central secret missing"
-    api.answers["create_namespaced_pod"] = error
-
-    with pytest.raises(SystemExit, match="central secret missing"):
-        script("probe.py")("default", "ghcr.io/helm-test")
+# --- the hooks
 
 
 @pytest.mark.parametrize(
@@ -283,9 +166,65 @@ def test_the_helm_test_shows_why_its_pod_was_not_let_in(api: Recorder) -> None:
 )
 def test_the_helm_test_asks_for_an_image_that_is_selected(pattern: str, image: str) -> None:
     pod = helm.select(helm.hooks({**BASE, "images": {"include": [pattern]}}), "Pod")
-    environment = {each["name"]: each["value"] for each in pod["spec"]["containers"][0]["env"]}
+    (container,) = pod["spec"]["containers"]
+    command, *arguments = container["args"]
 
-    assert environment == {"NAMESPACE": "default", "IMAGE": image}
+    given = flags(command, arguments)
+    assert (given["namespace"], given["image"]) == ("default", image)
+
+
+HOOKS = {
+    "cleanup": {"onUninstall": "delete"},
+    "commonLabels": {"team": "platform"},
+    "commonAnnotations": {"note": "common"},
+    "hooks": {"podLabels": {"egress": "yes"}},
+}
+
+
+def hook_pods(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Metadata of every Pod that a hook makes."""
+    hooks = helm.hooks({**BASE, **values})
+    return [
+        helm.select(hooks, "Pod")["metadata"],
+        helm.select(hooks, "Job")["spec"]["template"]["metadata"],
+    ]
+
+
+def test_the_pods_of_hooks_take_labels_and_annotations_and_no_sidecar() -> None:
+    for metadata in hook_pods(HOOKS):
+        assert metadata["labels"].items() >= {"team": "platform", "egress": "yes"}.items()
+        assert metadata["annotations"].items() >= {"note": "common", "sidecar.istio.io/inject": "false"}.items()
+
+
+def test_the_pods_of_hooks_are_let_through_to_the_api_server() -> None:
+    manifests = helm.render({**BASE, "networkPolicy": {"enabled": True}})
+    (policy,) = [
+        each["spec"]
+        for each in manifests
+        if each["kind"] == "NetworkPolicy" and each["metadata"]["name"].endswith("-hooks")
+    ]
+    selector = policy["podSelector"]
+    for metadata in hook_pods(HOOKS):
+        assert metadata["labels"].items() >= selector["matchLabels"].items()
+        assert metadata["labels"]["app.kubernetes.io/component"] in selector["matchExpressions"][0]["values"]
+    assert "ingress" not in policy
+    assert [port["port"] for rule in policy["egress"] for port in rule["ports"]][:3] == [53, 53, 443]
+
+
+def test_the_helm_tests_role_goes_whether_it_passes_or_not() -> None:
+    for each in helm.hooks(BASE):
+        if each["metadata"]["name"].endswith("-test") and each["kind"] != "Pod":
+            policy = each["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
+            assert policy == "before-hook-creation,hook-succeeded,hook-failed"
+
+
+def test_the_uninstall_hook_names_the_release_and_its_pods() -> None:
+    job = helm.select(helm.hooks({**BASE, **HOOKS}), "Job")["spec"]["template"]["spec"]
+    command, *arguments = job["initContainers"][0]["args"]
+    given = flags(command, arguments)
+    assert given["name"] == given["namespace"] == "ghcr-pull-secrets"
+    assert given["selector"].endswith(",app.kubernetes.io/component in (server, controller)")
+    assert given["patience"] >= 60
 
 
 @pytest.mark.parametrize("threads", [1, 16, 256])

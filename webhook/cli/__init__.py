@@ -14,15 +14,19 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "completion": "Print a script for completion in bash, zsh or fish.",
 }
 
+# What the chart's hooks run; not listed.
+_HIDDEN: Final[Mapping[str, str]] = {"helm-test": "helm_test", "helm-stop": "helm_stop"}
+
 
 class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
-        if cmd_name not in _COMMANDS:
+        module = cmd_name if cmd_name in _COMMANDS else _HIDDEN.get(cmd_name)
+        if module is None:
             return None
-        command = importlib.import_module(f"webhook.cli.{cmd_name}").command
+        command = importlib.import_module(f"webhook.cli.{module}").command
         assert isinstance(command, click.Command)  # noqa: S101 (for the type checker; each module has one)
         return command
 

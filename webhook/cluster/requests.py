@@ -55,6 +55,7 @@ class Target:
         name: Empty for a list, a watch or a create.
         about: Name of the object a create makes; for errors only, as it is no part of the path.
         api: Path of the API group and version.
+        subresource: Of the object named, such as `scale`.
     """
 
     verb: Verb
@@ -63,6 +64,7 @@ class Target:
     name: str = ""
     about: str = ""
     api: str = CORE_V1
+    subresource: str = ""
 
     @property
     def path(self) -> str:
@@ -75,6 +77,8 @@ class Target:
         segments.append(self.resource)
         if self.name or self.verb in _NEEDS_A_NAME:
             segments.append(self.name)
+        if self.subresource:
+            segments.append(self.subresource)
         if not all(_SEGMENT.fullmatch(segment) for segment in segments):
             raise self.error(NotFound)
         return "/".join([self.api, *(quote(segment, safe=":") for segment in segments)])
