@@ -88,3 +88,68 @@ SPECS: Final[Mapping[str, tuple[Any, bool]]] = {
         False,
     ),
 }
+
+
+def secret_volume(name: Any) -> dict[str, Any]:
+    """A volume made of a Secret."""
+    return {"name": "v", "secret": {"secretName": name}}
+
+
+def _env(name: Any) -> dict[str, Any]:
+    return {"name": "E", "valueFrom": {"secretKeyRef": {"name": name, "key": ".dockerconfigjson"}}}
+
+
+_OURS: Final = "ghcr-secret"
+MOUNTS: Final[Mapping[str, tuple[Any, bool]]] = {
+    # pod specs without a selected image, and whether they take content from `ghcr-secret`
+    "a Secret volume": ({"volumes": [{"name": "t", "emptyDir": {}}, secret_volume(_OURS)]}, True),
+    "a projected volume": (
+        {"volumes": [{"name": "v", "projected": {"sources": [{"configMap": {}}, {"secret": {"name": _OURS}}]}}]},
+        True,
+    ),
+    "envFrom": ({"containers": [{"name": "c", "envFrom": [{"prefix": "A"}, {"secretRef": {"name": _OURS}}]}]}, True),
+    "a variable": ({"containers": [{"name": "c", "env": [{"name": "A", "value": "B"}, _env(_OURS)]}]}, True),
+    "a variable of an init container": ({"initContainers": [{"name": "c", "env": [_env(_OURS)]}]}, True),
+    "envFrom of the last container": (
+        {"containers": [{"name": "c"}, {"name": "d", "envFrom": [{"secretRef": {"name": _OURS, "optional": True}}]}]},
+        True,
+    ),
+    "a Secret volume of another name": ({"volumes": [secret_volume("ghcr-secret2")]}, False),
+    "a ConfigMap of that name": (
+        {
+            "volumes": [
+                {"name": "v", "configMap": {"name": _OURS}},
+                {"name": "w", "projected": {"sources": [{"configMap": {"name": _OURS}}]}},
+            ],
+            "containers": [{"name": "c", "envFrom": [{"configMapRef": {"name": _OURS}}]}],
+        },
+        False,
+    ),
+    "a pull secret of that name": ({"imagePullSecrets": [{"name": _OURS}], "containers": [{"name": "c"}]}, False),
+    "a volume that is only named so": ({"volumes": [{"name": _OURS, "emptyDir": {}}]}, False),
+    "a value that only says so": ({"containers": [{"name": "c", "env": [{"name": "A", "value": _OURS}]}]}, False),
+    "nothing": ({}, False),
+    "lists that are null": (dict.fromkeys(("containers", "initContainers", "volumes")), False),
+    "null entries": (
+        {
+            "volumes": [None, {"secret": None}, {"projected": None}, {"projected": {"sources": [None]}}],
+            "containers": [
+                None,
+                {"env": None, "envFrom": None},
+                {"env": [None, {"valueFrom": None}, {"valueFrom": {"secretKeyRef": None}}]},
+                {"envFrom": [None, {"secretRef": None}, {"secretRef": {"name": None}}]},
+            ],
+        },
+        False,
+    ),
+    "null entries, then a Secret volume": ({"volumes": [None, {"secret": None}, secret_volume(_OURS)]}, True),
+    "fields of other kinds": (
+        {"volumes": [{"secret": _OURS}, secret_volume(7), secret_volume([_OURS])], "containers": {"env": _OURS}},
+        False,
+    ),
+    "entries of other kinds": (
+        {"volumes": [_OURS, 1], "containers": [_OURS, {"env": [_OURS], "envFrom": _OURS}]},
+        False,
+    ),
+    "a spec that is null": (None, False),
+}

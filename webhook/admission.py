@@ -53,6 +53,10 @@ class _Subject:
     def update(self) -> bool:
         return self.review.operation == "UPDATE"
 
+    @property
+    def needs_copy(self) -> bool:
+        return bool(self.images) or (not self.update and policy.mounts_copy(self.workload))
+
 
 _EPHEMERAL = "ephemeralcontainers"
 
@@ -78,7 +82,7 @@ class Admission:
             return _allow(Reason.NOT_APPLICABLE)
         namespace = self._namespace(subject, deadline)
         decision = self._decide(subject, namespace, deadline)
-        warnings = _label_warnings(namespace, subject.workload) if subject.images else []
+        warnings = _label_warnings(namespace, subject.workload) if subject.needs_copy else []
         audit = {"reason": str(decision.reason)}
         provisioned = None
         if decision.provision:
@@ -152,7 +156,7 @@ class Admission:
 
     def _namespace(self, subject: _Subject, deadline: Deadline) -> Namespace:
         name = subject.review.namespace
-        if not subject.images or self._rules.untouchable(name):
+        if not subject.needs_copy or self._rules.untouchable(name):
             return Namespace(name=name)
         return self._facts.namespace(name, deadline)
 

@@ -216,6 +216,14 @@ class Copies(Facts, Protocol):
         """List the namespaces that have a `ghcr-secret`, from the cache."""
         ...
 
+    def namespaces(self) -> tuple[Namespace, ...]:
+        """List every Namespace, from the cache."""
+        ...
+
+    def namespaces_by_account(self) -> frozenset[str]:
+        """List the namespaces in which a ServiceAccount lists `ghcr-secret`, from the cache."""
+        ...
+
 
 class Pods(Protocol):
     """Lists Pods a page at a time, so that a large cluster never lies in memory at once."""

@@ -134,7 +134,7 @@ class Reconciler:
         return tuple(sorted(name for name in names if not self._rules.untouchable(name)))
 
     def sweep(self, deadline: Deadline, *, pending: bool) -> Iterator[str]:
-        """Yield each namespace without a `ghcr-secret` in which a Pod lists it and pulls a selected image.
+        """Yield each namespace without a `ghcr-secret` that asks for one by its label, a ServiceAccount or a Pod.
 
         Args:
             deadline: For the whole listing.
@@ -142,6 +142,11 @@ class Reconciler:
                 looks at all, since a copy may have been taken away from running ones while nobody watched.
         """
         found = set(self._facts.namespaces_with_secret())
+        asking = {each.name for each in self._facts.namespaces() if self._rules.provisions_in(each)}
+        for namespace in sorted((asking | self._facts.namespaces_by_account()) - found):
+            if not self._rules.untouchable(namespace):
+                found.add(namespace)
+                yield namespace
         for pod in self._pods.list(deadline, pending=pending):
             namespace = pod.get("metadata", {}).get("namespace", "")
             if namespace not in found and not self._rules.untouchable(namespace) and self._uses_copy(pod):
@@ -239,12 +244,17 @@ class Reconciler:
 
     def _place(self, namespace: str, existing: Secret | None, deadline: Deadline) -> Place:
         facts = self._facts.namespace(namespace, deadline)
-        opted_out = not self._rules.injects_into(facts)
+        opted_out = not self._rules.may_have_copy(facts)
         wanted = True
         if existing is None and not opted_out and not facts.terminating:
             with self._lock:
                 wanted = namespace in self._missing
-            wanted = wanted or any(self._uses_copy(pod) for pod in self._pods.list(deadline, namespace=namespace))
+            wanted = (
+                wanted
+                or self._rules.provisions_in(facts)
+                or namespace in self._facts.namespaces_by_account()
+                or any(self._uses_copy(pod) for pod in self._pods.list(deadline, namespace=namespace))
+            )
         return Place(
             namespace=namespace,
             release_namespace=self._rules.release_namespace,

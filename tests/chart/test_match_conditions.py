@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests import helm
 from tests.chart.cel import ENGINES, Condition
-from tests.matching import IMAGES, SPECS, container, image_volume, wrap
+from tests.matching import IMAGES, MOUNTS, SPECS, container, image_volume, wrap
 from webhook.core import workloads
 from webhook.core.images import ImagePatterns, pattern_to_regex
 
@@ -43,7 +43,9 @@ def condition(half: str, shape: str, patterns: str, engine: str) -> Condition:
     )
     for webhook in helm.select(manifests, f"{half}WebhookConfiguration")["webhooks"]:
         if webhook["name"] == shape:
-            (selecting,) = [each for each in webhook["matchConditions"] if each["name"] == "has-selected-image"]
+            (selecting,) = [
+                each for each in webhook["matchConditions"] if each["name"].startswith("has-selected-image")
+            ]
             return ENGINES[engine](selecting["expression"])
     raise LookupError(f"no webhook {shape}")
 
@@ -79,6 +81,17 @@ def test_each_pod_spec_is_caught_as_the_core_selects_it(case: str, half: str, sh
 
     assert core_selects(obj, SHAPES[shape], PATTERNS["defaults"]) is expected
     assert condition(half, shape, "defaults", engine)(obj) is expected
+
+
+@every_engine
+@pytest.mark.parametrize("case", MOUNTS)
+def test_a_pod_that_mounts_the_secret_is_caught_whatever_it_pulls(case: str, engine: str) -> None:
+    spec, expected = MOUNTS[case]
+
+    assert condition("Mutating", "pods.ghcr-pull-secrets.io", "defaults", engine)(wrap(spec, workloads.POD)) is expected
+    for half, shape in (("Validating", "pods"), ("Mutating", "templates"), ("Validating", "cronjobs")):
+        name = f"{shape}.ghcr-pull-secrets.io"
+        assert condition(half, name, "defaults", engine)(wrap(spec, SHAPES[name])) is False
 
 
 @every_engine

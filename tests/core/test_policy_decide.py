@@ -60,6 +60,67 @@ def test_the_host_counts_without_case_and_with_its_port(image: str) -> None:
     assert decide(workload(images=["nginx", image])).reason is Reason.INJECTED
 
 
+def mounting(**changes: Any) -> dict[str, Any]:
+    """A Pod that pulls nothing of ours, and mounts the Secret."""
+    made = workload(images=["gcr.io/kaniko-project/executor:v1.23.2"], **changes)
+    made["spec"]["volumes"] = [{"name": "docker", "secret": {"secretName": "ghcr-secret"}}]
+    return made
+
+
+def test_a_pod_that_mounts_the_secret_finds_it_and_is_not_patched() -> None:
+    assert decide(mounting()) == Decision(reason=Reason.MOUNTED, provision=True)
+    assert decide(mounting(owner="Job")).reason is Reason.MOUNTED
+    assert decide(mounting(), mounting()).reason is Reason.NO_SELECTED_IMAGE, "it runs already"
+    assert decide(mounting(annotations={"kubernetes.io/config.mirror": "x"})).reason is Reason.NOT_APPLICABLE
+
+
+def test_a_pod_that_mounts_and_pulls_is_injected_as_ever() -> None:
+    both = workload()
+    both["spec"]["volumes"] = mounting()["spec"]["volumes"]
+    assert decide(both).reason is Reason.INJECTED
+
+
+def test_a_pod_that_mounts_the_secret_gets_none_where_it_or_its_namespace_opted_out() -> None:
+    assert decide(mounting(), namespace=Namespace(name="auth", inject="false")).reason is Reason.OPTED_OUT
+    assert decide(mounting(annotations={"ghcr-pull-secrets.io/inject": "false"})).reason is Reason.OPTED_OUT
+    assert decide(mounting(), namespace=Namespace(name="kube-system")).reason is Reason.OPTED_OUT
+
+
+def test_a_template_that_mounts_the_secret_is_left_to_its_pods() -> None:
+    template = workload("Deployment", images=["nginx"])
+    pod_spec_of(template)["volumes"] = mounting()["spec"]["volumes"]
+    assert decide(template).reason is Reason.NO_SELECTED_IMAGE
+
+
+@pytest.mark.parametrize(
+    ("labels", "mode", "provisions", "may_have_copy"),
+    [
+        ({}, "opt-out", False, True),
+        ({"provision": "true"}, "opt-out", True, True),
+        ({"provision": "false"}, "opt-out", False, True),
+        ({"provision": "yes"}, "opt-out", False, True),
+        ({"provision": "true", "inject": "false"}, "opt-out", False, False),
+        ({}, "opt-in", False, False),
+        ({"provision": "true"}, "opt-in", True, True),
+        ({"provision": "true", "inject": "true"}, "opt-in", True, True),
+        ({"provision": "true", "inject": "false"}, "opt-in", False, False),
+    ],
+)
+def test_a_namespace_can_ask_for_a_copy_outright(
+    labels: dict[str, str], mode: str, provisions: bool, may_have_copy: bool
+) -> None:
+    rules = with_rules(mode=NamespaceMode(mode))
+    namespace = Namespace(name="auth", **labels)  # type: ignore[arg-type]
+    assert rules.provisions_in(namespace) is provisions
+    assert rules.may_have_copy(namespace) is may_have_copy
+    assert not rules.provisions_in(Namespace(name="kube-system", provision="true"))
+    assert [each for each in label_faults(namespace) if "provision" in each] == (
+        ['label ghcr-pull-secrets.io/provision of namespace auth is neither "true" nor "false" and has no effect']
+        if labels.get("provision") == "yes"
+        else []
+    )
+
+
 def test_an_image_that_is_never_pulled_needs_no_credential() -> None:
     assert decide(workload(pull_policy="Never")).reason is Reason.NO_SELECTED_IMAGE
 

@@ -54,7 +54,10 @@ KEYS: Final[Mapping[str, tuple[str, str, str]]] = {
     names.PROVISION_LABEL: (
         "label of a Namespace",
         "whoever may write it",
-        '`"true"`: the namespace gets its copy before any workload needs it.',
+        (
+            '`"true"`: the namespace gets its copy before any workload needs it, with `opt-in` also one that is not in. Not where '
+            '`inject` is `"false"`.'
+        ),
     ),
     names.ADOPT_ANNOTATION: (
         "annotation of a foreign `ghcr-secret`",
@@ -108,6 +111,7 @@ REASONS: Final[Mapping[Reason, str]] = {
     Reason.NOT_MUTABLE: "An UPDATE of a Pod or a Job, whose pull secrets cannot change any more.",
     Reason.ALREADY_LISTED: "`ghcr-secret` is listed; its copy is made sure of.",
     Reason.LEFT_TO_POD: "A template without pull secrets whose ServiceAccount has some: its Pods are patched instead.",
+    Reason.MOUNTED: "A Pod that pulls nothing looked after and mounts `ghcr-secret`, whose copy was made sure of.",
     Reason.INJECTED: "`ghcr-secret` was added, and its copy made sure of.",
     Reason.COVERED: "Every selected image has a credential.",
     Reason.SECRET_MISSING: "A listed Secret does not exist.",

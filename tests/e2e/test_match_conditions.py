@@ -17,7 +17,7 @@ import yaml
 from tests.e2e.installation import Installation
 from tests.e2e.kube import Kube
 from tests.e2e.waiting import until
-from tests.matching import IMAGES, SPECS, container, wrap
+from tests.matching import IMAGES, MOUNTS, SPECS, container, wrap
 from tests.objects import RESOURCES
 from webhook.core.workloads import BUILT_IN_KINDS
 
@@ -76,6 +76,8 @@ def test_the_api_server_calls_us_for_what_the_core_selects(
         for number, (image, is_selected) in enumerate(IMAGES.items())
     }
     specs |= {f"spec-{number}": case for number, case in enumerate(SPECS.values())}
+    # Of templates that mount the Secret, the Pods are looked at.
+    specs |= {f"mounts-{n}": (spec, kind == "Pod" and expected) for n, (spec, expected) in enumerate(MOUNTS.values())}
 
     for name, (spec, _) in {**specs, SENTINEL: SPECS["a container"]}.items():
         obj = wrap(spec, shape)

@@ -149,6 +149,11 @@ def reconciliations(release: Release, namespace: str) -> None:
         until(is_good, "the copy is mended")
         until(functools.partial(is_told, release, namespace, "CopyUpdated", told + 1), "it is told")
 
+    asking = installation.namespace("asking")
+    listing = {"imagePullSecrets": [{"name": SECRET_NAME}]}
+    kube("patch", "serviceaccount", "default", "-n", asking, "--type=merge", "-p", json.dumps(listing))
+    until(lambda: kube.exists("secret", SECRET_NAME, asking), "the ServiceAccount that lists it gets a copy made")
+
     # A Secret of which the controller hears before it hears of its Namespace.
     orphan = secret_manifest("unheard-of")
     orphan["metadata"]["labels"] = OURS

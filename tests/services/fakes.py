@@ -11,7 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from webhook.core.copies import Secret
-from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, MANAGED_BY_LABEL, PULL_SECRET_KEYS, SECRET_NAME, SECRET_TYPE
+from webhook.core.names import (
+    ENFORCE_LABEL,
+    INJECT_KEY,
+    MANAGED_BY_LABEL,
+    PROVISION_LABEL,
+    PULL_SECRET_KEYS,
+    SECRET_NAME,
+    SECRET_TYPE,
+)
 from webhook.core.policy import SecretFact, Unreadable
 from webhook.core.scope import Namespace
 from webhook.ports import (
@@ -90,7 +98,10 @@ class FakeCluster:
         labels = labels or {}
         with self._changing():
             self._namespaces[name] = Namespace(
-                name=name, inject=labels.get(INJECT_KEY, ""), enforce=labels.get(ENFORCE_LABEL, "")
+                name=name,
+                inject=labels.get(INJECT_KEY, ""),
+                enforce=labels.get(ENFORCE_LABEL, ""),
+                provision=labels.get(PROVISION_LABEL, ""),
             )
 
     def terminate_namespace(self, name: str) -> None:
@@ -231,6 +242,15 @@ class FakeFacts:
     def namespaces_with_secret(self) -> tuple[str, ...]:
         """`webhook.ports.Copies`."""
         return tuple(self._cluster._cached_copies)
+
+    def namespaces(self) -> tuple[Namespace, ...]:
+        """`webhook.ports.Copies`."""
+        return tuple(self._cluster._cached_namespaces.values())
+
+    def namespaces_by_account(self) -> frozenset[str]:
+        """`webhook.ports.Copies`."""
+        accounts = self._cluster._cached_accounts.items()
+        return frozenset(namespace for (namespace, _), names in accounts if SECRET_NAME in names)
 
     def _read(self, namespace: str, name: str, deadline: Deadline) -> Secret | None:
         self._cluster._called(Call(verb="get", resource="secrets", namespace=namespace, name=name), deadline)

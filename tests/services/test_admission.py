@@ -81,6 +81,27 @@ def test_dry_run_returns_the_patch_but_writes_nothing(cluster: FakeCluster) -> N
     assert cluster.secret("auth") is None
 
 
+def test_a_pod_that_mounts_the_secret_finds_a_copy_before_it_starts(cluster: FakeCluster) -> None:
+    pod = json.loads((DATA / "field" / "F04-kaniko-pod.json").read_text()) | {"kind": "Pod"}
+    pod["metadata"]["namespace"] = "auth"
+    dry = mutate(cluster, review(pod, dry_run=True))
+    assert (dry.reason, cluster.calls) == (Reason.MOUNTED, [])
+    answer = mutate(cluster, review(pod))
+    assert (answer.reason, answer.outcome, answer.provisioning) == (Reason.MOUNTED, Outcome.ALLOWED, "created")
+    assert answer.response.patch == ()
+    assert cluster.secret("auth") is not None
+    assert validate(cluster, review(pod)).reason is Reason.NO_SELECTED_IMAGE
+
+
+def test_a_pod_that_mounts_the_secret_is_told_why_there_is_none(cluster: FakeCluster) -> None:
+    cluster.remove_secret(RELEASE_NAMESPACE)
+    pod = workload(images=["nginx"])
+    pod["spec"]["volumes"] = [{"name": "docker", "secret": {"secretName": "ghcr-secret"}}]
+    answer = mutate(cluster, review(pod))
+    assert answer.outcome is Outcome.ALLOWED
+    assert any("central secret" in warning for warning in answer.response.warnings)
+
+
 def test_a_listed_secret_is_provisioned_without_a_patch(cluster: FakeCluster) -> None:
     answer = mutate(cluster, review(workload(secrets=["ghcr-secret"])))
     assert (answer.reason, answer.outcome, answer.provisioning) == (Reason.ALREADY_LISTED, Outcome.ALLOWED, "created")

@@ -17,7 +17,7 @@ from tests.services.fakes import FakeCluster
 from webhook.controller.manager import CENTRAL, CERTIFICATES, Keeper, Key, Kind, Manager
 from webhook.controller.queue import Queue
 from webhook.core.copies import Secret, desired
-from webhook.core.names import INJECT_KEY, MANAGED_BY_LABEL, SECRET_NAME
+from webhook.core.names import INJECT_KEY, MANAGED_BY_LABEL, PROVISION_LABEL, SECRET_NAME
 from webhook.core.ownership import is_ours
 from webhook.core.scope import Namespace
 from webhook.ports import Deadline, EventReason, NotLeading, Unavailable
@@ -61,6 +61,7 @@ class Stage:
             writer=self.cluster.writer,
             pods=self.pods,
             events=self.events,
+            clock=self.clock,
         )
         self.manager = Manager(
             reconciler=self.reconciler,
@@ -245,6 +246,44 @@ def test_a_namespace_that_comes_back_to_life_starts_clean(stage: Stage) -> None:
     stage.cluster.make_namespace("auth")
     stage.work()
     assert stage.cluster.secret("auth") is None
+
+
+def test_a_namespace_that_is_labelled_or_made_with_the_label_gets_its_copy(stage: Stage) -> None:
+    stage.namespaces("later", with_copy=False)
+    stage.work()
+    for name in ("later", "born"):
+        stage.cluster.make_namespace(name, {PROVISION_LABEL: "true"})
+    stage.work()
+    assert stage.follows("later", "born")
+
+
+def test_an_account_that_lists_the_secret_gets_a_copy_made(stage: Stage) -> None:
+    stage.namespaces("builds", with_copy=False)
+    stage.cluster.make_service_account("builds", "default", ["ghcr-secret"])
+    stage.manager.service_account_changed(("builds", "default"), None, ("other",))
+    stage.work()
+    assert stage.cluster.secret("builds") is None
+    stage.manager.service_account_changed(("builds", "default"), ("other",), ("other", "ghcr-secret"))
+    stage.work()
+    assert stage.follows("builds")
+    stage.manager.service_account_changed(("builds", "default"), ("ghcr-secret",), None)
+    assert stage.manager.backlog == 0
+
+
+def test_a_contested_copy_is_looked_at_again_when_its_pause_ends(stage: Stage) -> None:
+    def spoil() -> None:
+        stage.cluster.make_secret(replace(stage.truth("auth"), payload=b"{}"))
+        stage.work()
+
+    for _ in range(6):
+        spoil()
+        assert stage.follows("auth")
+    spoil()
+    assert not stage.follows("auth")
+    stage.wait(9)
+    assert not stage.follows("auth")
+    stage.wait(1)
+    assert stage.follows("auth")
 
 
 def test_the_two_watches_may_tell_of_a_deleted_namespace_in_any_order(stage: Stage) -> None:

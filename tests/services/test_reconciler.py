@@ -16,6 +16,7 @@ from webhook.core.names import (
     ADOPT_ANNOTATION,
     INJECT_KEY,
     MANAGED_BY_LABEL,
+    PROVISION_LABEL,
     SECRET_TYPE,
     SOURCE_ANNOTATION,
     SYSTEM_NAMESPACES,
@@ -256,6 +257,67 @@ def test_when_esos_secret_is_collected_the_workloads_that_list_it_get_a_copy(sta
     assert stage.reconcile("my") is Work.CREATED
     assert stage.reconcile("scan") is Work.LEFT
     assert stage.cluster.secret("scan") is None
+
+
+# --- who asks for a copy
+
+
+def asks_by_label(stage: Stage) -> None:
+    stage.cluster.make_namespace("my", {PROVISION_LABEL: "true"})
+
+
+def asks_by_account(stage: Stage) -> None:
+    stage.namespace("my")
+    stage.cluster.make_service_account("my", "default", ["other", "ghcr-secret"])
+
+
+def asks_by_mounting(stage: Stage) -> None:
+    stage.namespace("my")
+    made = pod("my", images=["nginx"], secrets=())
+    made["spec"]["volumes"] = [{"name": "docker", "secret": {"secretName": "ghcr-secret"}}]
+    stage.pods.pods.append(made)
+
+
+ASKING = {"label": asks_by_label, "ServiceAccount": asks_by_account, "mount": asks_by_mounting}
+
+
+@pytest.mark.parametrize("how", ASKING)
+def test_a_namespace_that_asks_for_a_copy_gets_one(stage: Stage, how: str) -> None:
+    ASKING[how](stage)
+    assert "my" in set(stage.reconciler.sweep(soon(), pending=True))
+    assert stage.reconcile("my") is Work.CREATED
+    assert as_it_should_be(stage, "my")
+
+
+@pytest.mark.parametrize("how", ASKING)
+def test_one_that_opted_out_gets_none_however_it_asks(stage: Stage, how: str) -> None:
+    ASKING[how](stage)
+    stage.cluster.make_namespace("my", {INJECT_KEY: "false", PROVISION_LABEL: "true"})
+    assert stage.reconcile("my") is Work.LEFT
+    assert stage.cluster.secret("my") is None
+
+
+def test_an_account_with_other_pull_secrets_asks_for_nothing(stage: Stage) -> None:
+    stage.namespace("my")
+    stage.cluster.make_service_account("my", "default", ["other"])
+    assert list(stage.reconciler.sweep(soon(), pending=False)) == []
+    assert stage.reconcile("my") is Work.LEFT
+
+
+def test_what_is_never_touched_gets_none_however_it_asks(stage: Stage) -> None:
+    stage.cluster.make_namespace("kube-system", {PROVISION_LABEL: "true"})
+    stage.cluster.make_service_account("kube-system", "default", ["ghcr-secret"])
+    assert list(stage.reconciler.sweep(soon(), pending=False)) == []
+    assert stage.reconcile("kube-system") is Work.LEFT
+
+
+def test_with_opt_in_the_label_asks_and_an_account_does_not() -> None:
+    stage = Stage(rules=replace(RULES, mode=NamespaceMode.OPT_IN))
+    asks_by_account(stage)
+    assert stage.reconcile("my") is Work.LEFT
+    asks_by_label(stage)
+    assert stage.reconcile("my") is Work.CREATED
+    assert stage.reconcile("my") is Work.CURRENT
 
 
 # --- what is not ours, though it bears our label

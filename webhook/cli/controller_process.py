@@ -128,6 +128,7 @@ class Process:
         caches = self._cluster.caches
         caches.secrets.on_change(self._manager.secret_changed)
         caches.namespaces.on_change(self._manager.namespace_changed)
+        caches.service_accounts.on_change(self._manager.service_account_changed)
         caches.start()
         if self._certificates is not None:
             self._certificates.start()

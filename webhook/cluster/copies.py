@@ -1,31 +1,19 @@
-"""What the controller and `cleanup` know of the cluster: every `ghcr-secret` and every Namespace."""
+"""What the controller and `cleanup` know of the cluster: every `ghcr-secret`, and what may ask for one."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from webhook.cluster.caches import Caches
 from webhook.cluster.client import DEFAULT_POOL_SIZE, Client, from_kubeconfig, in_cluster
 from webhook.cluster.facts import ClusterFacts
 from webhook.cluster.paging import PAGE_SIZE, pages
-from webhook.cluster.reflector import Reflector
 from webhook.cluster.requests import Target, Verb
 from webhook.cluster.secrets import ClusterSecretWriter, decode
 from webhook.cluster.watching import DEFAULT_PACING, Pacing
 from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
+from webhook.core.scope import Namespace
 from webhook.ports import Deadline, Expired
 from webhook.trust import Trust
-
-
-class CopyCaches(Caches):
-    """The caches of Secrets and Namespaces; ServiceAccounts are an admission's business and not watched.
-
-    RBAC: `get`, `list`, `watch` on namespaces, and on secrets with `resourceNames: [ghcr-secret]`.
-    """
-
-    @property
-    def _all(self) -> tuple[Reflector[Any], ...]:
-        return self._secrets, self._namespaces
 
 
 class ClusterCopies(ClusterFacts):
@@ -35,13 +23,22 @@ class ClusterCopies(ClusterFacts):
         """List the namespaces that have a `ghcr-secret`, from the cache."""
         return tuple(self._caches.secrets.snapshot())
 
+    def namespaces(self) -> tuple[Namespace, ...]:
+        """List every Namespace, from the cache."""
+        return tuple(self._caches.namespaces.snapshot().values())
+
+    def namespaces_by_account(self) -> frozenset[str]:
+        """List the namespaces in which a ServiceAccount lists `ghcr-secret`, from the cache."""
+        accounts = self._caches.service_accounts.snapshot()
+        return frozenset(namespace for (namespace, _), names in accounts.items() if SECRET_NAME in names)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyCluster:
     """All that the controller needs to work with one cluster (see `webhook.cluster.Cluster`)."""
 
     client: Client
-    caches: CopyCaches
+    caches: Caches
     facts: ClusterCopies
     writer: ClusterSecretWriter
 
@@ -69,7 +66,7 @@ def connect_copies(
 
 def copies_of(client: Client, *, pacing: Pacing = DEFAULT_PACING) -> CopyCluster:
     """Prepare to work with the cluster of a client (see `connect_copies`)."""
-    caches = CopyCaches(client, pacing=pacing)
+    caches = Caches(client, pacing=pacing)
     return CopyCluster(
         client=client, caches=caches, facts=ClusterCopies(client, caches), writer=ClusterSecretWriter(client)
     )

@@ -8,7 +8,7 @@ import msgspec
 
 from webhook.cluster import wire
 from webhook.cluster.wire import Content
-from webhook.core.names import ENFORCE_LABEL, INJECT_KEY
+from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL
 from webhook.core.scope import Namespace
 
 KEPT_NAMES: Final = 32
@@ -28,10 +28,14 @@ class PullSecrets:
     names: tuple[str, ...] = ()
     more: bool = False
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
 
 class _NamespaceLabels(msgspec.Struct):
     inject: str = msgspec.field(name=INJECT_KEY, default="")
     enforce: str = msgspec.field(name=ENFORCE_LABEL, default="")
+    provision: str = msgspec.field(name=PROVISION_LABEL, default="")
 
 
 class _NamespaceMetadata(msgspec.Struct):
@@ -71,6 +75,7 @@ def decode_namespace(content: Content) -> Namespace:
         name=sys.intern(read.metadata.name),
         inject=sys.intern(labels.inject),
         enforce=sys.intern(labels.enforce),
+        provision=sys.intern(labels.provision),
         terminating=read.metadata.deletion is not None
         or (read.status is not None and read.status.phase == "Terminating"),
     )

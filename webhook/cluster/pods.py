@@ -10,6 +10,7 @@ import structlog
 
 from webhook.cluster import wire
 from webhook.cluster.client import Client
+from webhook.cluster.mounting import mounts_copy
 from webhook.cluster.objects import KEPT_NAMES
 from webhook.cluster.paging import Page, pages
 from webhook.cluster.requests import Target, Verb
@@ -39,9 +40,10 @@ class ClusterPods:
     def list(self, deadline: Deadline, *, namespace: str = "", pending: bool = False) -> Iterator[Json]:
         """Yield the Pods of one namespace or of all, or only those whose phase is Pending.
 
-        They hold what `webhook.core.workloads` reads of a Pod and nothing else: no environment, no status. Entries that
-        repeat are left out, and so are pull secrets beyond the first `KEPT_NAMES`, except `ghcr-secret`. A Pod that is
-        too large to be read is passed over, with a line in the log: what it pulls is not known.
+        They hold what `webhook.core.workloads` reads of a Pod and nothing else: no environment, no status. One that
+        takes content from `ghcr-secret` in any way has a volume of it here. Entries that repeat are left out, and so
+        are pull secrets beyond the first `KEPT_NAMES`, except `ghcr-secret`. A Pod that is too large to be read is
+        passed over, with a line in the log: what it pulls is not known.
 
         A list that took so long that its continuation expired (410) is begun anew, once; Pods then come twice.
 
@@ -80,7 +82,8 @@ class ClusterPods:
             "containers": _distinct(spec.containers),
             "initContainers": _distinct(spec.init_containers),
             "ephemeralContainers": _distinct(spec.ephemeral_containers),
-            "volumes": _distinct(volume for volume in spec.volumes or () if volume and volume.image),
+            "volumes": _distinct(volume for volume in spec.volumes or () if volume and volume.image)
+            + ([{"secret": {"secretName": SECRET_NAME}}] if mounts_copy(content) else []),
         }
         return {
             "metadata": msgspec.to_builtins(metadata),

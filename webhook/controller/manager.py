@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol, assert_never
@@ -12,6 +12,7 @@ import structlog
 from webhook.controller.limiter import MAX_PAUSE_S
 from webhook.controller.queue import Queue
 from webhook.core.copies import Secret
+from webhook.core.names import SECRET_NAME
 from webhook.core.scope import Namespace, Rules
 from webhook.ports import ClusterError, Deadline, NotLeading
 from webhook.reconciler import Reconciler, Work
@@ -108,8 +109,15 @@ class Manager:
         """React to a change of a Namespace's labels or phase."""
         if old is None or new is None:
             self._reconciler.forget(name)
-        elif old != new:
+        if new is not None and (self._rules.provisions_in(new) if old is None else old != new):
             self._queue.add(Key(Kind.COPY, name))
+
+    def service_account_changed(
+        self, key: tuple[str, str], old: Container[str] | None, new: Container[str] | None
+    ) -> None:
+        """React to a change of a ServiceAccount's pull secrets: one that lists `ghcr-secret` asks for it."""
+        if SECRET_NAME in (new or ()) and SECRET_NAME not in (old or ()):
+            self._queue.add(Key(Kind.COPY, key[0]))
 
     def certificates_changed(self) -> None:
         """React to a change of the certificates' Secrets or of a webhook configuration."""

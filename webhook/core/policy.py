@@ -6,6 +6,7 @@ from typing import Final
 
 from webhook.core import copies, images
 from webhook.core.keyring import Credential, Keyring, MalformedSecret, SecretTooLarge
+from webhook.core.mounts import mounts
 from webhook.core.names import PULL_SECRET_KEYS, SECRET_NAME
 from webhook.core.reasons import Reason
 from webhook.core.scope import Namespace, Rules
@@ -89,8 +90,14 @@ def _repository(image: str) -> str:
 
 
 def uses_copy(workload: Workload, rules: Rules) -> bool:
-    """Tell whether a workload as it stands pulls a selected image with `ghcr-secret`."""
-    return SECRET_NAME in workload.pull_secrets and bool(selected_images(workload, rules))
+    """Tell whether a workload as it stands pulls a selected image with `ghcr-secret`, or mounts it."""
+    pulls = SECRET_NAME in workload.pull_secrets and bool(selected_images(workload, rules))
+    return pulls or mounts_copy(workload)
+
+
+def mounts_copy(workload: Workload) -> bool:
+    """Tell whether a Pod takes the content of `ghcr-secret` as a volume or variable; of a template, its Pods do."""
+    return workload.is_pod and mounts(workload.template, SECRET_NAME)
 
 
 def needs_service_account(workload: Workload) -> bool:
@@ -122,8 +129,9 @@ def decide(
     | workload | reason | adds | provisions |
     |---|---|---|---|
     | mirror Pod | not_applicable | | |
-    | no selected image that can be pulled | no_selected_image | | |
+    | no selected image that can be pulled, and no new Pod that mounts `ghcr-secret` | no_selected_image | | |
     | namespace or workload opted out | opted_out | | |
+    | no selected image | mounted | | yes |
     | controlled, and no Pod | controller_owned | | |
     | UPDATE of a Pod or Job | not_mutable | | |
     | UPDATE with the template it had | unchanged | | |
@@ -133,10 +141,13 @@ def decide(
     """
     if workload.mirror:
         return NOT_APPLICABLE
-    if not selected_images(workload, rules):
+    selected = selected_images(workload, rules)
+    if not selected and (update or not mounts_copy(workload)):
         return Decision(reason=Reason.NO_SELECTED_IMAGE)
     if workload.opted_out or not rules.injects_into(namespace):
         return Decision(reason=Reason.OPTED_OUT)
+    if not selected:
+        return Decision(reason=Reason.MOUNTED, provision=True)
     if workload.controlled and not workload.is_pod:
         return Decision(reason=Reason.CONTROLLER_OWNED)
     if update and (workload.is_pod or workload.kind.resource == "jobs"):

@@ -17,6 +17,7 @@ class Reason(StrEnum):
     ALREADY_LISTED = "already_listed"
     LEFT_TO_POD = "left_to_pod"
     INJECTED = "injected"
+    MOUNTED = "mounted"
     # Validating half.
     COVERED = "covered"
     SECRET_MISSING = "secret_missing"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from webhook.core.images import ImagePatterns
-from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, SYSTEM_NAMESPACES
+from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL, SYSTEM_NAMESPACES
 
 
 class Enforcement(StrEnum):
@@ -52,6 +52,17 @@ class Rules:
             return namespace.inject == "true"
         return namespace.inject != "false"
 
+    def provisions_in(self, namespace: "Namespace") -> bool:
+        """Tell whether a namespace asks for a copy outright, before anything in it does.
+
+        So may one that is not in with `opt-in`; one that says `inject: "false"` gets none whatever else it says.
+        """
+        return namespace.provision == "true" and namespace.inject != "false" and not self.untouchable(namespace.name)
+
+    def may_have_copy(self, namespace: "Namespace") -> bool:
+        """Tell whether a copy may be in a namespace: it is in, or asks for one."""
+        return self.injects_into(namespace) or self.provisions_in(namespace)
+
     def enforcement_in(self, namespace: "Namespace") -> Enforcement:
         """Say how strict we are in a namespace.
 
@@ -69,11 +80,12 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Namespace:
-    """A Namespace as far as decisions need it; `inject` and `enforce` are its labels' values, empty if absent."""
+    """A Namespace as decisions need it; `inject`, `enforce` and `provision` are its labels' values, empty if absent."""
 
     name: str
     inject: str = ""
     enforce: str = ""
+    provision: str = ""
     terminating: bool = False
 
 
@@ -87,5 +99,9 @@ def label_faults(namespace: Namespace) -> tuple[str, ...]:
     if namespace.enforce and namespace.enforce not in set(Enforcement):
         faults.append(
             f"label {ENFORCE_LABEL} of namespace {namespace.name} is none of deny, warn, off and has no effect"
+        )
+    if namespace.provision not in ("", "true", "false"):
+        faults.append(
+            f'label {PROVISION_LABEL} of namespace {namespace.name} is neither "true" nor "false" and has no effect'
         )
     return tuple(faults)

@@ -45,6 +45,28 @@ CEL: the object names a selected image. Arguments: dict of root and template (JS
 {{- end -}}
 
 {{/*
+CEL: a Pod takes the content of `ghcr-secret` as a volume or variable, as `mounts` in webhook/core/mounts.py says. Argument: root.
+*/}}
+{{- define "gps.celMounts" -}}
+{{- $name := include "gps.secretName" . | toJson -}}
+{{ include "gps.celIs" (list "object.spec" "map") }} &&
+(
+  {{ include "gps.celListOf" "object.spec.volumes" }}.exists(v, type(v) == map && (
+    {{ include "gps.celReaches" (list "v" "/secret") }} && {{ include "gps.celIs" (list "v.secret.secretName" "string") }} && v.secret.secretName == {{ $name }} ||
+    {{ include "gps.celReaches" (list "v" "/projected") }} && {{ include "gps.celListOf" "v.projected.sources" }}.exists(s,
+      type(s) == map && {{ include "gps.celReaches" (list "s" "/secret") }} && {{ include "gps.celIs" (list "s.secret.name" "string") }} && s.secret.name == {{ $name }})))
+{{- range list "containers" "initContainers" "ephemeralContainers" }}
+  || {{ include "gps.celListOf" (printf "object.spec.%s" .) }}.exists(c, type(c) == map && (
+    {{ include "gps.celListOf" "c.envFrom" }}.exists(e,
+      type(e) == map && {{ include "gps.celReaches" (list "e" "/secretRef") }} && {{ include "gps.celIs" (list "e.secretRef.name" "string") }} && e.secretRef.name == {{ $name }}) ||
+    {{ include "gps.celListOf" "c.env" }}.exists(e,
+      type(e) == map && {{ include "gps.celReaches" (list "e" "/valueFrom/secretKeyRef") }} && {{ include "gps.celIs" (list "e.valueFrom.secretKeyRef.name" "string") }} &&
+      e.valueFrom.secretKeyRef.name == {{ $name }})))
+{{- end }}
+)
+{{- end -}}
+
+{{/*
 CEL: an UPDATE changes what has the pod spec; both halves let through what does not (`decide` and `exempt` in
 webhook/core/policy.py). Not even asking about it is what keeps scaling, labels and status bookkeeping alive while no server is
 there to answer. Argument: JSON pointer of the pod template, empty for a Pod.
@@ -186,9 +208,20 @@ sees them on CREATE only. Arguments: dict of root and mutating (bool).
       expression: |-
         {{- include "gps.celNotControlled" $root | nindent 8 }}
     {{- end }}
+    {{- if and $mutating (not $shape.template) }}
+    # A Pod that mounts the Secret has to find it, whatever it pulls.
+    - name: has-selected-image-or-mounts
+      expression: |-
+        (
+        {{- include "gps.celHasSelectedImage" (dict "root" $root "template" $shape.template) | nindent 8 }}
+        ) || (
+        {{- include "gps.celMounts" $root | nindent 8 }}
+        )
+    {{- else }}
     - name: has-selected-image
       expression: |-
         {{- include "gps.celHasSelectedImage" (dict "root" $root "template" $shape.template) | nindent 8 }}
+    {{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
