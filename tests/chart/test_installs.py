@@ -186,7 +186,7 @@ def test_alerts_and_dashboard_pass_through_helm_unharmed() -> None:
 def exposed() -> dict[str, set[str]]:
     """Every series of a server and of a controller that leads, with its labels."""
     watch = SimpleNamespace(resource="secrets", synced=True, last_event_age_s=0.0, restarts={"closed": 0})
-    credential = SimpleNamespace(registry="ghcr.io", accepted=True, expires_at=0.0)
+    credential = SimpleNamespace(registry="ghcr.io", accepted=True, expires_at=0.0, answered_at=0.0, unreadable=0)
     shown = Metrics(
         version="0",
         watches=lambda: [watch],

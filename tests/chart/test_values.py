@@ -362,6 +362,7 @@ MAY_GO = {
     "topologySpreadConstraints",
     "grafana_dashboard",
     "admissions.enforcer/disabled",
+    "sidecar.istio.io/inject",
 }
 
 
