@@ -59,9 +59,7 @@ image-test: $(STAMP) image ## Run the built image's commands as the chart would.
 	IMAGE="$$(cat build/image)" $(BIN)/python -m pytest tests/image $(PYTEST_ARGS)
 
 lock: ## Renew the locked requirements (needs uv).
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q requirements/runtime.in -o requirements/runtime.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q requirements/build.in -o requirements/build.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q requirements/dev.in -o requirements/dev.txt
+	for name in runtime build dev; do uv -q pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements/$$name.in -o requirements/$$name.txt || exit; done
 
 clean: ## Remove everything that was made.
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*

@@ -170,7 +170,7 @@ def test_what_is_locked_and_what_the_image_is_made_of_is_watched() -> None:
     updates = read(ROOT / ".github" / "dependabot.yml")["updates"]
     watched = {(each["package-ecosystem"], each["directory"]) for each in updates}
 
-    assert watched == {("github-actions", "/"), ("pip", "/requirements"), ("docker", "/")}
+    assert watched == {("github-actions", "/"), ("uv", "/requirements"), ("docker", "/")}
     assert all(each["cooldown"]["default-days"] >= 7 for each in updates)
 
 
@@ -181,7 +181,8 @@ def pin(tmp_path: Path) -> Callable[[str, str], tuple[int, dict[str, str]]]:
 
     def run(base: str, digest: str) -> tuple[int, dict[str, str]]:
         docker = tmp_path / "docker"
-        docker.write_text(f'#!/bin/sh\n[ "$1 $2 $3 $4" = "buildx imagetools inspect {base}" ] && echo "{digest}"\n')
+        asked = f"buildx imagetools inspect {base} --format {{{{json .Manifest.Digest}}}}"
+        docker.write_text(f"#!/bin/sh\n[ \"$*\" = '{asked}' ] && echo '\"{digest}\"'\n")
         docker.chmod(0o755)
         text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
         (tmp_path / "Dockerfile").write_text(re.sub(r"^FROM python:\S+ ", f"FROM {base} ", text, flags=re.MULTILINE))

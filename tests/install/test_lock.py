@@ -100,5 +100,15 @@ def test_what_is_shipped_is_what_is_tested(name: str, python: str) -> None:
     assert shipped == {each: tested[each] for each in shipped}
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_a_lock_says_how_it_is_made_so_that_dependabot_makes_it_the_same_way(name: str) -> None:
+    command = text(f"{name}.txt").splitlines()[1].removeprefix("#").strip()
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("$$name", name)
+
+    assert "--universal" in command
+    assert "--python-version 3.11 " in command
+    assert f"{command.replace('uv ', 'uv -q ', 1)} || exit" in makefile
+
+
 def test_names_are_compared_as_an_index_does() -> None:
     assert canonicalize_name("ruamel.yaml") in lock.pins(text("runtime.txt"), lock.linux("3.13"))
