@@ -560,3 +560,38 @@ def test_workers_share_the_work_of_a_rotation(monkeypatch: pytest.MonkeyPatch) -
 def test_keys_of_the_same_work_are_one() -> None:
     assert Key(Kind.COPY, "auth") == Key(Kind.COPY, "auth")
     assert len({CENTRAL, CERTIFICATES, Key(Kind.CENTRAL)}) == 2
+
+
+class BusyKeeper(FakeKeeper):
+    """A keeper that takes so long that another worker does all other work meanwhile."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def keep(self) -> float:
+        if self.meanwhile is not None:
+            self.meanwhile()
+        return super().keep()
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_certificates_are_kept_before_anything_is_swept(failing: bool) -> None:
+    """A sweep reads every Pod, and without a certificate the API server refuses all that is selected."""
+    keeper = BusyKeeper()
+    if failing:
+        keeper.errors.append(Unavailable("get", "secrets"))
+    stage = Stage(certificates=keeper, leading=False)
+    stage.namespaces("waiting", with_copy=False)
+    stage.pods.pods.append(pod("waiting"))
+    copies: list[bool] = []
+
+    def meanwhile() -> None:
+        stage.work()
+        copies.append(stage.cluster.secret("waiting") is not None)
+
+    keeper.meanwhile = meanwhile
+    stage.watch()
+    stage.manager.leading(True)
+    stage.wait(1)
+    assert copies == [False] * len(copies)
+    assert copies
+    assert stage.cluster.secret("waiting") is not None

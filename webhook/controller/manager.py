@@ -87,6 +87,7 @@ class Manager:
         self._leading = threading.Event()
         self._central_usable = False
         self._sweep_all = True
+        self._sweep_waits = threading.Event()
         self._threads: list[threading.Thread] = []
         self._log = structlog.get_logger()
 
@@ -128,7 +129,9 @@ class Manager:
         if not leads:
             self._leading.clear()
             return
-        for key in (CERTIFICATES, CENTRAL, SWEEP, CREDENTIAL):
+        # Whatever Pods a sweep has to read, nobody waits for a certificate meanwhile.
+        self._sweep_waits.set()
+        for key in (CERTIFICATES, CENTRAL, CREDENTIAL):
             self._queue.add(key)
         self._leading.set()
 
@@ -196,8 +199,13 @@ class Manager:
             case Kind.SWEEP:
                 self._sweep()
             case Kind.CERTIFICATES | Kind.CREDENTIAL:
-                if (keeper := self._keepers[key]) is not None:
-                    self._queue.add_after(key, keeper.keep())
+                try:
+                    if (keeper := self._keepers[key]) is not None:
+                        self._queue.add_after(key, keeper.keep())
+                finally:
+                    if key == CERTIFICATES and self._sweep_waits.is_set():
+                        self._sweep_waits.clear()
+                        self._queue.add(SWEEP)
             case _:
                 assert_never(key.kind)
 
@@ -220,7 +228,8 @@ class Manager:
         if state.usable and not self._central_usable:
             # Until now no copy could be made; who waits for one is found as on the first day.
             self._sweep_all = True
-            self._queue.add(SWEEP)
+            if not self._sweep_waits.is_set():
+                self._queue.add(SWEEP)
         self._central_usable = state.usable
         # After the copies: to ask a registry takes a while.
         self._queue.add(CREDENTIAL)
