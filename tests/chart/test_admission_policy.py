@@ -238,7 +238,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("who", OTHERS)
 def test_nobody_else_is_asked_anything(who: str, engine: str) -> None:
     found = manifests()
-    registration = helm.select(found, "MutatingWebhookConfiguration")
+    registration = helm.select(found, "MutatingWebhookConfiguration", "ghcr-pull-secrets")
     for made in (SECRETS["a system ServiceAccount's token"][0], secret(NAMESPACE, "any", TOKEN)):
         assert denial(found, "ghcr-pull-secrets-secrets", engine, user=OTHERS[who], obj=made) is None
     changed = {**registration, "webhooks": []}
@@ -302,7 +302,7 @@ def test_with_cert_manager_no_secret_of_our_own_namespace_is_ours_to_create(engi
 
 def registered(kind: str) -> dict[str, Any]:
     """A configuration as the API server has it: with the fields that it adds."""
-    obj = copy.deepcopy(helm.select(helm.render(BASE), kind))
+    obj = copy.deepcopy(helm.select(helm.render(BASE), kind, "ghcr-pull-secrets"))
     obj["metadata"] |= {"uid": "u", "resourceVersion": "1", "generation": 1}
     return obj
 
@@ -388,7 +388,9 @@ def test_every_field_of_a_webhook_but_the_ca_bundle_is_held() -> None:
     found = manifests()
     policy = helm.select(found, "ValidatingAdmissionPolicy", "ghcr-pull-secrets-registration")
     (validation,) = policy["spec"]["validations"]
-    for webhook in itertools.chain.from_iterable(helm.select(found, kind)["webhooks"] for kind in KINDS):
+    for webhook in itertools.chain.from_iterable(
+        helm.select(found, kind, "ghcr-pull-secrets")["webhooks"] for kind in KINDS
+    ):
         client = {f"clientConfig.{name}" for name in webhook["clientConfig"]}
         for field in (webhook.keys() - {"name", "clientConfig"}) | client:
             assert re.search(rf"w\)?\.{field} == (dyn\()?o\)?\.{field}\b", validation["expression"])

@@ -127,8 +127,9 @@ def test_with_cert_manager_its_injector_writes_the_ca_and_our_keeper_does_not() 
         "ghcr-pull-secrets.ghcr-pull-secrets.svc",
         "ghcr-pull-secrets.ghcr-pull-secrets.svc.cluster.local",
     ]
-    for half in ("Mutating", "Validating"):
-        annotations = helm.select(found, f"{half}WebhookConfiguration")["metadata"]["annotations"]
+    configurations = [each for each in found if each["kind"].endswith("WebhookConfiguration")]
+    assert len(configurations) == 3
+    for annotations in (each["metadata"]["annotations"] for each in configurations):
         assert annotations["cert-manager.io/inject-ca-from"] == "ghcr-pull-secrets/ghcr-pull-secrets-webhook-tls"
     (volume,) = (each for each in deployment(found, "server")["template"]["spec"]["volumes"] if each["name"] == "tls")
     assert volume["secret"]["secretName"] == certificate["spec"]["secretName"]

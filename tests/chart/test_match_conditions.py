@@ -41,7 +41,7 @@ def condition(half: str, shape: str, patterns: str, engine: str) -> Condition:
             "centralSecret": {"existing": True},
         }
     )
-    for webhook in helm.select(manifests, f"{half}WebhookConfiguration")["webhooks"]:
+    for webhook in helm.select(manifests, f"{half}WebhookConfiguration", "ghcr-pull-secrets")["webhooks"]:
         if webhook["name"] == shape:
             (selecting,) = [
                 each for each in webhook["matchConditions"] if each["name"].startswith("has-selected-image")
@@ -158,7 +158,7 @@ def test_any_object_is_caught_if_and_only_if_the_core_selects_an_image_of_it(
 
 def chart_regex(include: list[str], exclude: list[str]) -> tuple[str, ...]:
     manifests = helm.render({"images": {"include": include, "exclude": exclude}, "centralSecret": {"existing": True}})
-    webhook = helm.select(manifests, "MutatingWebhookConfiguration")["webhooks"][0]
+    webhook = helm.select(manifests, "MutatingWebhookConfiguration", "ghcr-pull-secrets")["webhooks"][0]
     found = re.findall(r"c\.image\.matches\(r'(.*?)'\)", webhook["matchConditions"][-1]["expression"])
     return tuple(dict.fromkeys(found))
 

@@ -62,13 +62,13 @@ def test_whatever_names_the_ports_names_the_same() -> None:
 def test_the_admissions_enforcer_of_aks_stays_away_unless_it_is_wanted() -> None:
     def annotations(**values: Any) -> list[dict[str, str]]:
         found = manifests(**values)
-        kinds = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
-        return [helm.select(found, kind)["metadata"].get("annotations", {}) for kind in kinds]
+        configurations = [each for each in found if each["kind"].endswith("WebhookConfiguration")]
+        return [each["metadata"].get("annotations", {}) for each in configurations]
 
-    assert annotations() == [{"admissions.enforcer/disabled": "true"}] * 2
-    assert annotations(webhooks={"annotations": {"admissions.enforcer/disabled": None}}) == [{}] * 2
+    assert annotations() == [{"admissions.enforcer/disabled": "true"}] * 3
+    assert annotations(webhooks={"annotations": {"admissions.enforcer/disabled": None}}) == [{}] * 3
     both = {"admissions.enforcer/disabled": "true", "a": "b", "owner": "c"}
-    assert annotations(webhooks={"annotations": {"a": "b"}}, commonAnnotations={"owner": "c"}) == [both] * 2
+    assert annotations(webhooks={"annotations": {"a": "b"}}, commonAnnotations={"owner": "c"}) == [both] * 3
 
 
 def test_on_the_hosts_network_the_server_takes_ports_that_no_kubelet_has() -> None:

@@ -3,9 +3,11 @@
 import itertools
 from typing import Any
 
+import helm_python
 import pytest
 
 from tests import helm
+from tests.chart import injectors
 from tests.chart.switches import SWITCHES, everything
 from webhook.core.images import ImagePatterns
 from webhook.core.scope import Enforcement, Namespace, NamespaceMode, Rules
@@ -14,10 +16,12 @@ BASE = {"centralSecret": {"existing": True}}
 INJECT, ENFORCE = "ghcr-pull-secrets.io/inject", "ghcr-pull-secrets.io/enforce"
 
 
-def webhooks(half: str, values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = helm.select(helm.render({**BASE, **(values or {})}), f"{half}WebhookConfiguration")[
-        "webhooks"
-    ]
+NAME, LAST = "ghcr-pull-secrets", "zz-ghcr-pull-secrets"
+
+
+def webhooks(half: str, values: dict[str, Any] | None = None, name: str = NAME) -> list[dict[str, Any]]:
+    manifests = helm.render({**BASE, **(values or {})})
+    found: list[dict[str, Any]] = helm.select(manifests, f"{half}WebhookConfiguration", name)["webhooks"]
     return found
 
 
@@ -41,6 +45,7 @@ def test_a_namespace_is_selected_if_and_only_if_the_core_has_something_to_do_in_
 ) -> None:
     values = {"namespaces": {"mode": str(mode), "excluded": ["excluded"]}, "enforcement": str(enforcement)}
     mutating, validating = webhooks("Mutating", values), webhooks("Validating", values)
+    last = webhooks("Mutating", values, LAST)
     rules = Rules(
         patterns=ImagePatterns(include=("ghcr.io/*",)),
         release_namespace="ghcr-pull-secrets",
@@ -59,13 +64,76 @@ def test_a_namespace_is_selected_if_and_only_if_the_core_has_something_to_do_in_
                     for webhook in half
                     if any(resource in rule["resources"] for rule in webhook["rules"])
                 )
-                for half in (mutating, validating)
+                for half in (mutating, validating, last)
             ]
             # One webhook each, and never two for the same object.
             assert asked == [
                 rules.injects_into(namespace),
                 rules.enforcement_in(namespace) is not Enforcement.OFF,
+                rules.injects_into(namespace),
             ], labels
+
+
+# --- the configuration that is called last
+
+
+# As the projects' own charts and manifests name them; docs/injectors.md lists them for people.
+INJECTORS = tuple(injectors.configurations())
+
+
+def test_known_injectors_are_listed() -> None:
+    assert len(INJECTORS) > 20, "the table was read"
+    assert {"opentelemetry-operator-mutation", "istio-sidecar-injector", "vault-secrets-webhook"} <= set(INJECTORS)
+
+
+@pytest.mark.parametrize("injector", INJECTORS)
+def test_the_last_configuration_sorts_after_those_of_every_known_injector(injector: str) -> None:
+    # The API server sorts by bytes, as Python does by code points.
+    assert injector < LAST
+
+
+def test_the_last_configuration_is_the_first_once_more_for_what_lists_no_secret_yet_and_fails_open() -> None:
+    for mode in ("opt-out", "opt-in"):
+        first, last = (webhooks("Mutating", {"namespaces": {"mode": mode}}, name) for name in (NAME, LAST))
+        for one, other in zip(first, last, strict=True):
+            head, _, tail = one["name"].rpartition(".ghcr-pull-secrets.")
+            assert other["name"] == f"{head}.last.ghcr-pull-secrets.{tail}"
+            names = [each["name"] for each in other["matchConditions"]]
+            assert names[0] == "changes"
+            assert names[-2:] == ["not-listed", "has-selected-image"]
+            differing = ("name", "failurePolicy", "matchConditions")
+            assert {**other, **{field: one[field] for field in differing}} == one
+            assert other["failurePolicy"] == "Ignore"
+
+
+def test_the_names_of_all_webhooks_are_unique() -> None:
+    names = [webhook["name"] for name in (NAME, LAST) for webhook in webhooks("Mutating", name=name)]
+
+    assert len(set(names)) == len(names)
+
+
+def test_the_prefix_of_the_last_configuration_is_a_value_and_its_name_is_known_wherever_it_matters() -> None:
+    values = {"webhooks": {"mutating": {"lastPrefix": "zzz."}}, "cleanup": {"onUninstall": "delete"}}
+    manifests, hooks = helm.render({**BASE, **values}), helm.hooks({**BASE, **values})
+
+    names = {each["metadata"]["name"] for each in manifests if each["kind"] == "MutatingWebhookConfiguration"}
+    assert names == {NAME, "zzz.ghcr-pull-secrets"}
+    (controller,) = helm.select(manifests, "Deployment", f"{NAME}-controller")["spec"]["template"]["spec"]["containers"]
+    assert "--last-configuration=zzz.ghcr-pull-secrets" in controller["args"]
+    for role in (
+        helm.select(manifests, "ClusterRole", f"{NAME}-controller"),
+        helm.select(hooks, "ClusterRole", f"{NAME}-uninstall"),
+    ):
+        (rule,) = (each for each in role["rules"] if "mutatingwebhookconfigurations" in each["resources"])
+        assert set(rule["resourceNames"]) == names
+    (stop,) = helm.select(hooks, "Job")["spec"]["template"]["spec"]["initContainers"]
+    assert "--last-configuration=zzz.ghcr-pull-secrets" in stop["args"]
+
+
+@pytest.mark.parametrize("prefix", ["a-", "ghcr-pull-"])
+def test_a_prefix_that_does_not_sort_last_is_refused(prefix: str) -> None:
+    with pytest.raises(helm_python.HelmError, match=f'lastPrefix: "{prefix}" makes the name {prefix}ghcr-pull-secrets'):
+        webhooks("Mutating", {"webhooks": {"mutating": {"lastPrefix": prefix}}})
 
 
 def test_no_template_sets_the_ca_bundle_which_the_controller_writes() -> None:
@@ -161,7 +229,8 @@ def test_the_webhooks_call_the_service_of_the_release() -> None:
     manifests = helm.render({**BASE, "service": {"port": 8443}, "namespaceOverride": "elsewhere"}, name="mine")
 
     for half, path in (("Mutating", "/mutate"), ("Validating", "/validate")):
-        for webhook in helm.select(manifests, f"{half}WebhookConfiguration")["webhooks"]:
+        found = [each for each in manifests if each["kind"] == f"{half}WebhookConfiguration"]
+        for webhook in (webhook for each in found for webhook in each["webhooks"]):
             assert webhook["clientConfig"]["service"] == {
                 "name": "mine-ghcr-pull-secrets",
                 "namespace": "elsewhere",
@@ -175,7 +244,7 @@ def test_the_webhooks_call_the_service_of_the_release() -> None:
 def test_no_template_sets_what_the_controller_writes(switch: str) -> None:
     found = [each for each in everything(switch) if each["kind"].endswith("WebhookConfiguration")]
 
-    assert len(found) == 2
+    assert len(found) == 3
     assert all("caBundle" not in webhook["clientConfig"] for each in found for webhook in each["webhooks"])
     kept = {"ghcr-pull-secrets-webhook-ca", "ghcr-pull-secrets-webhook-tls"}
     assert not kept & {each["metadata"]["name"] for each in everything(switch) if each["kind"] == "Secret"}

@@ -27,9 +27,8 @@ every_shape = pytest.mark.parametrize("shape", SHAPES)
 @functools.cache
 def conditions(half: str, shape: str, engine: str) -> Mapping[str, Condition]:
     manifests = helm.render({"centralSecret": {"existing": True}})
-    (webhook,) = [
-        each for each in helm.select(manifests, f"{half}WebhookConfiguration")["webhooks"] if each["name"] == shape
-    ]
+    configuration = helm.select(manifests, f"{half}WebhookConfiguration", "ghcr-pull-secrets")
+    (webhook,) = [each for each in configuration["webhooks"] if each["name"] == shape]
     return {each["name"]: ENGINES[engine](each["expression"]) for each in webhook["matchConditions"]}
 
 

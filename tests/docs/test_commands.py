@@ -77,7 +77,8 @@ def test_no_page_has_shell_commands_under_another_name() -> None:
 def test_every_page_with_commands_to_run_is_played() -> None:
     # The migration is played by tests/e2e/test_migration.py.
     assert {block.page for block in SHELL if block.info == "sh run"} == {
-        "argocd.md", "flux.md", "install.md", "migrate-from-externalsecrets.md", "operations.md", "security.md"
+        "argocd.md", "flux.md", "injectors.md", "install.md", "migrate-from-externalsecrets.md", "operations.md",
+        "security.md",
     }  # fmt: skip
 
 
@@ -153,7 +154,7 @@ def test_the_commands_of_the_operations_work(installed: Release) -> None:
             for kind in CONFIGURATIONS:
                 policies = {each["failurePolicy"] for each in kube.get(kind, "ghcr-pull-secrets")["webhooks"]}
                 assert policies == {"Ignore"}
-        elif "delete mutatingwebhookconfiguration" in block.text:
+        elif "delete mutatingwebhookconfigurations" in block.text:
             assert not any(kube.exists(kind, "ghcr-pull-secrets") for kind in CONFIGURATIONS)
         elif "delete secret ghcr-pull-secrets-webhook-tls" in block.text:
             until(lambda: certificate(installed) != before, "the next certificate is there")
@@ -225,6 +226,14 @@ def test_the_commands_of_the_flux_page_find_no_difference(installed: Release) ->
         "helmrelease.helm.toolkit.fluxcd.io/ghcr-pull-secrets created",
     ]
     assert said[-1] == "no difference"
+
+
+def test_the_last_of_the_mutating_configurations_is_the_one_that_the_page_on_injectors_names(
+    installed: Release,
+) -> None:
+    assert [line.partition("/")[2] for line in play("injectors.md", installed).split()] == [
+        "ghcr-pull-secrets", "zz-ghcr-pull-secrets"
+    ]  # fmt: skip
 
 
 def test_links_between_pages_lead_somewhere() -> None:

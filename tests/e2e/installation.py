@@ -97,8 +97,8 @@ class Installation(Cluster):
 
     def register(self) -> None:
         """Apply the webhook configurations, with the CA if no controller writes it; nothing else is changed."""
-        for kind in _WEBHOOK_KINDS:
-            manifest = copy.deepcopy(helm.select(self.manifests, kind))
+        for configuration in self.configurations:
+            manifest = copy.deepcopy(configuration)
             for webhook in manifest["webhooks"] if self._keeper is None else ():
                 webhook["clientConfig"]["caBundle"] = base64.b64encode(self.ca_pem).decode()
             self.kube.apply(manifest, args=["--server-side", "--field-manager=helm"])
@@ -118,6 +118,11 @@ class Installation(Cluster):
             return any(line.count('"review_answered"') for server in self.servers for line in server.lines)
 
         until(called, "the API server calls the webhook", timeout_s=30, every_s=0.2)
+
+    @property
+    def configurations(self) -> list[dict[str, Any]]:
+        """The webhook configurations, as the chart renders them."""
+        return [each for each in self.manifests if each["kind"] in _WEBHOOK_KINDS]
 
     # --- processes
 
@@ -197,10 +202,8 @@ class Installation(Cluster):
 
     def uninstall(self) -> None:
         """Take everything away, webhook configurations first, and stop the processes."""
-        for kind in _WEBHOOK_KINDS:
-            self.kube(
-                "delete", kind.lower(), helm.select(self.manifests, kind)["metadata"]["name"], "--ignore-not-found"
-            )
+        for each in self.configurations:
+            self.kube("delete", each["kind"].lower(), each["metadata"]["name"], "--ignore-not-found")
         printed = self.everything_printed()
         refused = self.plane.refused(f"system:serviceaccount:{RELEASE_NAMESPACE}:")
         for process in (*self.controllers, *self.servers):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -59,18 +60,18 @@ class Release(Cluster):
             self.node.__exit__(kind, error, at)
         assert CANARY_PREFIX not in self.node.output + events, "a credential was printed"
 
-    def install(self, values: Mapping[str, Any], *, central: bytes) -> None:
+    def install(self, values: Mapping[str, Any], *, central: bytes, chart: Path = helm.CHART) -> None:
         """`helm install --wait`, with a central secret made by hand."""
         self.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RELEASE_NAMESPACE}})
         self.set_central(central)
         given = {**HERE, "centralSecret": {"existing": True}, **values}
-        self._said(lambda: self.helm.install(helm.CHART, NAME, given, wait="watcher", timeout=_WAIT_S))
+        self._said(lambda: self.helm.install(chart, NAME, given, wait="watcher", timeout=_WAIT_S))
 
-    def upgrade(self, values: Mapping[str, Any]) -> None:
-        """`helm upgrade --reuse-values --wait`."""
+    def upgrade(self, values: Mapping[str, Any], *, reuse: bool = True) -> None:
+        """`helm upgrade --wait`, with `--reuse-values` unless all values are given."""
         self._said(
             lambda: self.helm.upgrade(
-                helm.CHART, NAME, dict(values), reuse_values=True, wait="watcher", timeout=_WAIT_S
+                helm.CHART, NAME, dict(values), reuse_values=reuse, wait="watcher", timeout=_WAIT_S
             )
         )
 
@@ -91,12 +92,16 @@ class Release(Cluster):
     def ready(self) -> bool:
         """Tell whether all replicas are there, and every webhook trusts them."""
         deployments = self.kube.get("deployments", "", RELEASE_NAMESPACE)["items"]
-        configurations = [
-            self.kube.get(kind, NAME) for kind in ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
-        ]
         return all(each["status"].get("availableReplicas") == each["spec"]["replicas"] for each in deployments) and all(
-            webhook["clientConfig"].get("caBundle") for each in configurations for webhook in each["webhooks"]
+            webhook["clientConfig"].get("caBundle") for each in self.configurations() for webhook in each["webhooks"]
         )
+
+    def configurations(self) -> list[dict[str, Any]]:
+        """The webhook configurations that are there, with their managed fields."""
+        kinds = "mutatingwebhookconfigurations,validatingwebhookconfigurations"
+        label = f"app.kubernetes.io/instance={NAME}"
+        found: list[dict[str, Any]] = self.kube.get(kinds, "", "", "-l", label, "--show-managed-fields")["items"]
+        return found
 
     def _said(self, action: Callable[[], object]) -> None:
         try:

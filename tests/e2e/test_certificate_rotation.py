@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -30,12 +31,23 @@ def events(process: Process, name: str) -> list[dict[str, str]]:
 
 
 class Traffic:
-    """Creates Pods as dry runs at a fixed rate; each is one call of `/mutate` and one of `/validate`."""
+    """Creates Pods as dry runs at a fixed rate; each is one call of `/mutate` and one of `/validate`.
 
-    def __init__(self, kube: Kube, namespace: str) -> None:
+    Args:
+        kube: Whose API server.
+        namespace: Where.
+        template: Create this Deployment instead, which is to be admitted and left to its Pods.
+    """
+
+    def __init__(self, kube: Kube, namespace: str, *, template: dict[str, Any] | None = None) -> None:
         self._client = Client(from_kubeconfig(str(kube.kubeconfig)), pool_size=CALLERS)
-        self._target = Target(verb=Verb.CREATE, resource="pods", namespace=namespace)
-        self._pod = workload("Pod", name="dry-run", namespace=namespace, images=[IMAGE])
+        self._target = (
+            Target(verb=Verb.CREATE, resource="deployments", namespace=namespace, api="/apis/apps/v1")
+            if template
+            else Target(verb=Verb.CREATE, resource="pods", namespace=namespace)
+        )
+        self._template = template
+        self._object = template or workload("Pod", name="dry-run", namespace=namespace, images=[IMAGE])
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._call, args=(number,)) for number in range(CALLERS)]
         self.passed = 0
@@ -68,10 +80,10 @@ class Traffic:
 
     def _ask(self) -> str:
         try:
-            pod = self._client.request(self._target, Deadline.after(30), query={"dryRun": "All"}, body=self._pod)
+            made = self._client.request(self._target, Deadline.after(30), query={"dryRun": "All"}, body=self._object)
         except ClusterError as error:
             return str(error)
-        return "" if pod["spec"].get("imagePullSecrets") else "not injected"
+        return "" if self._template or made["spec"].get("imagePullSecrets") else "not injected"
 
 
 @pytest.fixture

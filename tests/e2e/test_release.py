@@ -146,8 +146,8 @@ def test_a_restart_under_traffic_fails_no_admission_and_makes_no_new_certificate
 def test_what_the_controller_wrote_is_its_own_and_no_apply_of_the_chart_would_change_anything(
     release: Release,
 ) -> None:
-    for kind in CONFIGURATIONS:
-        found = release.kube.get(kind, NAME, "", "--show-managed-fields")
+    assert len(release.configurations()) == 3
+    for found in release.configurations():
         owners = {
             entry["manager"]
             for entry in found["metadata"]["managedFields"]
@@ -273,8 +273,7 @@ def authority_of(release: Release) -> dict[str, str]:
 
 
 def bundles_of(release: Release) -> list[str]:
-    found = [release.kube.get(kind, NAME) for kind in CONFIGURATIONS]
-    return [webhook["clientConfig"]["caBundle"] for each in found for webhook in each["webhooks"]]
+    return [webhook["clientConfig"]["caBundle"] for each in release.configurations() for webhook in each["webhooks"]]
 
 
 def dry_run(release: Release, namespace: str, image: str) -> str:

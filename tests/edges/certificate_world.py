@@ -9,7 +9,7 @@ from tests.services.contracts.certificates import NAME
 from webhook.cluster.certificates import MUTATING, VALIDATING, CertificateSecrets, WebhookRegistration
 from webhook.cluster.client import Client, from_kubeconfig
 
-NAMESPACE, CA, HOOKS = "ghcr", "hooks-webhook-ca", "hooks"
+NAMESPACE, CA, HOOKS, LAST = "ghcr", "hooks-webhook-ca", "hooks", "zz-hooks"
 GROUP = "admissionregistration.k8s.io"
 RBAC = "rbac.authorization.k8s.io"
 SECRET_RULES: Sequence[Mapping[str, Any]] = [
@@ -25,7 +25,7 @@ HOOK_RULES: Sequence[Mapping[str, Any]] = [
     {
         "apiGroups": [GROUP],
         "resources": [MUTATING, VALIDATING],
-        "resourceNames": [HOOKS],
+        "resourceNames": [HOOKS, LAST],
         "verbs": ["get", "list", "watch", "patch"],
     },
 ]
@@ -81,13 +81,15 @@ class StandIn:
     def client_of(self, account: str) -> Client:
         return Client(from_kubeconfig(self.api.kubeconfig_file(self.api.token_for(NAMESPACE, account))))
 
-    def register(self, bundles: Mapping[str, bytes], kind: str = "MutatingWebhookConfiguration") -> None:
+    def register(
+        self, bundles: Mapping[str, bytes], kind: str = "MutatingWebhookConfiguration", name: str = HOOKS
+    ) -> None:
         webhooks = [webhook(name, bundle) for name, bundle in bundles.items()]
-        obj = {"apiVersion": f"{GROUP}/v1", "kind": kind, "metadata": {"name": HOOKS}, "webhooks": webhooks}
+        obj = {"apiVersion": f"{GROUP}/v1", "kind": kind, "metadata": {"name": name}, "webhooks": webhooks}
         self.api.admin.create(f"{kind.lower()}s.{GROUP}", "", obj)
 
-    def configuration(self, resource: str = MUTATING) -> dict[str, Any]:
-        return self.api.admin.get(f"{resource}.{GROUP}", "", HOOKS)
+    def configuration(self, resource: str = MUTATING, name: str = HOOKS) -> dict[str, Any]:
+        return self.api.admin.get(f"{resource}.{GROUP}", "", name)
 
     def unregister(self) -> None:
         self.api.admin.delete(f"{MUTATING}.{GROUP}", "", HOOKS)

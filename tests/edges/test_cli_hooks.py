@@ -15,14 +15,14 @@ from webhook.cluster.hooks import pull_secrets_of_trial_pod
 from webhook.core.names import SECRET_NAME
 
 NAMESPACE = "ghcr"
-NAME = "gps"
+NAME, LAST = "gps", "zz-gps"
 LABELS = {"app.kubernetes.io/instance": "gps"}
 CONFIGURATIONS = ("mutatingwebhookconfigurations", "validatingwebhookconfigurations")
 RULES = [
     {
         "apiGroups": ["admissionregistration.k8s.io"],
         "resources": list(CONFIGURATIONS),
-        "resourceNames": [NAME],
+        "resourceNames": [NAME, LAST],
         "verbs": ["delete"],
     },
     {
@@ -46,10 +46,14 @@ class Stage:
             {
                 "apiVersion": "admissionregistration.k8s.io/v1",
                 "kind": kind,
-                "metadata": {"name": NAME},
+                "metadata": {"name": name},
                 "webhooks": [],
             }
-            for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+            for kind, name in (
+                ("MutatingWebhookConfiguration", NAME),
+                ("MutatingWebhookConfiguration", LAST),
+                ("ValidatingWebhookConfiguration", NAME),
+            )
         )
         api.load(
             {
@@ -74,7 +78,8 @@ class Stage:
 
     def stop(self, patience: int = 5) -> Result:
         selector = "app.kubernetes.io/instance=gps"
-        return self.run("helm-stop", "--name", NAME, "--selector", selector, "--patience", str(patience))
+        names = ("--name", NAME, "--last-configuration", LAST)
+        return self.run("helm-stop", *names, "--selector", selector, "--patience", str(patience))
 
     def configurations(self) -> int:
         return sum(len(self.api.admin.list(f"{each}.admissionregistration.k8s.io")) for each in CONFIGURATIONS)

@@ -18,6 +18,7 @@ from tests.edges.certificate_world import (
     CA,
     GROUP,
     HOOKS,
+    LAST,
     NAMESPACE,
     SERVER_RULES,
     StandIn,
@@ -27,7 +28,7 @@ from tests.edges.certificate_world import (
 from tests.edges.cluster_script import eventually
 from tests.services.contracts.certificates import DATA, NAME, RegistrationContract, StoreContract
 from webhook.cluster.certificate_watches import CertificateWatches, watch_certificate
-from webhook.cluster.certificates import MUTATING, VALIDATING, CertificateSecrets, WebhookRegistration
+from webhook.cluster.certificates import MUTATING, VALIDATING, CertificateSecrets, WebhookRegistration, configurations
 from webhook.ports import Deadline, DeadlineExceeded, Forbidden, NotLeading
 
 
@@ -238,7 +239,12 @@ def test_other_secrets_and_configurations_are_out_of_reach(stand_in: StandIn) ->
 def watched(stand_in: StandIn) -> Iterator[tuple[StandIn, CertificateWatches, threading.Event]]:
     changed = threading.Event()
     watches = CertificateWatches(
-        stand_in.client, namespace=NAMESPACE, authority=CA, leaf=NAME, configuration=HOOKS, on_change=changed.set
+        stand_in.client,
+        namespace=NAMESPACE,
+        authority=CA,
+        leaf=NAME,
+        configurations=configurations(HOOKS, LAST),
+        on_change=changed.set,
     )
     watches.start()
     eventually(watches.synced)
@@ -258,6 +264,7 @@ def test_every_change_is_told_and_nobody_elses(
         lambda: world.delete_secret(NAME),
         lambda: world.register({"a.hooks.io": b""}),
         lambda: world.register({"a.hooks.io": b""}, "ValidatingWebhookConfiguration"),
+        lambda: world.register({"a.last.hooks.io": b""}, name=LAST),
         lambda: world.edit_bundle("a.hooks.io", b"edited"),
         world.unregister,
     ]
@@ -274,6 +281,7 @@ def test_every_change_is_told_and_nobody_elses(
         "certificate",
         MUTATING,
         VALIDATING,
+        f"{MUTATING}-last",
     ]
     assert not any(health.error for health in watches.health())
 

@@ -11,9 +11,10 @@ from structlog.testing import capture_logs
 
 from certs.keeper import Terms
 from tests.apiserver import ApiServer
-from tests.edges.certificate_world import CA, HOOKS, NAMESPACE, StandIn
+from tests.edges.certificate_world import CA, HOOKS, LAST, NAMESPACE, StandIn
 from tests.edges.cluster_script import eventually
 from tests.services.contracts.certificates import NAME
+from webhook.cluster.certificates import configurations
 from webhook.controller.certificates import Certificates
 from webhook.ports import Deadline, EventReason, NotLeading, ObjectRef
 from webhook.telemetry.certificate_metrics import CertificateMetrics
@@ -46,7 +47,7 @@ class Lease:
 
 
 class House:
-    def __init__(self, world: StandIn) -> None:
+    def __init__(self, world: StandIn, last: str | None = None) -> None:
         self.world = world
         self.told = Told()
         self.lease = Lease()
@@ -57,7 +58,7 @@ class House:
             namespace=NAMESPACE,
             authority=CA,
             leaf=NAME,
-            configuration=HOOKS,
+            configurations=configurations(HOOKS, last),
             terms=Terms(
                 dns_names=("hooks.ghcr.svc",), common_name="hooks webhook CA", overlap=SECOND / 5, settle=SECOND / 10
             ),
@@ -105,6 +106,21 @@ def test_what_was_made_is_told_by_event_log_and_metric(house: House) -> None:
     assert house.figure(series) == 1
     assert house.certificates.expiry() is not None
     assert "PRIVATE" not in repr(logs) + repr(house.told.events)
+
+
+def test_the_configuration_that_is_called_last_is_given_its_ca_bundle_as_soon_as_it_is_there(house: House) -> None:
+    house = House(house.world, last=LAST)
+    # Without it the next look is soon, and the watch tells of it sooner.
+    assert house.certificates.keep() == 30
+    house.certificates.start()
+    house.changed.clear()
+    house.world.register({"a.last.hooks.io": b""}, name=LAST)
+    eventually(house.changed.is_set)
+    assert house.certificates.keep() == 3600
+    house.certificates.stop()
+
+    first, last = (house.world.configuration(name=name)["webhooks"][0]["clientConfig"] for name in (HOOKS, LAST))
+    assert first["caBundle"] == last["caBundle"] != ""
 
 
 def test_a_rotation_is_logged_to_its_end(house: House) -> None:

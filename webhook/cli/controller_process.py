@@ -15,6 +15,7 @@ import structlog
 from webhook.cli.signals import stopped_by_signals
 from webhook.cluster import ConfigError as Unreachable
 from webhook.cluster import WatchHealth
+from webhook.cluster.certificates import configurations
 from webhook.cluster.copies import CopyCluster, connect_copies
 from webhook.cluster.events import ClusterEvents, Outcome
 from webhook.cluster.leases import ClusterLeases
@@ -160,7 +161,7 @@ class Process:
             namespace=settings.rules.release_namespace,
             authority=settings.authority_secret,
             leaf=settings.certificate_secret,
-            configuration=settings.name,
+            configurations=configurations(settings.name, settings.last_configuration),
             terms=settings.terms,
             writing=guard.write,
             events=self._events,

@@ -6,7 +6,7 @@ from typing import Final
 import orjson
 
 from certs.state import SecretData
-from webhook.cluster.certificates import ADMISSION_V1, MUTATING, VALIDATING, decode_data
+from webhook.cluster.certificates import ADMISSION_V1, Configuration, decode_data
 from webhook.cluster.client import Client
 from webhook.cluster.reflector import EventType, Reflector
 from webhook.cluster.watching import DEFAULT_PACING, Pacing, WatchHealth
@@ -20,25 +20,25 @@ CertificateWatch = Reflector[SecretData]
 
 
 class CertificateWatches:
-    """The watches of a keeper: both Secrets and both webhook configurations, by name.
+    """The watches of a keeper: both Secrets and the webhook configurations, by name.
 
     Args:
         client: HTTP to the API server.
         namespace: Where the Secrets are.
         authority, leaf: Their names.
-        configuration: Name of both webhook configurations.
+        configurations: The webhook configurations.
         on_change: Called when one of them changed or may have; it must be quick.
         pacing: Times of the watches.
     """
 
-    def __init__(  # noqa: PLR0913 (four names, and where)
+    def __init__(  # noqa: PLR0913 (the names, and where)
         self,
         client: Client,
         *,
         namespace: str,
         authority: str,
         leaf: str,
-        configuration: str,
+        configurations: Sequence[Configuration],
         on_change: Callable[[], None],
         pacing: Pacing = DEFAULT_PACING,
     ) -> None:
@@ -60,14 +60,15 @@ class CertificateWatches:
             *(
                 Reflector(
                     client,
-                    resource,
+                    each.resource,
                     _name_of,
                     sink,
-                    field_selector=f"metadata.name={configuration}",
+                    field_selector=f"metadata.name={each.name}",
                     api=ADMISSION_V1,
+                    label=each.watch,
                     pacing=pacing,
                 )
-                for resource in (MUTATING, VALIDATING)
+                for each in configurations
             ),
         )
 

@@ -6,14 +6,14 @@ RBAC, watches (`webhook.cluster.certificate_watches`) included, all of it by `re
 |------------|--------------------------------------------------------|-------------------|---------------------------|
 | controller | Secrets `…-webhook-ca`, `…-webhook-tls`                | release namespace | get, list, watch, patch,  |
 |            |                                                        |                   | delete; create (any name) |
-| controller | Mutating- and ValidatingWebhookConfiguration, one each | cluster           | get, list, watch, patch   |
+| controller | Mutating- and ValidatingWebhookConfigurations          | cluster           | get, list, watch, patch   |
 | server     | Secret `…-webhook-tls`                                 | release namespace | list, watch               |
 """
 
 import base64
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from certs.ports import Changed, Registered, Stored
 from certs.state import SecretData
@@ -27,6 +27,34 @@ MUTATING: Final = "mutatingwebhookconfigurations"
 VALIDATING: Final = "validatingwebhookconfigurations"
 
 CALL_SECONDS: Final = 10.0
+
+
+class Configuration(NamedTuple):
+    """A webhook configuration whose `caBundle` is kept.
+
+    Attributes:
+        resource: `MUTATING` or `VALIDATING`.
+        name: Its name.
+        watch: What its watch is called in metrics and probes.
+    """
+
+    resource: str
+    name: str
+    watch: str
+
+
+def configurations(name: str, last: str | None) -> tuple[Configuration, ...]:
+    """List the webhook configurations of a release.
+
+    Args:
+        name: Of the mutating and the validating one.
+        last: Of the second mutating one, which is called last; `None` if there is none.
+    """
+    found = [Configuration(resource, name, resource) for resource in (MUTATING, VALIDATING)]
+    if last is not None:
+        found.append(Configuration(MUTATING, last, f"{MUTATING}-last"))
+    return tuple(found)
+
 
 Writing = Callable[[Deadline], AbstractContextManager[Deadline]]
 """Lets a write through, and gives the deadline it must keep; raises a `ClusterError` if it may not be."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from webhook.cluster import wire
-from webhook.cluster.certificates import ADMISSION_V1, MUTATING, VALIDATING
+from webhook.cluster.certificates import ADMISSION_V1, configurations
 from webhook.cluster.client import METADATA_ONLY, Client
 from webhook.cluster.requests import PatchType, Target, Verb
 from webhook.ports import Deadline, NotFound
@@ -23,13 +23,14 @@ class _Items(msgspec.Struct):
 class ReleaseStopper:
     """Stops a release of the chart, so that nothing makes copies again while they are removed.
 
-    RBAC: `delete` on both webhook configurations, `patch` on the scale of both Deployments, by name; `list` on pods of
+    RBAC: `delete` on the webhook configurations, `patch` on the scale of both Deployments, by name; `list` on pods of
     the release namespace.
     """
 
-    def __init__(self, client: Client, *, name: str, namespace: str) -> None:
+    def __init__(self, client: Client, *, name: str, last: str | None, namespace: str) -> None:
         self._client = client
         self._name = name
+        self._configurations = configurations(name, last)
         self._namespace = namespace
 
     def stop(self) -> None:
@@ -40,8 +41,8 @@ class ReleaseStopper:
         Raises:
             ClusterError: It could not be done.
         """
-        for resource in (VALIDATING, MUTATING):
-            self._unless_gone(Target(verb=Verb.DELETE, api=ADMISSION_V1, resource=resource, name=self._name), None)
+        for each in self._configurations:
+            self._unless_gone(Target(verb=Verb.DELETE, api=ADMISSION_V1, resource=each.resource, name=each.name), None)
         for component in ("server", "controller"):
             deployment = Target(
                 verb=Verb.PATCH,

@@ -63,6 +63,12 @@ _CONTROLLER: Final = under(
         parse=_prefix,
         help="Name of Service and webhook configurations, prefix of the names of Lease and certificates.",
     ),
+    Setting(
+        name="last_configuration",
+        metavar="NAME",
+        parse=object_name,
+        help="Name of the second mutating webhook configuration, which is called last. Without it: there is none.",
+    ),
     Setting(name="workers", metavar="N", default="16", parse=threads, help="Namespaces written to at the same time."),
     Setting(name="qps", metavar="RATE", default="200", parse=_rate, help="Most writes a second; 0 for no limit."),
     Setting(
@@ -110,6 +116,7 @@ class ControllerSettings:
 
     ops_bind: Address
     name: str
+    last_configuration: str | None
     workers: int
     qps: float
     sweep_interval: float

@@ -1,6 +1,6 @@
 """The webhook's certificates, kept: `certs.keeper` on a cluster, and what it does told to people."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 import structlog
@@ -9,7 +9,7 @@ from certs.keeper import Keeper, Terms
 from certs.plan import RenewalReason
 from certs.ports import Done, Kind, Published, Renewed, Retired
 from webhook.cluster.certificate_watches import CertificateWatches
-from webhook.cluster.certificates import MUTATING, VALIDATING, CertificateSecrets, WebhookRegistration, Writing
+from webhook.cluster.certificates import CertificateSecrets, Configuration, WebhookRegistration, Writing
 from webhook.cluster.client import Client
 from webhook.cluster.watching import DEFAULT_PACING, Pacing, WatchHealth
 from webhook.ports import EventReason, Events, ObjectRef
@@ -24,7 +24,7 @@ class Certificates:
         client: HTTP to the API server.
         namespace: Where the Secrets are.
         authority, leaf: Their names.
-        configuration: Name of both webhook configurations.
+        configurations: The webhook configurations whose `caBundle` is kept.
         terms: What certificates to make.
         writing: Lets writes through while this controller leads.
         events: Where renewals are told.
@@ -39,7 +39,7 @@ class Certificates:
         namespace: str,
         authority: str,
         leaf: str,
-        configuration: str,
+        configurations: Sequence[Configuration],
         terms: Terms,
         writing: Writing,
         events: Events,
@@ -55,8 +55,7 @@ class Certificates:
             authority=authority,
             leaf=leaf,
             registrations=tuple(
-                WebhookRegistration(client, resource, configuration, writing=writing)
-                for resource in (MUTATING, VALIDATING)
+                WebhookRegistration(client, each.resource, each.name, writing=writing) for each in configurations
             ),
             terms=terms,
             on_done=self._tell,
@@ -66,7 +65,7 @@ class Certificates:
             namespace=namespace,
             authority=authority,
             leaf=leaf,
-            configuration=configuration,
+            configurations=configurations,
             on_change=on_change,
             pacing=pacing,
         )

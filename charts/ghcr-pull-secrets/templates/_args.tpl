@@ -55,6 +55,7 @@
 - controller
 - --ops-bind={{ .Values.bindAddress }}:{{ .Values.controller.ports.ops }}
 - --name={{ include "gps.fullname" . }}
+- --last-configuration={{ include "gps.lastName" . }}
 - --workers={{ .Values.controller.workers }}
 - --qps={{ .Values.controller.qps }}
 - --sweep-interval={{ .Values.controller.sweepIntervalSeconds | int64 }}s

@@ -167,16 +167,32 @@ sees them on CREATE only. Arguments: dict of root and mutating (bool).
 {{- end }}
 {{- end -}}
 
-{{/* The webhooks of one half. Arguments: dict of root, mutating (bool). */}}
+{{/*
+CEL: the pod spec does not list `ghcr-secret`. For what does, the configuration that is called last has nothing to do: so that
+it costs no call where the first one did its part. Argument: JSON pointer of the pod template, empty for a Pod.
+*/}}
+{{- define "gps.celNotListed" -}}
+{{- $path := printf "%s/spec" . -}}
+!({{ include "gps.celReaches" (list "object" $path) }}) ||
+!{{ include "gps.celListOf" (printf "object%s.imagePullSecrets" ($path | replace "/" ".")) }}.exists(s,
+  type(s) == map && {{ include "gps.celIs" (list "s.name" "string") }} && s.name == "ghcr-secret")
+{{- end -}}
+
+{{/*
+The webhooks of one half. Arguments: dict of root, mutating (bool) and last (bool, may be left out): those of the mutating
+configuration that is called last. Those fail open: what they cannot be asked about, the validating half judges, and a new
+configuration, which has no caBundle yet, holds nothing up.
+*/}}
 {{- define "gps.webhooks" -}}
 {{- $root := .root -}}
 {{- $mutating := .mutating -}}
 {{- $settings := ternary $root.Values.webhooks.mutating $root.Values.webhooks.validating $mutating -}}
 {{- $scopes := include (ternary "gps.mutatingScopes" "gps.validatingScopes" $mutating) $root | fromYamlArray -}}
 {{- $shapes := include "gps.shapes" . | fromYamlArray -}}
+{{- $last := .last | default false -}}
 {{- range $scope := $scopes }}
 {{- range $shape := $shapes }}
-- name: "{{ $shape.name }}.{{ $scope.prefix }}ghcr-pull-secrets.io"
+- name: "{{ $shape.name }}.{{ ternary "last." "" $last }}{{ $scope.prefix }}ghcr-pull-secrets.io"
   admissionReviewVersions: [v1]
   {{- /* No caBundle: the certificates' keeper writes it, and a template that set it would take it away again. */}}
   clientConfig:
@@ -185,7 +201,7 @@ sees them on CREATE only. Arguments: dict of root and mutating (bool).
       name: {{ include "gps.fullname" $root | quote }}
       path: {{ ternary "/mutate" "/validate" $mutating }}
       port: {{ $root.Values.service.port }}
-  failurePolicy: {{ $settings.failurePolicy }}
+  failurePolicy: {{ ternary "Ignore" $settings.failurePolicy $last }}
   timeoutSeconds: {{ $settings.timeoutSeconds }}
   sideEffects: NoneOnDryRun
   matchPolicy: Equivalent
@@ -208,7 +224,12 @@ sees them on CREATE only. Arguments: dict of root and mutating (bool).
       expression: |-
         {{- include "gps.celNotControlled" $root | nindent 8 }}
     {{- end }}
-    {{- if and $mutating (not $shape.template) }}
+    {{- if $last }}
+    - name: not-listed
+      expression: |-
+        {{- include "gps.celNotListed" $shape.template | nindent 8 }}
+    {{- end }}
+    {{- if and $mutating (not $last) (not $shape.template) }}
     # A Pod that mounts the Secret has to find it, whatever it pulls.
     - name: has-selected-image-or-mounts
       expression: |-

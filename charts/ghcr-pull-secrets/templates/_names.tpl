@@ -29,6 +29,20 @@ Service's name has no dots, which a release's may have.
 {{- define "gps.secretName" -}}ghcr-secret{{- end -}}
 {{- define "gps.caSecretName" -}}{{ include "gps.fullname" . }}-webhook-ca{{- end -}}
 {{- define "gps.tlsSecretName" -}}{{ include "gps.fullname" . }}-webhook-tls{{- end -}}
+{{/* Name of the mutating configuration that is called last; the other two have the full name. */}}
+{{- define "gps.lastName" -}}
+{{- $last := printf "%s%s" .Values.webhooks.mutating.lastPrefix (include "gps.fullname" .) -}}
+{{- if not (gt $last (include "gps.fullname" .)) -}}
+{{- fail (printf "webhooks.mutating.lastPrefix: %q makes the name %s, which sorts before %s; the configuration that is to be called last needs a name that sorts last" .Values.webhooks.mutating.lastPrefix $last (include "gps.fullname" .)) -}}
+{{- end -}}
+{{- $last -}}
+{{- end -}}
+
+{{/* Names of all webhook configurations, as a JSON list. */}}
+{{- define "gps.configurationNames" -}}
+{{- list (include "gps.fullname" .) (include "gps.lastName" .) | toJson -}}
+{{- end -}}
+
 {{- define "gps.leaseName" -}}{{ include "gps.fullname" . }}-controller{{- end -}}
 
 {{/* ServiceAccount of a component. Arguments: list of root context and "server" or "controller". */}}

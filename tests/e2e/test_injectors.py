@@ -1,0 +1,96 @@
+"""Another injector, whose webhook comes after our first configuration and before our last."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.apiserver.admission.fake_webhook import Authority, FakeWebhook, Reply, decide, patch
+from tests.e2e.installation import Installation
+from tests.e2e.kube import Kube
+from tests.e2e.test_story import deployment, listed
+from tests.e2e.waiting import until
+from tests.objects import IMAGE, pod_spec_of, workload
+
+SIDECAR = {"name": "sidecar", "image": "ghcr.io/open-telemetry/sidecar:1"}
+PUBLIC = "docker.io/library/nginx:1.27"
+
+
+def adds_a_container(review: dict[str, Any]) -> Reply:
+    obj = review["request"]["object"]
+    spec = obj["spec"] if obj["kind"] == "Pod" else obj["spec"]["template"]["spec"]
+    if any(each["name"] == SIDECAR["name"] for each in spec["containers"]):
+        return decide(review)
+    path = "/spec/containers/-" if obj["kind"] == "Pod" else "/spec/template/spec/containers/-"
+    return patch(review, {"op": "add", "path": path, "value": SIDECAR})
+
+
+def configuration(name: str, webhook: FakeWebhook, authority: Authority, label: str) -> dict[str, Any]:
+    rules = [
+        {
+            "apiGroups": ["", "apps"],
+            "apiVersions": ["v1"],
+            "operations": ["CREATE"],
+            "resources": ["pods", "deployments"],
+        }
+    ]
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": name},
+        "webhooks": [
+            {
+                "name": "inject.example.com",
+                "admissionReviewVersions": ["v1"],
+                "clientConfig": {
+                    "url": f"https://127.0.0.1:{webhook.port}/inject",
+                    "caBundle": authority.bundle,
+                },
+                "failurePolicy": "Fail",
+                "sideEffects": "None",
+                "reinvocationPolicy": "IfNeeded",
+                "rules": rules,
+                "namespaceSelector": {"matchLabels": {"injected-by": label}},
+            }
+        ],
+    }
+
+
+@pytest.fixture(params=["opentelemetry-operator-mutation", "vault-secrets-webhook", "zarf"])
+def injected(request: pytest.FixtureRequest, installation: Installation) -> Iterator[str]:
+    """A namespace in which another injector adds a container of ghcr.io to everything."""
+    name, kube = str(request.param), installation.kube
+    namespace = installation.namespace(f"injected-{name}", {"injected-by": name})
+    authority = Authority()
+    with FakeWebhook(authority.issue("127.0.0.1"), {"/inject": adds_a_container}) as webhook:
+        kube.apply(configuration(name, webhook, authority, name))
+        probe = workload("Pod", name="probe", namespace=namespace, images=[PUBLIC])
+        container = "jsonpath={.spec.containers[*].name}"
+        until(
+            lambda: "sidecar" in kube.apply(probe, args=["--dry-run=server", "-o", container], ok=None).text,
+            "the API server calls the injector",
+        )
+        try:
+            yield namespace
+        finally:
+            kube("delete", "mutatingwebhookconfiguration", name)
+
+
+@pytest.mark.parametrize("image", [PUBLIC, IMAGE], ids=["public", "selected"])
+def test_what_an_injector_adds_after_us_is_pulled_with_the_secret(injected: str, kube: Kube, image: str) -> None:
+    for kind in ("Pod", "Deployment"):
+        name = f"web-{image == IMAGE}".lower()
+        made = deployment(name, injected) if kind == "Deployment" else workload(name=name, namespace=injected)
+        pod_spec_of(made)["containers"][0]["image"] = image
+        kube.apply(made)
+        found = kube.get(kind.lower(), name, injected)
+        assert SIDECAR["image"] in [each["image"] for each in pod_spec_of(found)["containers"]]
+        assert listed(found) == ["ghcr-secret"]
+    assert kube.exists("secret", "ghcr-secret", injected)
+
+
+def test_a_public_image_in_a_namespace_without_an_injector_is_left_alone(kube: Kube, namespace: str) -> None:
+    kube.apply(workload("Pod", name="plain", namespace=namespace, images=[PUBLIC]))
+
+    assert not listed(kube.get("pod", "plain", namespace))
+    assert not kube.exists("secret", "ghcr-secret", namespace)

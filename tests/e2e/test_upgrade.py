@@ -1,0 +1,92 @@
+"""From the chart with one mutating configuration to the one with two, and back, while workloads come in.
+
+Nobody may be refused meanwhile, and nobody let in without a pull secret. The new configuration is a new object, without a
+`caBundle` until the new controller leads; the old controller's role does not let it write it.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import helm
+from tests.e2e.cluster import HERE, secret_manifest
+from tests.e2e.release import NAME, Release, bare_cluster
+from tests.e2e.test_certificate_rotation import RATE, Traffic
+from tests.e2e.test_story import deployment
+from tests.e2e.waiting import until
+from tests.objects import RELEASE_NAMESPACE, payload, pod_spec_of
+
+pytestmark = pytest.mark.xdist_group("release")
+
+BEFORE = Path(__file__).resolve().parent.parent / "data" / "chart-before"
+VALUES: dict[str, Any] = {
+    **HERE,
+    "centralSecret": {"existing": True},
+    "server": {"shutdownDelaySeconds": 3},
+    "images": {"include": ["ghcr.io/*"]},
+}
+LAST = f"zz-{NAME}"
+A_MOMENT_S = 1.0
+
+
+def left_to_its_pods(release: Release, namespace: str) -> dict[str, Any]:
+    """A Deployment whose ServiceAccount has a pull secret: the first configuration leaves it, the last one is asked again."""
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "puller", "namespace": namespace},
+        "imagePullSecrets": [{"name": "of-the-account"}],
+    }
+    release.kube.apply(secret_manifest(namespace, name="of-the-account"), account)
+    template = deployment("dry-run", namespace)
+    pod_spec_of(template)["serviceAccountName"] = "puller"
+    return template
+
+
+def last(release: Release) -> dict[str, Any] | None:
+    found = [each for each in release.configurations() if each["metadata"]["name"] == LAST]
+    return found[0] if found else None
+
+
+def trusted(release: Release) -> bool:
+    found = last(release)
+    return found is not None and all(each["clientConfig"].get("caBundle") for each in found["webhooks"])
+
+
+def test_an_upgrade_to_two_mutating_configurations_and_its_rollback_fail_nobody_and_let_nobody_through_unchanged() -> (
+    None
+):
+    with bare_cluster() as release:
+        release.install({}, central=payload(), chart=BEFORE)
+        until(release.ready, "the present release works", timeout_s=60)
+        namespace = release.namespace("upgraded")
+        template = left_to_its_pods(release, namespace)
+        until(lambda: Traffic(release.kube, namespace)._ask() == "", "Pods are injected")
+        (new,) = [each for each in helm.render(VALUES) if each["metadata"]["name"] == LAST]
+
+        with Traffic(release.kube, namespace) as pods, Traffic(release.kube, namespace, template=template) as templates:
+            time.sleep(A_MOMENT_S)
+            # The worst order that an apply could have: the new configuration long before who can write its caBundle.
+            release.kube.apply(new)
+            time.sleep(3 * A_MOMENT_S)
+            assert last(release) is not None
+            assert not trusted(release)
+            release.kube("delete", "mutatingwebhookconfiguration", LAST)
+
+            release.upgrade(VALUES, reuse=False)
+            until(lambda: trusted(release), "the new controller has written the caBundle", timeout_s=60)
+            time.sleep(A_MOMENT_S)
+            release.rollback()
+            until(lambda: last(release) is None, "the rollback took it away")
+            time.sleep(A_MOMENT_S)
+
+        for traffic in (pods, templates):
+            assert traffic.failed == []
+            # Both together are twice the rate, on however busy a machine.
+            assert traffic.passed >= 0.2 * RATE * traffic.lasted, "steady traffic"
+        # The rollback takes the role from the new controller some seconds before it ends.
+        refused = release.plane.refused(f"system:serviceaccount:{RELEASE_NAMESPACE}:")
+        assert all("mutatingwebhookconfigurations" in each for each in refused)
+        release.helm.uninstall(NAME)
