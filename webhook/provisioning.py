@@ -258,7 +258,7 @@ class Provisioner:
                 return step.copy
             case Delete():
                 # Deleted for a type or an immutability that cannot be changed in place, then recreated.
-                return copies.desired(namespace.name, central) if central else None
+                return copies.desired(namespace.name, central, self._patterns) if central else None
             case Leave():
                 return existing
             case _:
@@ -280,7 +280,7 @@ class Provisioner:
         if fault is not None:
             return Diagnosis(reason=Reason.CENTRAL_UNUSABLE, central_fault=fault)
         try:
-            self._writer.create(copies.desired(namespace.name, central), deadline, dry_run=True)
+            self._writer.create(copies.desired(namespace.name, central, self._patterns), deadline, dry_run=True)
         except AlreadyExists:
             return Diagnosis(reason=Reason.SECRET_MISSING, cause="it was made a moment ago")
         except ClusterError as error:

@@ -15,7 +15,7 @@ from typing import Any
 from tests.e2e.installation import Installation
 from tests.e2e.planes import StandIn
 from tests.e2e.processes import Process
-from tests.objects import RELEASE_NAMESPACE, payload
+from tests.objects import RELEASE_NAMESPACE, RULES, payload
 from webhook.core import copies
 from webhook.core.names import SECRET_NAME, SECRET_TYPE
 
@@ -55,7 +55,7 @@ def _objects(count: int) -> Iterator[dict[str, Any]]:
     central = copies.Secret(namespace=RELEASE_NAMESPACE, payload=content)
     for index in range(count):
         name = namespace_name(index)
-        wanted = copies.desired(name, central)
+        wanted = copies.desired(name, central, RULES.patterns)
         yield {
             "apiVersion": "v1",
             "kind": "Namespace",

@@ -9,12 +9,18 @@ from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, secret
 from webhook.core import copies
 from webhook.core.copies import Create, Delete, Leave, Place, Secret, Step, StepReason, Update
 from webhook.core.images import ImagePatterns
-from webhook.core.names import ADOPT_ANNOTATION, MANAGED_BY_LABEL, SOURCE_ANNOTATION
+from webhook.core.names import (
+    ADOPT_ANNOTATION,
+    COVERS_ANNOTATION,
+    MANAGED_BY_LABEL,
+    PATTERNS_ANNOTATION,
+    SOURCE_ANNOTATION,
+)
 from webhook.core.ownership import is_ours
 from webhook.core.reasons import Reason
 
 CENTRAL = secret()
-GOOD = copies.desired("auth", CENTRAL)
+GOOD = copies.desired("auth", CENTRAL, RULES.patterns)
 ROTATED = secret(payload=payload(token="new"))
 
 
@@ -39,6 +45,8 @@ def test_an_absent_copy_is_created_with_nothing_of_the_source_but_its_credential
             "ghcr-pull-secrets.io/source": "ghcr-pull-secrets/ghcr-secret",
             "argocd.argoproj.io/compare-options": "IgnoreExtraneous",
             "argocd.argoproj.io/sync-options": "Prune=false",
+            "ghcr-pull-secrets.io/covers": "all",
+            "ghcr-pull-secrets.io/covers-patterns": RULES.patterns.digest,
         },
         written_by_us=True,
     )
@@ -64,6 +72,54 @@ def test_a_copy_that_differs_is_updated_where_it_stands(existing: Secret) -> Non
     assert isinstance(step, Update)
     assert step.reason is StepReason.STALE
     assert step.copy == changed(uid="u", resource_version="9")
+
+
+NARROW = secret(payload=payload(registry="ghcr.io/sesacthon/"))
+UNCOVERING = {key: value for key, value in GOOD.marks.items() if not key.startswith("ghcr-pull-secrets.io/covers")}
+
+
+def test_only_a_copy_that_covers_every_selected_image_is_marked_so_and_the_mark_goes_with_the_credentials() -> None:
+    assert copies.desired("auth", NARROW, RULES.patterns).marks == UNCOVERING
+    assert (
+        copies.desired("auth", NARROW, ImagePatterns(include=("ghcr.io/sesacthon/*",))).marks.keys()
+        == GOOD.marks.keys()
+    )
+    narrowed = plan(NARROW, GOOD)
+    assert isinstance(narrowed, Update)
+    assert (narrowed.copy.payload, narrowed.copy.marks) == (NARROW.payload, UNCOVERING)
+    widened = plan(CENTRAL, narrowed.copy)
+    assert isinstance(widened, Update)
+    assert widened.copy.marks == GOOD.marks
+
+
+@pytest.mark.parametrize(
+    ("central", "marks"),
+    [
+        (CENTRAL, UNCOVERING),
+        (CENTRAL, {**GOOD.marks, COVERS_ANNOTATION: "some"}),
+        (CENTRAL, {**GOOD.marks, PATTERNS_ANNOTATION: "0" * 16}),
+        (NARROW, GOOD.marks),
+        (NARROW, {**UNCOVERING, PATTERNS_ANNOTATION: RULES.patterns.digest}),
+    ],
+    ids=["taken off", "another value", "for other patterns", "put on a narrow one", "half of it"],
+)
+def test_a_mark_that_is_not_true_is_put_right(central: Secret, marks: dict[str, str]) -> None:
+    step = plan(central, changed(payload=central.payload, marks=marks))
+    assert isinstance(step, Update)
+    assert step.copy.marks == copies.desired("auth", central, RULES.patterns).marks
+    assert plan(central, step.copy) == Leave(reason=StepReason.CURRENT)
+
+
+def test_patterns_are_told_apart_by_their_digest() -> None:
+    lists: list[dict[str, tuple[str, ...]]] = [
+        {"include": ("ghcr.io/a",)},
+        {"include": ("ghcr.io/a", "ghcr.io/b")},
+        {"include": ("ghcr.io/b", "ghcr.io/a")},
+        {"include": ("ghcr.io/a",), "exclude": ("ghcr.io/b",)},
+    ]
+    digests = {ImagePatterns(**each).digest for each in lists}
+    assert len(digests) == len(lists)
+    assert {len(digest) for digest in digests} == {16}
 
 
 def test_what_an_update_leads_to_needs_no_further_step() -> None:

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from tests.objects import CANARY, RELEASE_NAMESPACE, secret
+from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, secret
 from webhook.core.copies import desired
 from webhook.core.names import ADOPT_ANNOTATION, MANAGED_BY_LABEL, SOURCE_ANNOTATION
 from webhook.core.ownership import Owner, Secret, adoptable, deletable, is_ours, owner_of, source
 
-COPY = desired("auth", secret())
+COPY = desired("auth", secret(), RULES.patterns)
 OWN, OTHER = source(RELEASE_NAMESPACE), "other-release/ghcr-secret"
 
 
@@ -78,7 +78,7 @@ def test_two_releases_do_not_take_a_copy_from_each_other() -> None:
     assert adoptable(asked, "release-a")
     assert adoptable(asked, "release-b")
     for winner, loser in ((first, second), (second, first)):
-        taken = desired("auth", winner, asked)
+        taken = desired("auth", winner, RULES.patterns, asked)
         assert is_ours(taken, winner.namespace)
         assert owner_of(taken, loser.namespace) is Owner.OTHER_RELEASE
         assert not adoptable(taken, loser.namespace)

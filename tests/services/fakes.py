@@ -306,7 +306,7 @@ class FakeSecretWriter:
             made = replace(
                 existing,
                 payload=secret.payload,
-                marks={**existing.marks, **secret.marks},
+                marks=dict(secret.marks),
                 extra_keys=False,
                 written_by_us=True,
                 resource_version=str(cluster._version),

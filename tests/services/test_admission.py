@@ -55,7 +55,7 @@ def label(cluster: FakeCluster, **labels: str) -> None:
 
 
 def good_copy(cluster: FakeCluster) -> None:
-    cluster.make_secret(copies.desired("auth", secret()))
+    cluster.make_secret(copies.desired("auth", secret(), RULES.patterns))
 
 
 # --- mutating
@@ -266,7 +266,7 @@ def test_an_odd_spelling_of_the_host_is_explained_whatever_else_is_missing(clust
 def test_a_dry_run_counts_the_copy_that_would_be_made(cluster: FakeCluster) -> None:
     document = review(workload(secrets=["ghcr-secret"]), dry_run=True)
     assert validate(cluster, document).reason is Reason.COVERED
-    cluster.make_secret(copies.desired("auth", secret(payload=payload(registry="quay.io"))))
+    cluster.make_secret(copies.desired("auth", secret(payload=payload(registry="quay.io")), RULES.patterns))
     assert validate(cluster, document).reason is Reason.COVERED
     cluster.remove_secret("auth")
     cluster.remove_secret(RELEASE_NAMESPACE)

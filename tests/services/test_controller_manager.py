@@ -108,7 +108,7 @@ class Stage:
         for name in names:
             self.cluster.make_namespace(name)
             if with_copy:
-                self.cluster.make_secret(desired(name, self.truth(RELEASE_NAMESPACE)))
+                self.cluster.make_secret(desired(name, self.truth(RELEASE_NAMESPACE), RULES.patterns))
 
     def rotate(self, token: str) -> None:
         self.cluster.make_secret(secret(payload=payload(token=token)))

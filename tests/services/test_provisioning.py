@@ -51,7 +51,7 @@ def ensure(
 
 def copy_of(cluster: FakeCluster, **changes: object) -> Secret:
     """Put a copy of ours into the namespace."""
-    made = dataclasses.replace(copies.desired("auth", secret()), **changes)  # type: ignore[arg-type]
+    made = dataclasses.replace(copies.desired("auth", secret(), RULES.patterns), **changes)  # type: ignore[arg-type]
     cluster.make_secret(made)
     return made
 
@@ -341,7 +341,7 @@ def test_outcomes_are_counted(cluster: FakeCluster) -> None:
 
 def test_a_dry_run_previews_without_writing(cluster: FakeCluster) -> None:
     subject = provisioner(cluster)
-    wanted = copies.desired("auth", secret())
+    wanted = copies.desired("auth", secret(), RULES.patterns)
 
     def preview(existing: Secret | None) -> Secret | None:
         return subject.preview(AUTH, IMAGES, existing, Deadline.after(5), fresh=False)

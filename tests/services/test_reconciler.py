@@ -77,7 +77,7 @@ class Stage:
 
     def put(self, namespace: str, **changes: Any) -> None:
         """Make a copy of ours as it should be, or with changes."""
-        self.cluster.make_secret(replace(desired(namespace, secret(payload=NEW)), **changes))
+        self.cluster.make_secret(replace(desired(namespace, secret(payload=NEW), RULES.patterns), **changes))
 
     def copy(self, namespace: str, **changes: Any) -> Secret:
         """Make a copy and say what was made."""
@@ -118,7 +118,7 @@ def stage() -> Stage:
 
 def as_it_should_be(stage: Stage, namespace: str = "auth") -> bool:
     found = stage.truth(namespace)
-    return found == desired(namespace, stage.truth(RELEASE_NAMESPACE), found) and found.payload == NEW
+    return found == desired(namespace, stage.truth(RELEASE_NAMESPACE), RULES.patterns, found) and found.payload == NEW
 
 
 # --- the central secret changed, or the copy was
@@ -335,7 +335,7 @@ def test_what_somebody_applied_over_a_copy_is_reported_once_and_left(stage: Stag
 
 
 def test_a_copy_of_another_release_is_reported_once_and_left(stage: Stage) -> None:
-    marks = {**desired("auth", secret()).marks, SOURCE_ANNOTATION: "other-release/ghcr-secret"}
+    marks = {**desired("auth", secret(), RULES.patterns).marks, SOURCE_ANNOTATION: "other-release/ghcr-secret"}
     stage.put("auth", marks=marks, payload=OLD)
     for _ in range(3):
         assert stage.reconcile("auth") is Work.LEFT

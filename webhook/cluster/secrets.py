@@ -197,8 +197,9 @@ class ClusterSecretWriter:
         patch = {
             "metadata": {
                 "resourceVersion": secret.resource_version,
-                "labels": wanted["metadata"]["labels"],
-                "annotations": wanted["metadata"]["annotations"],
+                # A mark that is no longer true goes with the write that makes it so.
+                "labels": {**dict.fromkeys(LABEL_MARKS), **wanted["metadata"]["labels"]},
+                "annotations": {**dict.fromkeys(ANNOTATION_MARKS), **wanted["metadata"]["annotations"]},
             },
             "type": secret.type,
             "data": {"$patch": "replace", **wanted["data"]},

@@ -82,6 +82,16 @@ def _central_content_fault(payload: bytes, patterns: ImagePatterns) -> Reason | 
     return Reason.NO_ENTRY_FOR_IMAGE if coverage.overall(parts) is Coverage.NONE else None
 
 
+def covers_all(payload: bytes, patterns: ImagePatterns) -> bool:
+    """Tell whether a pull secret of the type copies have covers every selected image (see `webhook.core.coverage`)."""
+    return _remembered_covers_all(payload, patterns)
+
+
+def _content_covers_all(payload: bytes, patterns: ImagePatterns) -> bool:
+    keyring = _read(SECRET_TYPE, payload)
+    return isinstance(keyring, Keyring) and coverage.overall(coverage.cover(keyring, patterns)) is Coverage.ALL
+
+
 def concerns_of(secret_type: str, payload: bytes, patterns: ImagePatterns) -> tuple[Concern, ...]:
     """Name what is doubtful in a pull secret; nothing where it cannot be read."""
     if secret_type not in PULL_SECRET_KEYS:
@@ -146,3 +156,4 @@ _remembered_large = functools.lru_cache(maxsize=_LARGE_REMEMBERED)(_read_content
 _remembered_fault = functools.lru_cache(maxsize=256)(_content_fault)
 # There is one central secret; a few contents are on their way while it is changed.
 _remembered_central_fault = functools.lru_cache(maxsize=4)(_central_content_fault)
+_remembered_covers_all = functools.lru_cache(maxsize=4)(_content_covers_all)

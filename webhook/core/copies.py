@@ -15,8 +15,11 @@ from webhook.core.keyring import MAX_BYTES, Keyring, SecretTooLarge
 from webhook.core.names import (
     ADOPT_ANNOTATION,
     ARGOCD_ANNOTATIONS,
+    COVERS_ALL,
+    COVERS_ANNOTATION,
     MANAGED_BY_LABEL,
     MANAGED_BY_VALUE,
+    PATTERNS_ANNOTATION,
     SECRET_TYPE,
     SOURCE_ANNOTATION,
 )
@@ -151,16 +154,18 @@ def plan(
     if (wrong := central_fault(central, patterns, repositories)) is not None:
         return Leave(reason=StepReason.CENTRAL_UNUSABLE, fault=wrong)
     if existing is None:
-        return Create(copy=desired(place.namespace, central))
+        return Create(copy=desired(place.namespace, central, patterns))
     ours = is_ours(existing, place.release_namespace)
-    if ours and _is_current(existing, central):
+    if ours and _is_current(existing, central, patterns):
         return Leave(reason=StepReason.CURRENT)
     return _bring_to(
-        existing, desired(place.namespace, central, existing), StepReason.STALE if ours else StepReason.ADOPTED
+        existing,
+        desired(place.namespace, central, patterns, existing),
+        StepReason.STALE if ours else StepReason.ADOPTED,
     )
 
 
-def _is_current(existing: Secret, central: Secret) -> bool:
+def _is_current(existing: Secret, central: Secret, patterns: ImagePatterns) -> bool:
     """Tell whether `desired` would change nothing; nearly every review asks this, so nothing is built for it."""
     marks = existing.marks
     return (
@@ -169,7 +174,15 @@ def _is_current(existing: Secret, central: Secret) -> bool:
         and existing.payload == central.payload
         and marks.get(SOURCE_ANNOTATION) == central.reference
         and all(marks.get(key) == value for key, value in ARGOCD_ANNOTATIONS.items())
+        and (marks.get(COVERS_ANNOTATION), marks.get(PATTERNS_ANNOTATION)) == _coverage_of(central, patterns)
     )
+
+
+def _coverage_of(central: Secret, patterns: ImagePatterns) -> tuple[str, str] | tuple[None, None]:
+    """Give the values of `COVERS_ANNOTATION` and `PATTERNS_ANNOTATION`; neither is on a copy that leaves a gap."""
+    if contents.covers_all(central.payload or b"", patterns):
+        return COVERS_ALL, patterns.digest
+    return None, None
 
 
 def _absent(place: Place) -> Step | None:
@@ -200,11 +213,12 @@ def _bring_to(existing: Secret, wanted: Secret, reason: StepReason) -> Step:
     return Update(copy=wanted, reason=reason)
 
 
-def desired(namespace: str, central: Secret, existing: Secret | None = None) -> Secret:
+def desired(namespace: str, central: Secret, patterns: ImagePatterns, existing: Secret | None = None) -> Secret:
     """Say what the copy of a central secret looks like in a namespace.
 
     Only the credentials are carried over: no label or annotation of the source, no other key. What other tools wrote on
-    an existing copy stays, and so does its identity. A request to adopt it is answered with the name of who did.
+    an existing copy stays, and so does its identity; the marks that it covers every selected image come and go with the
+    credentials, in one write. A request to adopt it is answered with the name of who did.
     """
     marks = {
         **(existing.marks if existing else {}),
@@ -212,6 +226,12 @@ def desired(namespace: str, central: Secret, existing: Secret | None = None) -> 
         SOURCE_ANNOTATION: central.reference,
         **ARGOCD_ANNOTATIONS,
     }
+    covers, of_patterns = _coverage_of(central, patterns)
+    for mark, value in ((COVERS_ANNOTATION, covers), (PATTERNS_ANNOTATION, of_patterns)):
+        if value is None:
+            marks.pop(mark, None)
+        else:
+            marks[mark] = value
     if existing is not None and not is_ours(existing, central.namespace):
         marks[ADOPT_ANNOTATION] = central.reference
     return Secret(

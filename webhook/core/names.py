@@ -23,6 +23,17 @@ LAST_APPLIED_ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configurati
 SOURCE_ANNOTATION: Final = "ghcr-pull-secrets.io/source"
 ADOPT_ANNOTATION: Final = "ghcr-pull-secrets.io/adopt"
 
+COVERS_ANNOTATION: Final = "ghcr-pull-secrets.io/covers"
+"""`all` on a copy that has a credential for every selected image whose host is written plainly; set by us alone."""
+
+COVERS_ALL: Final = "all"
+
+PATTERNS_ANNOTATION: Final = "ghcr-pull-secrets.io/covers-patterns"
+"""For which patterns that is so: `ImagePatterns.digest`."""
+
+COVERED_LABEL: Final = "ghcr-pull-secrets.io/covered"
+"""A Pod's label, `true` if it needs no review: the API server's own policies made sure of all of it."""
+
 INJECT_KEY: Final = "ghcr-pull-secrets.io/inject"
 """A Namespace's label and a workload's annotation."""
 

@@ -8,14 +8,25 @@ from typing import Final
 from webhook.core.names import (
     ADOPT_ANNOTATION,
     ARGOCD_ANNOTATIONS,
+    COVERS_ANNOTATION,
     MANAGED_BY_LABEL,
     MANAGED_BY_VALUE,
+    PATTERNS_ANNOTATION,
     SECRET_NAME,
     SECRET_TYPE,
     SOURCE_ANNOTATION,
 )
 
-MARKS: Final = frozenset({MANAGED_BY_LABEL, SOURCE_ANNOTATION, ADOPT_ANNOTATION, *ARGOCD_ANNOTATIONS})
+MARKS: Final = frozenset(
+    {
+        MANAGED_BY_LABEL,
+        SOURCE_ANNOTATION,
+        ADOPT_ANNOTATION,
+        COVERS_ANNOTATION,
+        PATTERNS_ANNOTATION,
+        *ARGOCD_ANNOTATIONS,
+    }
+)
 """Keys of labels and annotations that `Secret.marks` carries."""
 
 

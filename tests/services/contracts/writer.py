@@ -7,7 +7,7 @@ import pytest
 
 from tests.services.contracts.world import MARKS, OTHER_PAYLOAD, PAYLOAD, World, copy, soon
 from webhook.core.copies import Secret
-from webhook.core.names import ADOPT_ANNOTATION, SECRET_NAME
+from webhook.core.names import ADOPT_ANNOTATION, COVERS_ANNOTATION, PATTERNS_ANNOTATION, SECRET_NAME
 from webhook.core.ownership import Owner, owner_of
 from webhook.ports import (
     AlreadyExists,
@@ -119,6 +119,14 @@ class WriterContract:
         world.make_secret(Secret(namespace="a", payload=PAYLOAD))
         after = world.writer.update(replace(fresh(world), marks=MARKS), soon())
         assert after.marks == MARKS
+
+    def test_an_update_takes_away_the_marks_that_are_true_no_more(self, world: World) -> None:
+        world.make_namespace("a")
+        covering = {**MARKS, COVERS_ANNOTATION: "all", PATTERNS_ANNOTATION: "0123456789abcdef"}
+        first = world.writer.create(replace(copy("a"), marks=covering), soon())
+        assert first.marks == covering
+        after = world.writer.update(replace(first, payload=OTHER_PAYLOAD, marks=MARKS), soon())
+        assert after.marks == fresh(world).marks == MARKS
 
     def test_an_update_of_what_was_changed_meanwhile_is_a_conflict(self, world: World) -> None:
         world.make_namespace("a")
