@@ -11,13 +11,18 @@ from tests.edges.cluster_script import Json, Request, eventually, page, scripted
 from tests.edges.test_cluster_contract import account
 from tests.services.contracts.world import soon
 from webhook.cluster.copies import CopyCluster, connect_copies, list_secrets
-from webhook.core.names import SECRET_NAME
+from webhook.core.names import PROVISION_LABEL, SECRET_NAME
 from webhook.ports import Expired, Unavailable
 
 RULES = [
     {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["list", "watch"]},
     {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET_NAME], "verbs": ["get", "list", "watch"]},
 ]
+
+
+def namespace(name: str, labels: dict[str, str]) -> Json:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
 def secret(namespace: str, name: str = SECRET_NAME) -> Json:
@@ -27,18 +32,26 @@ def secret(namespace: str, name: str = SECRET_NAME) -> Json:
 @pytest.fixture
 def cluster() -> Iterator[CopyCluster]:
     with ApiServer(admission=None, controllers=None) as api:
-        api.load([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in ("ghcr", "a", "b")])
+        api.load(
+            [namespace(name, labels) for name, labels in (("ghcr", {}), ("a", {PROVISION_LABEL: "true"}), ("b", {}))]
+        )
+        for where, names in (("a", ["other"]), ("b", ["other", SECRET_NAME])):
+            listed = [{"name": name} for name in names]
+            metadata = {"name": "builder", "namespace": where}
+            api.load([{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata, "imagePullSecrets": listed}])
         made = connect_copies(api.kubeconfig_file(account(api, "controller", RULES)))
         api.load([secret("a"), secret("b"), secret("b", "other")])
         yield made
         made.close()
 
 
-def test_no_permission_on_service_accounts_is_needed(cluster: CopyCluster) -> None:
+def test_who_may_ask_for_a_copy_is_known(cluster: CopyCluster) -> None:
     cluster.caches.start()
     eventually(cluster.caches.synced)
     assert sorted(cluster.facts.namespaces_with_secret()) == ["a", "b"]
-    assert [watch.resource for watch in cluster.caches.health()] == ["secrets", "namespaces"]
+    assert [watch.resource for watch in cluster.caches.health()] == ["secrets", "namespaces", "serviceaccounts"]
+    assert [each.name for each in cluster.facts.namespaces() if each.provision == "true"] == ["a"]
+    assert cluster.facts.namespaces_by_account() == {"b"}
 
 
 def test_a_list_has_all_pages_and_no_other_secret(cluster: CopyCluster) -> None:

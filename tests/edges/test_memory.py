@@ -90,6 +90,7 @@ def test_a_server_starts_beside_them(make: Make, count: int, size: int, tmp_path
 @pytest.mark.parametrize(
     ("make", "count", "size"),
     [
+        (accounts, 60, MEGABYTE),
         (foreign, 60, MEGABYTE),
         (pods, 80, MEGABYTE),
         (pods, 16, 10 * MEGABYTE),
