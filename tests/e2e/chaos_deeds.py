@@ -18,7 +18,7 @@ from tests.e2e.processes import Process
 from tests.objects import RELEASE_NAMESPACE, payload, workload
 
 if TYPE_CHECKING:
-    from tests.apiserver.faults import RequestInfo
+    from standin.faults import RequestInfo
 
 TOKEN: Final = "ghp_CANARYcanaryCHAOS"
 """How every token of a run begins; nothing but Secrets may hold it."""

@@ -73,13 +73,13 @@ def control_plane(*, elsewhere: Collection[str] = ()) -> ControlPlane:
 
 
 class StandIn:
-    """`tests.apiserver`, in this process. Its own kubelet makes Pods run by saying so, but for those `elsewhere`."""
+    """`standin`, in this process. Its own kubelet makes Pods run by saying so, but for those `elsewhere`."""
 
     name = "stand-in"
 
     def __init__(self, *, elsewhere: Collection[str] = ()) -> None:
-        from tests.apiserver import ApiServer  # noqa: PLC0415 - not needed on a real control plane
-        from tests.apiserver.controllers import ControllerManager  # noqa: PLC0415
+        from standin import ApiServer  # noqa: PLC0415 - not needed on a real control plane
+        from standin.controllers import ControllerManager  # noqa: PLC0415
 
         self.api = ApiServer(controllers=lambda cluster: ControllerManager(cluster, elsewhere=elsewhere))
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.apiserver import ApiServer
+from standin import ApiServer
 from tests.e2e.processes import Process, free_port
 from tests.e2e.waiting import until
 from tests.edges.internet import HttpsWorld, Internet, basic

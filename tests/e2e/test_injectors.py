@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.apiserver.admission.fake_webhook import Authority, FakeWebhook, Reply, decide, patch
+from standin.admission.fake_webhook import Authority, FakeWebhook, Reply, decide, patch
 from tests.e2e.installation import Installation
 from tests.e2e.kube import Kube
 from tests.e2e.test_story import deployment, listed

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from standin.faults import Match
+from standin.rbac import RbacAuthorizer, describe, service_account_user
 from tests import helm
-from tests.apiserver.faults import Match
-from tests.apiserver.rbac import RbacAuthorizer, describe, service_account_user
 from tests.e2e.cluster import secret_manifest
 from tests.e2e.containers import pod_fields, program_of
 from tests.e2e.installation import Installation

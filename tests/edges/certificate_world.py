@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.apiserver import ApiServer
+from standin import ApiServer
 from tests.services.contracts.certificates import NAME
 from webhook.cluster.certificates import MUTATING, VALIDATING, CertificateSecrets, WebhookRegistration
 from webhook.cluster.client import Client, from_kubeconfig

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from tests.apiserver import ApiServer, Match
+from standin import ApiServer, Match
 from tests.edges.test_cluster_contract import account
 from tests.objects import CANARY, payload
 from webhook.cli import main

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tests.apiserver import ApiServer
+from standin import ApiServer
 from tests.edges.cluster_script import eventually
 from tests.edges.test_cluster_contract import account
 from tests.objects import CANARY, payload

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.apiserver import ApiServer, Match
+from standin import ApiServer, Match
 from tests.edges.cluster_script import Request, scripted
 from tests.edges.test_cluster_contract import account
 from webhook.cli import main

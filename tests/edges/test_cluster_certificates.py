@@ -11,8 +11,8 @@ import pytest
 
 from certs.keeper import Keeper, Terms
 from certs.ports import Changed, Registered, Stored
-from tests.apiserver import ApiServer
-from tests.apiserver.faults import Match
+from standin import ApiServer
+from standin.faults import Match
 from tests.e2e.kube import Kube
 from tests.edges.certificate_world import (
     CA,

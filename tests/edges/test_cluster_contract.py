@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.apiserver import ApiServer
+from standin import ApiServer
 from tests.edges.cluster_script import eventually
 from tests.services.contracts.facts import FactsContract
 from tests.services.contracts.world import World, copy, soon

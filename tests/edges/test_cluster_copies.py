@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.apiserver import ApiServer
+from standin import ApiServer
 from tests.edges.cluster_script import Json, Request, eventually, page, scripted, status
 from tests.edges.test_cluster_contract import account
 from tests.services.contracts.world import soon

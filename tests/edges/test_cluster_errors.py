@@ -25,7 +25,7 @@ from webhook.ports import (
     Unavailable,
 )
 
-TRANSCRIPTS = Path(__file__).parent.parent / "data" / "apiserver-transcripts.jsonl"
+TRANSCRIPTS = Path(__file__).parents[2] / "standin" / "tests" / "data" / "apiserver-transcripts.jsonl"
 
 CREATE = Target(verb=Verb.CREATE, resource="secrets", namespace="tr", about="ghcr-secret")
 GET = Target(verb=Verb.GET, resource="secrets", namespace="tr", name="ghcr-secret")

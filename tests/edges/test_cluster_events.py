@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.apiserver import ApiServer, Match
+from standin import ApiServer, Match
 from tests.edges.cluster_script import Request, Script, eventually, scripted, status
 from tests.edges.test_cluster_contract import account
 from tests.services.controller_contracts import SECRET_A, EventsContract, EventsWorld, Recorded

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.apiserver import ApiServer
+from standin import ApiServer
 from tests.edges.cluster_script import Request, scripted
 from tests.edges.test_cluster_contract import account
 from tests.services.controller_contracts import HELD, LeasesContract, soon

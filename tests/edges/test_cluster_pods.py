@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from tests.apiserver import ApiServer
+from standin import ApiServer
 from tests.edges.cluster_script import Json, Request, obj, page, scripted, status
 from tests.edges.test_cluster_contract import account
 from tests.services.controller_contracts import PodsContract, PodsWorld, soon

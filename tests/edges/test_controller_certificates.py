@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from structlog.testing import capture_logs
 
 from certs.keeper import Terms
-from tests.apiserver import ApiServer
+from standin import ApiServer
 from tests.edges.certificate_world import CA, HOOKS, LAST, NAMESPACE, StandIn
 from tests.edges.cluster_script import eventually
 from tests.services.contracts.certificates import NAME

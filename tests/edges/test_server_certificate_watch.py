@@ -21,7 +21,7 @@ from certs.authority import inspect
 from certs.facts import CertificateFacts, KeyPair
 from certs.files import current_generation
 from certs.state import leaf_data
-from tests.apiserver import ApiServer
+from standin import ApiServer
 from tests.edges.cluster_script import eventually
 from tests.edges.server_double import ROOT, Authority, Process
 from webhook.server.certificate import CertificateFiles

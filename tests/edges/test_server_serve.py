@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.apiserver.faults import Match
-from tests.apiserver.server import ApiServer
+from standin.faults import Match
+from standin.server import ApiServer
 from tests.e2e.waiting import until
 from tests.edges.server_double import Authority, Process, review, write_pair
 from tests.objects import CANARY, IMAGE, payload

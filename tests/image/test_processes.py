@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pytest
 
+from standin import ApiServer
 from tests import helm
-from tests.apiserver import ApiServer
 from tests.e2e.containers import container_command, pod_fields, with_flags
 from tests.e2e.kube import Kube
 from tests.e2e.processes import free_port

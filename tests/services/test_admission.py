@@ -23,6 +23,7 @@ KINDS = (
     WorkloadKind(group="argoproj.io", version="v1alpha1", resource="rollouts", template=("spec", "template")),
 )
 DATA = pathlib.Path(__file__).parents[1] / "data"
+REVIEWS = pathlib.Path(__file__).parents[2] / "standin" / "tests" / "data" / "admission-reviews"
 
 
 @pytest.fixture
@@ -423,9 +424,7 @@ def recordings() -> list[tuple[str, str]]:
 
 
 def test_every_recording_has_its_expected_reason_beside_it() -> None:
-    assert [name for name, _ in recordings()] == sorted(
-        path.name for path in (DATA / "admission-reviews").glob("*.json")
-    )
+    assert [name for name, _ in recordings()] == sorted(path.name for path in REVIEWS.glob("*.json"))
 
 
 @pytest.mark.parametrize(("name", "reason"), recordings())
@@ -434,7 +433,7 @@ def test_every_recorded_review_is_answered_with_the_expected_reason(
 ) -> None:
     # The namespace as it was recorded: no copy yet, and a ServiceAccount that has a pull secret of its own.
     cluster.make_service_account("auth", "puller", ["sa-secret"])
-    body = (DATA / "admission-reviews" / name).read_bytes()
+    body = (REVIEWS / name).read_bytes()
     half = mutate if name.startswith("mutate") else validate
     answer = half(cluster, orjson.loads(body))
     assert answer.reason == reason
