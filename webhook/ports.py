@@ -251,7 +251,6 @@ class EventReason(StrEnum):
     CREDENTIAL_INSUFFICIENT = "CredentialInsufficient"
     CREDENTIAL_CANNOT_READ = "CredentialCannotRead"
     CREDENTIAL_EXPIRING = "CredentialExpiring"
-    CREDENTIAL_TOO_WIDE = "CredentialTooWide"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

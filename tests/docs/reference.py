@@ -151,7 +151,6 @@ EVENTS: Final[Mapping[EventReason, tuple[str, str, str]]] = {
     EventReason.CREDENTIAL_REJECTED: ("Warning", "the central secret", "The registry does not accept the credential."),
     EventReason.CREDENTIAL_INSUFFICIENT: ("Warning", "the central secret", "The token lacks the scope `read:packages`."),
     EventReason.CREDENTIAL_CANNOT_READ: ("Warning", "the central secret", "The registry accepts the credential, but denies it an image in use; the text says which."),
-    EventReason.CREDENTIAL_TOO_WIDE: ("Warning", "the central secret", "An entry such as `ghcr.io/org-a`, without a closing slash, also serves `ghcr.io/org-ab/…`."),
     EventReason.CREDENTIAL_EXPIRING: ("Warning", "the central secret", "The token ends within 14, 3 or 1 days."),
 }  # fmt: skip
 

@@ -22,7 +22,7 @@ from webhook.core.keyring import Credential, Keyring
 from webhook.core.names import SECRET_NAME
 from webhook.core.scope import Rules
 from webhook.credential import CredentialState, CredentialWatch
-from webhook.credential.judging import Target, judge_pull, too_wide
+from webhook.credential.judging import Target, judge_pull
 from webhook.credential.probing import MAX_UNREADABLE, Probed, Rotation, images_in_use, learn, rotate
 from webhook.failures import ConnectionFailure, ConnectionFault
 from webhook.ports import Deadline, EventReason, LoginAnswer, RegistryFault, Unavailable
@@ -415,37 +415,6 @@ def test_no_credential_is_in_what_is_remembered_told_and_logged() -> None:
     with capture_logs() as logs:
         world.watch.keep()
     assert CANARY not in repr((logs, world.watch._known, world.watch.figures, world.events.emitted))
-
-
-# --- entries that serve more than they seem to
-
-
-@pytest.mark.parametrize(
-    ("location", "named"),
-    [
-        ("ghcr.io", ()),
-        ("ghcr.io/", ()),
-        ("ghcr.io/org-a/", ()),
-        ("ghcr.io/org-a", ("ghcr.io/org-a",)),
-        ("https://ghcr.io/org-a", ("ghcr.io/org-a",)),
-        ("ghcr.io/org-a/app", ()),
-        ("quay.io/org-a", ()),
-        (f"ghcr.io/{CANARY}", ()),
-    ],
-)
-def test_an_entry_of_an_organisation_without_a_closing_slash_is_named(location: str, named: tuple[str, ...]) -> None:
-    assert too_wide(keyring(**{location: "p"}), ("ghcr.io/*",)) == named
-
-
-def test_people_are_warned_of_an_entry_that_serves_other_organisations_too() -> None:
-    world = World()
-    world.central({"ghcr.io/org-a": {"username": GOOD.username, "password": GOOD.password}})
-    with capture_logs() as logs:
-        world.watch.keep()
-        world.later()
-    assert world.told == [EventReason.CREDENTIAL_TOO_WIDE]
-    assert world.events.emitted[0].text.endswith("end it with a slash: ghcr.io/org-a/")
-    assert [log["entry"] for log in logs if log["event"] == "credential_too_wide"] == ["ghcr.io/org-a"]
 
 
 def test_the_deadline_of_a_credential_holds_for_its_probe_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,25 +172,6 @@ def _split_port(host: str) -> tuple[str, str]:
     return (name, port) if colon and not port.endswith("]") else (host, "")
 
 
-_OWNER: Final = re.compile(r"/[a-z0-9._-]+")
-
-
-def too_wide(keyring: Keyring, include: Sequence[str]) -> tuple[str, ...]:
-    """Name the entries that are for an organisation and serve others too, such as `ghcr.io/org-a`.
-
-    An entry's path is a prefix of text, so that without a closing slash this one also gives its token to
-    `ghcr.io/org-ab/app`. Entries without a path are for a whole host on purpose, and those with a longer one stay
-    within an organisation. Only entries for selected images are named, whose hosts the patterns name as well.
-    """
-    return tuple(
-        f"{endpoint.location.host}{endpoint.location.path}"
-        for endpoint in keyring.endpoints
-        if _OWNER.fullmatch(endpoint.location.path)
-        and any(_registry(endpoint, pattern) for pattern in include)
-        and not all(credential.is_empty for credential in endpoint.credentials)
-    )[:MAX_TARGETS]
-
-
 def scopes_from_header(header: str | None, *, token: str) -> frozenset[str] | None:
     """Read `X-OAuth-Scopes`; `None` if it says nothing.
 

@@ -30,7 +30,6 @@ from webhook.credential.judging import (
     next_check_s,
     scopes_from_header,
     targets,
-    too_wide,
 )
 from webhook.credential.knowledge import (
     CredentialFigures,
@@ -122,7 +121,6 @@ class CredentialWatch:
         if content != self._content:
             self._content = content
             self._failures = 0
-            self._warn_of_width(keyring, secret)
         elif self._clock() < self._due:
             return self._due - self._clock()
         before = {target: self._remembered(target) for target in found}
@@ -258,15 +256,6 @@ class CredentialWatch:
         text = expiry_text(report.registry, new.expires_at, warning)
         self._events.emit(EventReason.CREDENTIAL_EXPIRING, about, text, warning=True)
         return replace(new, told_expiry=warning)
-
-    def _warn_of_width(self, keyring: Keyring, secret: Secret | None) -> None:
-        for entry in too_wide(keyring, self._rules.patterns.include):
-            text = (
-                f"the entry {entry} of the central secret also serves other organisations whose names begin so, since "
-                f"an entry's path is a prefix; end it with a slash: {entry}/"
-            )
-            self._events.emit(EventReason.CREDENTIAL_TOO_WIDE, self._about(secret), text, warning=True)
-            self._log.warning("credential_too_wide", entry=entry)
 
     def _about(self, secret: Secret | None) -> ObjectRef:
         return ObjectRef(
