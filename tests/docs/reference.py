@@ -59,6 +59,21 @@ KEYS: Final[Mapping[str, tuple[str, str, str]]] = {
             '`inject` is `"false"`.'
         ),
     ),
+    names.COVERS_ANNOTATION: (
+        "annotation of a copy",
+        "this add-on",
+        "`all`: it has a credential for every selected image, so the API server's policies may rely on it.",
+    ),
+    names.PATTERNS_ANNOTATION: (
+        "annotation of a copy",
+        "this add-on",
+        "For which `images.include` and `images.exclude` that was found: a digest of them.",
+    ),
+    names.COVERED_LABEL: (
+        "label of a Pod",
+        "the API server's policies, or this add-on",
+        "`true`: the Pod lists a copy that covers its images. Believed only as far as the policies can see that it is so.",
+    ),
     names.ADOPT_ANNOTATION: (
         "annotation of a foreign `ghcr-secret`",
         "whoever may write it",
