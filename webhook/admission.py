@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from webhook.core import patch, policy, texts, workloads
 from webhook.core.names import SECRET_NAME
-from webhook.core.policy import Decision, PullFacts, SecretFact, Verdict
+from webhook.core.policy import Decision, PullFacts, SecretFact, ServiceAccount, Verdict
 from webhook.core.reasons import Reason
 from webhook.core.remedies import Refusal
 from webhook.core.review import BadReview, Response, Review, allowed, denied, patched
@@ -162,20 +162,20 @@ class Admission:
 
     def _decide(self, subject: _Subject, namespace: Namespace, deadline: Deadline, *, fresh: bool = False) -> Decision:
         workload = subject.workload
-        secrets: tuple[str, ...] = ()
+        service_account = ServiceAccount()
         if subject.images and not workload.is_pod and policy.needs_service_account(workload):
-            secrets = self._service_account_secrets(subject, deadline, fresh=fresh)
+            service_account = self._service_account(subject, deadline, fresh=fresh)
         return policy.decide(
             workload,
             update=subject.update,
             old_template=subject.old.template if subject.old else None,
             namespace=namespace,
-            service_account_secrets=secrets,
+            service_account=service_account,
             rules=self._rules,
         )
 
-    def _service_account_secrets(self, subject: _Subject, deadline: Deadline, *, fresh: bool) -> tuple[str, ...]:
-        return self._facts.service_account_secrets(
+    def _service_account(self, subject: _Subject, deadline: Deadline, *, fresh: bool) -> ServiceAccount:
+        return self._facts.service_account(
             subject.review.namespace, subject.workload.service_account, deadline, fresh=fresh
         )
 
@@ -183,9 +183,9 @@ class Admission:
         self, subject: _Subject, namespace: Namespace, deadline: Deadline, *, fresh: bool
     ) -> tuple[Verdict, Decision]:
         decision = self._decide(subject, namespace, deadline, fresh=fresh)
-        inherited: tuple[str, ...] = ()
+        inherited = ServiceAccount()
         if policy.needs_service_account(subject.workload):
-            inherited = self._service_account_secrets(subject, deadline, fresh=fresh)
+            inherited = self._service_account(subject, deadline, fresh=fresh)
         listed = policy.secrets_in_effect(subject.workload, inherited, decision)
         read = policy.secrets_to_read(listed)
         secrets: dict[str, SecretFact] = {

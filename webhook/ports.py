@@ -12,7 +12,7 @@ from typing import Protocol
 from webhook.core.copies import Secret
 from webhook.core.images import ImageReference
 from webhook.core.keyring import Credential
-from webhook.core.policy import SecretFact
+from webhook.core.policy import SecretFact, ServiceAccount
 from webhook.core.review import Json
 from webhook.core.scope import Namespace
 from webhook.failures import ConnectionFailure
@@ -174,10 +174,8 @@ class Facts(Protocol):
         """Read a Namespace; one that does not exist is a Namespace without labels."""
         ...
 
-    def service_account_secrets(
-        self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False
-    ) -> tuple[str, ...]:
-        """Read the names of a ServiceAccount's pull secrets; none if it does not exist."""
+    def service_account(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> ServiceAccount:
+        """Read a ServiceAccount's pull secrets, or that it does not exist."""
         ...
 
     def secret(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> SecretFact:

@@ -63,6 +63,7 @@ def test_every_value_about_decisions_reaches_the_server(tmp_path: Any) -> None:
             "namespaces": {"mode": "opt-in", "excluded": ["one", "two"]},
             "enforcement": "warn",
             "unverifiable": "deny",
+            "templates": "leave",
             "rbac": {"readAllSecrets": True},
             "namespaceOverride": "elsewhere",
             "logLevel": "debug",
@@ -84,6 +85,7 @@ def test_every_value_about_decisions_reaches_the_server(tmp_path: Any) -> None:
     assert found.rules.patterns.exclude == ("ghcr.io/a/public", "ghcr.io/b/public")
     assert (found.rules.mode, found.rules.excluded) == (NamespaceMode.OPT_IN, frozenset({"one", "two"}))
     assert (found.rules.enforcement, found.rules.allow_unverifiable) == (Enforcement.WARN, False)
+    assert found.rules.leave_templates
     assert (found.rules.release_namespace, found.read_all_secrets, found.log_level) == ("elsewhere", True, "debug")
     assert [(kind.group, kind.resource, kind.template) for kind in found.kinds[len(BUILT_IN_KINDS) :]] == [
         ("", "podtemplates", ("template",)),

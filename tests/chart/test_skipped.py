@@ -64,7 +64,7 @@ def let_through_unseen(shape: str, new: Object, old: Object | None) -> bool:
         update=old is not None,
         old_template=before.template if before else None,
         namespace=Namespace(name="auth"),
-        service_account_secrets=(),
+        service_account=policy.ServiceAccount(),
         rules=RULES,
     )
     exempt = policy.exempt(workload, update=old is not None, old=before, rules=RULES)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.core.test_workloads import kind_named
 from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, TEMPLATE_PATHS, pod_spec_of, workload
 from webhook.core import patch, policy
-from webhook.core.policy import Decision
+from webhook.core.policy import Decision, ServiceAccount
 from webhook.core.reasons import Reason
 from webhook.core.scope import Enforcement, Namespace, NamespaceMode, Rules, label_faults
 from webhook.core.workloads import read
@@ -24,7 +24,7 @@ AUTH = Namespace(name="auth")
 
 def decide(document: dict[str, Any], old: dict[str, Any] | None = None, **changes: Any) -> Decision:
     kind = kind_named(document["kind"])
-    facts: dict[str, Any] = {"namespace": AUTH, "service_account_secrets": (), "rules": RULES, **changes}
+    facts: dict[str, Any] = {"namespace": AUTH, "service_account": ServiceAccount(), "rules": RULES, **changes}
     return policy.decide(
         read(kind, document),
         update=old is not None,
@@ -189,18 +189,48 @@ def test_a_listed_secret_is_provisioned_and_not_listed_twice() -> None:
 @pytest.mark.parametrize("secrets", [None, []])
 def test_a_template_whose_service_account_has_secrets_is_left_to_its_pods(secrets: list[str] | None) -> None:
     document = workload("Deployment", secrets=secrets)
-    found = decide(document, service_account_secrets=("sa-secret",))
+    found = decide(document, service_account=ServiceAccount(secrets=("sa-secret",)))
     assert found == Decision(reason=Reason.LEFT_TO_POD, provision=True)
 
 
 def test_a_template_with_secrets_of_its_own_is_injected_whatever_its_service_account_has() -> None:
     document = workload("Deployment", secrets=["other"])
-    assert decide(document, service_account_secrets=("sa-secret",)).reason is Reason.INJECTED
+    assert decide(document, service_account=ServiceAccount(secrets=("sa-secret",))).reason is Reason.INJECTED
+
+
+@pytest.mark.parametrize("account", [ServiceAccount(exists=False), ServiceAccount(secrets=("late",))])
+@pytest.mark.parametrize("kind", sorted(TEMPLATE_PATHS))
+def test_whatever_the_service_account_has_or_will_have_reaches_the_pods_of_a_template(
+    kind: str, account: ServiceAccount
+) -> None:
+    found = decide(workload(kind), service_account=account)
+    assert found.reason is (Reason.INJECTED if kind == "Pod" else Reason.LEFT_TO_POD)
+    assert found.provision
+
+
+@pytest.mark.parametrize("kind", sorted(TEMPLATE_PATHS))
+def test_templates_without_a_list_are_left_to_their_pods_if_that_is_wanted(kind: str) -> None:
+    rules = with_rules(leave_templates=True)
+    assert decide(workload(kind), rules=rules).reason is (Reason.INJECTED if kind == "Pod" else Reason.LEFT_TO_POD)
+    # A list of its own hides the ServiceAccount's from the Pods already.
+    further = kind == "Rollout"
+    expected = Reason.LEFT_TO_POD if further else Reason.INJECTED
+    assert decide(workload(kind, secrets=["other"]), rules=rules).reason is expected
+
+
+@pytest.mark.parametrize("kind", sorted(TEMPLATE_PATHS))
+def test_a_list_in_a_template_of_a_further_kind_is_left_as_it_is_in_git(kind: str) -> None:
+    further = kind == "Rollout"
+    found = decide(workload(kind, secrets=["other"]))
+    assert found.reason is (Reason.LEFT_TO_POD if further else Reason.INJECTED)
+    assert found.provision
+    assert decide(workload(kind, secrets=["other", "ghcr-secret"])).reason is Reason.ALREADY_LISTED
+    assert decide(workload(kind)).reason is Reason.INJECTED
 
 
 def test_a_pod_is_injected_whatever_its_service_account_has() -> None:
     # The API server has copied the ServiceAccount's list into the Pod already, or that list is empty.
-    assert decide(workload(), service_account_secrets=("sa-secret",)).reason is Reason.INJECTED
+    assert decide(workload(), service_account=ServiceAccount(secrets=("sa-secret",))).reason is Reason.INJECTED
 
 
 ROWS: dict[str, tuple[Reason, Callable[[dict[str, Any]], object]]] = {
@@ -263,11 +293,11 @@ def workloads(draw: st.DrawFn) -> dict[str, Any]:
 def test_a_patch_is_idempotent_and_touches_nothing_but_pull_secrets(
     document: dict[str, Any], inherited: list[str]
 ) -> None:
-    decision = decide(document, service_account_secrets=inherited)
+    decision = decide(document, service_account=ServiceAccount(secrets=tuple(inherited)))
     operations = list(patch.append_pull_secrets(read(kind_named(document["kind"]), document), decision.add))
     after = jsonpatch.apply_patch(document, operations)
     if decision.reason is Reason.INJECTED:
-        assert decide(after, service_account_secrets=inherited).reason is Reason.ALREADY_LISTED
+        assert decide(after, service_account=ServiceAccount(secrets=tuple(inherited))).reason is Reason.ALREADY_LISTED
     else:
         assert operations == []
     before_list = pod_spec_of(document).pop("imagePullSecrets", None) or []

@@ -118,8 +118,9 @@ def test_a_malformed_secret_beside_one_that_may_not_be_read_still_rejects() -> N
 
 def in_effect(document: dict[str, Any], inherited: tuple[str, ...] = ()) -> tuple[str, ...]:
     found = read(kind_named(document["kind"]), document)
-    decision = policy.decide(found, update=False, namespace=AUTH, service_account_secrets=inherited, rules=RULES)
-    return policy.secrets_in_effect(found, inherited, decision)
+    account = policy.ServiceAccount(secrets=inherited)
+    decision = policy.decide(found, update=False, namespace=AUTH, service_account=account, rules=RULES)
+    return policy.secrets_in_effect(found, account, decision)
 
 
 def test_the_pod_specs_own_list_hides_the_service_accounts() -> None:

@@ -125,7 +125,8 @@ REASONS: Final[Mapping[Reason, str]] = {
     Reason.UNCHANGED: "An UPDATE that changes nothing of what matters here.",
     Reason.NOT_MUTABLE: "An UPDATE of a Pod or a Job, whose pull secrets cannot change any more.",
     Reason.ALREADY_LISTED: "`ghcr-secret` is listed; its copy is made sure of.",
-    Reason.LEFT_TO_POD: "A template without pull secrets whose ServiceAccount has some: its Pods are patched instead.",
+    Reason.LEFT_TO_POD: "A template whose Pods are patched instead: it has no pull secrets and its ServiceAccount has some or is not there "
+    "yet, or `templates: leave`, or it is of a further kind and has some.",
     Reason.MOUNTED: "A Pod that pulls nothing looked after and mounts `ghcr-secret`, whose copy was made sure of.",
     Reason.INJECTED: "`ghcr-secret` was added, and its copy made sure of.",
     Reason.COVERED: "Every selected image has a credential.",

@@ -9,7 +9,7 @@ from tests.e2e.installation import Installation
 from tests.e2e.kube import Kube
 from tests.e2e.test_story import deployment, in_namespace, listed
 from tests.e2e.waiting import until
-from tests.objects import IMAGE, workload
+from tests.objects import IMAGE, pod_spec_of, workload
 
 
 def settle(kube: Kube, namespace: str, name: str = "auth-api") -> dict[str, Any]:
@@ -51,6 +51,21 @@ def service_account(kube: Kube, namespace: str) -> None:
         },
     )
     time.sleep(0.5)  # for the caches to see it
+
+
+def test_a_deployment_before_its_service_account_leaves_the_accounts_secrets_to_its_pods(
+    kube: Kube, namespace: str
+) -> None:
+    early = deployment("early", namespace)
+    pod_spec_of(early)["serviceAccountName"] = "puller"
+    kube.apply(early)
+    assert not listed(kube.get("deployment", "early", namespace))
+
+    service_account(kube, namespace)
+    # Its controller tries again after pauses that double.
+    until(lambda: kube.get("pods", "", namespace)["items"], "there is a Pod", timeout_s=60)
+    (pod,) = kube.get("pods", "", namespace)["items"]
+    assert listed(pod) == ["sa-secret", "ghcr-secret"]
 
 
 def test_1_a_pod_keeps_the_secrets_of_its_service_account(kube: Kube, namespace: str) -> None:

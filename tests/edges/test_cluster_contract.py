@@ -171,7 +171,7 @@ def test_before_a_cache_is_filled_everything_is_read(stand_in: StandIn) -> None:
     stand_in.make_secret(copy("a"))
     stand_in.make_service_account("a", "builder", ["z"])
     assert stand_in.facts.namespace("a", soon()).inject == "true"
-    assert stand_in.facts.service_account_secrets("a", "builder", soon()) == ("z",)
+    assert stand_in.facts.service_account("a", "builder", soon()).secrets == ("z",)
     assert stand_in.facts.copy("a", soon()) is not None
 
 
@@ -192,7 +192,7 @@ def test_what_the_caches_know_costs_no_request(stand_in: StandIn) -> None:
     asked: list[str] = []
     stand_in.narrow.client.on_request(lambda verb, resource, code: asked.append(verb))
     stand_in.facts.namespace("a", soon())
-    stand_in.facts.service_account_secrets("a", "builder", soon())
+    stand_in.facts.service_account("a", "builder", soon())
     stand_in.facts.copy("a", soon())
     stand_in.facts.secret("a", SECRET_NAME, soon())
     assert "get" not in asked
@@ -286,8 +286,8 @@ def test_names_beyond_those_that_are_kept_are_asked_for_when_ours_is_not_among_t
         stand_in.make_service_account("a", name, listed)
     stand_in.settle()
     stand_in.narrow.client.on_request(lambda verb, resource, code: asked.append(f"{verb} {resource}"))
-    assert stand_in.facts.service_account_secrets("a", "few", soon()) == tuple(others[:3])
-    assert stand_in.facts.service_account_secrets("a", "first", soon())[0] == SECRET_NAME
+    assert stand_in.facts.service_account("a", "few", soon()).secrets == tuple(others[:3])
+    assert stand_in.facts.service_account("a", "first", soon()).secrets[0] == SECRET_NAME
     assert [each for each in asked if each.startswith("get")] == []
-    assert stand_in.facts.service_account_secrets("a", "last", soon()) == (*others, SECRET_NAME)
+    assert stand_in.facts.service_account("a", "last", soon()).secrets == (*others, SECRET_NAME)
     assert [each for each in asked if each.startswith("get")] == ["get serviceaccounts"]

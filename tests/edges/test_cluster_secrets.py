@@ -142,7 +142,7 @@ def test_an_answer_of_another_shape_is_unavailable_and_no_crash(answer: object) 
         facts, writer = ClusterFacts(client, Caches(client)), ClusterSecretWriter(client)
         for ask in (
             lambda: facts.namespace("a", soon()),
-            lambda: facts.service_account_secrets("a", "b", soon()),
+            lambda: facts.service_account("a", "b", soon()),
             lambda: facts.copy("a", soon()),
             lambda: writer.create(copy("a"), soon()),
             lambda: writer.update(copy("a"), soon()),

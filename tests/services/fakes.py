@@ -20,7 +20,7 @@ from webhook.core.names import (
     SECRET_NAME,
     SECRET_TYPE,
 )
-from webhook.core.policy import SecretFact, Unreadable
+from webhook.core.policy import SecretFact, ServiceAccount, Unreadable
 from webhook.core.scope import Namespace
 from webhook.ports import (
     AlreadyExists,
@@ -213,14 +213,14 @@ class FakeFacts:
         cluster._called(Call(verb="get", resource="namespaces", name=name), deadline)
         return cluster._namespaces.get(name, Namespace(name=name))
 
-    def service_account_secrets(
-        self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False
-    ) -> tuple[str, ...]:
+    def service_account(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> ServiceAccount:
         cluster = self._cluster
         if cluster.synced and not fresh and (namespace, name) in cluster._cached_accounts:
-            return cluster._cached_accounts[namespace, name]
+            return ServiceAccount(secrets=cluster._cached_accounts[namespace, name])
         cluster._called(Call(verb="get", resource="serviceaccounts", namespace=namespace, name=name), deadline)
-        return cluster._accounts.get((namespace, name), ())
+        secrets = cluster._accounts.get((namespace, name))
+        # The controller manager makes `default` in every namespace.
+        return ServiceAccount(exists=name == "default") if secrets is None else ServiceAccount(secrets=secrets)
 
     def secret(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> SecretFact:
         cluster = self._cluster

@@ -10,7 +10,7 @@ from webhook.cluster.requests import Target, Verb
 from webhook.cluster.secrets import decode
 from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
-from webhook.core.policy import SecretFact, Unreadable
+from webhook.core.policy import SecretFact, ServiceAccount, Unreadable
 from webhook.core.scope import Namespace
 from webhook.ports import Deadline, Forbidden, NotFound
 
@@ -38,16 +38,14 @@ class ClusterFacts:
         found = self._get("namespaces", "", name, deadline, decode_namespace)
         return Namespace(name=name) if found is None else found
 
-    def service_account_secrets(
-        self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False
-    ) -> tuple[str, ...]:
-        """Read the names of a ServiceAccount's pull secrets; none if it does not exist."""
+    def service_account(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> ServiceAccount:
+        """Read a ServiceAccount's pull secrets, or that it does not exist."""
         known = None if fresh else self._caches.service_accounts.get((namespace, name))
         # What we look for first may be among those that are kept; without it, what is behind them matters.
         if known is not None and (not known.more or SECRET_NAME in known.names):
-            return known.names
+            return ServiceAccount(secrets=known.names)
         found = self._get("serviceaccounts", namespace, name, deadline, decode_pull_secrets)
-        return () if found is None else found.names
+        return ServiceAccount(exists=False) if found is None else ServiceAccount(secrets=found.names)
 
     def secret(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> SecretFact:
         """Read a Secret, or say that it may not be read or is not there."""

@@ -89,4 +89,5 @@ def rules_of(values: Mapping[str, Any]) -> Rules:
         mode=NamespaceMode(values["namespaces_mode"]),
         enforcement=Enforcement(values["enforcement"]),
         allow_unverifiable=values["unverifiable"] == "allow",
+        leave_templates=values["templates"] == "leave",
     )

@@ -89,6 +89,13 @@ POLICY_SETTINGS: Final = under(
         help="Whether pull secrets that may not be read count as credentials.",
     ),
     Setting(
+        name="templates",
+        metavar="inject|leave",
+        default="inject",
+        parse=values.one_of(("inject", "leave")),
+        help="Whether templates without pull secrets are given ghcr-secret, or left to their Pods.",
+    ),
+    Setting(
         name="workload_kind",
         metavar="GROUP/VERSION/RESOURCE=/POINTER",
         repeatable=True,

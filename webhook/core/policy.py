@@ -105,13 +105,26 @@ def needs_service_account(workload: Workload) -> bool:
     return not workload.listed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceAccount:
+    """A ServiceAccount as far as decisions need it.
+
+    Attributes:
+        secrets: Names of its pull secrets, in order.
+        exists: It is there; one that is not yet may have pull secrets when it comes.
+    """
+
+    secrets: tuple[str, ...] = ()
+    exists: bool = True
+
+
 def decide(
     workload: Workload,
     *,
     update: bool,
     old_template: object = None,
     namespace: Namespace,
-    service_account_secrets: Sequence[str],
+    service_account: ServiceAccount,
     rules: Rules,
 ) -> Decision:
     """Decide what to add to a workload's pull secrets.
@@ -121,7 +134,7 @@ def decide(
         update: It is there already (UPDATE), as against CREATE.
         old_template: On UPDATE, its template before (see `Workload.template`).
         namespace: The namespace it is in.
-        service_account_secrets: Pull secrets of its ServiceAccount.
+        service_account: Its ServiceAccount; for a Pod it does not matter.
         rules: The installation's settings.
 
     First row that fits (`not_applicable` objects never become a `Workload`, but for mirror Pods):
@@ -136,7 +149,9 @@ def decide(
     | UPDATE of a Pod or Job | not_mutable | | |
     | UPDATE with the template it had | unchanged | | |
     | lists `ghcr-secret` | already_listed | | yes |
-    | template with empty list, ServiceAccount has secrets | left_to_pod | | yes |
+    | template with empty list, ServiceAccount has secrets or is not there | left_to_pod | | yes |
+    | template with empty list, `templates: leave` | left_to_pod | | yes |
+    | template of a further kind with a list | left_to_pod | | yes |
     | else | injected | `ghcr-secret` | yes |
     """
     if workload.mirror:
@@ -156,9 +171,20 @@ def decide(
         return Decision(reason=Reason.UNCHANGED)
     if SECRET_NAME in workload.pull_secrets:
         return Decision(reason=Reason.ALREADY_LISTED, provision=True)
-    if not workload.is_pod and not workload.listed and service_account_secrets:
+    if not workload.is_pod and _left_to_pods(workload, service_account, rules):
         return Decision(reason=Reason.LEFT_TO_POD, provision=True)
     return Decision(reason=Reason.INJECTED, add=(SECRET_NAME,), provision=True)
+
+
+def _left_to_pods(template: Workload, service_account: ServiceAccount, rules: Rules) -> bool:
+    """Tell whether a template stays as it is, so that its Pods are given the Secret when they are made.
+
+    A list would keep the ServiceAccount's secrets from the Pods, those too that it gets later. Of a kind outside
+    client-go's scheme Argo CD compares a list as a whole, so that one more entry differs from Git for ever.
+    """
+    if template.listed:
+        return template.kind.configured
+    return rules.leave_templates or bool(service_account.secrets) or not service_account.exists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,15 +255,13 @@ class Verdict:
     unverifiable: tuple[str, ...] = ()
 
 
-def secrets_in_effect(
-    workload: Workload, service_account_secrets: Sequence[str], decision: Decision
-) -> tuple[str, ...]:
+def secrets_in_effect(workload: Workload, service_account: ServiceAccount, decision: Decision) -> tuple[str, ...]:
     """List the pull secrets the kubelet will be given.
 
     The pod spec's, or if that list is empty the ServiceAccount's. For a template that is left to its Pods,
     `ghcr-secret` counts as listed: each Pod gets it when it is made.
     """
-    names = workload.pull_secrets if workload.listed else tuple(service_account_secrets)
+    names = workload.pull_secrets if workload.listed else service_account.secrets
     if decision.reason is Reason.LEFT_TO_POD and SECRET_NAME not in names:
         names = (*names, SECRET_NAME)
     return tuple(dict.fromkeys(names))

@@ -31,6 +31,7 @@ class Rules:
         release_namespace: Home of the central secret.
         excluded: Further namespaces that are never touched.
         allow_unverifiable: Pull secrets we may not read count as credentials for what `ghcr-secret` does not cover.
+        leave_templates: Every template without a list is left to its Pods.
     """
 
     patterns: ImagePatterns
@@ -39,6 +40,7 @@ class Rules:
     mode: NamespaceMode = NamespaceMode.OPT_OUT
     enforcement: Enforcement = Enforcement.DENY
     allow_unverifiable: bool = True
+    leave_templates: bool = False
 
     def untouchable(self, namespace: str) -> bool:
         """Tell whether a namespace is never touched, whatever its labels."""

@@ -47,6 +47,11 @@ class WorkloadKind:
     kind: str = ""
     template: tuple[str, ...]
 
+    @property
+    def configured(self) -> bool:
+        """Tell a further kind, which an administrator has configured, from a built-in one."""
+        return bool(self.version)
+
 
 POD: Final = WorkloadKind(group="", resource="pods", kind="Pod", template=())
 BUILT_IN_KINDS: Final = (

@@ -43,6 +43,7 @@
 {{ include "gps.policyArgs" . }}
 - --enforcement={{ .Values.enforcement }}
 - --unverifiable={{ .Values.unverifiable }}
+- --templates={{ .Values.templates }}
 {{- if .Values.rbac.readAllSecrets }}
 - --read-all-secrets
 {{- end }}

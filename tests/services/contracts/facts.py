@@ -8,7 +8,7 @@ from tests.services.contracts.world import MARKS, OTHER_PAYLOAD, PAYLOAD, World,
 from webhook.core.copies import Secret
 from webhook.core.names import ADOPT_ANNOTATION, ENFORCE_LABEL, INJECT_KEY, MANAGED_BY_LABEL
 from webhook.core.ownership import Owner, adoptable, is_ours, owner_of
-from webhook.core.policy import Unreadable
+from webhook.core.policy import ServiceAccount, Unreadable
 from webhook.core.scope import Namespace
 from webhook.ports import Deadline, DeadlineExceeded
 
@@ -46,21 +46,21 @@ class FactsContract:
         world.make_service_account("a", "builder", ["z", "b"])
         world.make_service_account("a", "bare", [])
         world.settle()
-        assert world.facts.service_account_secrets("a", "builder", soon()) == ("z", "b")
-        assert world.facts.service_account_secrets("a", "builder", soon(), fresh=True) == ("z", "b")
-        assert world.facts.service_account_secrets("a", "bare", soon()) == ()
+        assert world.facts.service_account("a", "builder", soon()).secrets == ("z", "b")
+        assert world.facts.service_account("a", "builder", soon(), fresh=True).secrets == ("z", "b")
+        assert world.facts.service_account("a", "bare", soon()) == ServiceAccount()
 
     def test_a_service_account_that_does_not_exist_has_none(self, world: World) -> None:
         world.make_namespace("a")
-        assert world.facts.service_account_secrets("a", "none", soon()) == ()
-        assert world.facts.service_account_secrets("none", "none", soon()) == ()
+        assert world.facts.service_account("a", "none", soon()) == ServiceAccount(exists=False)
+        assert world.facts.service_account("none", "none", soon()) == ServiceAccount(exists=False)
 
     def test_a_service_account_the_cache_does_not_know_is_read(self, world: World) -> None:
         world.make_namespace("a")
         world.settle()
         world.stop_watching()
         world.make_service_account("a", "builder", ["z"])
-        assert world.facts.service_account_secrets("a", "builder", soon()) == ("z",)
+        assert world.facts.service_account("a", "builder", soon()).secrets == ("z",)
 
     def test_a_copy_is_read_with_its_marks_and_nothing_else(self, world: World) -> None:
         world.make_namespace("a")
@@ -192,7 +192,7 @@ class FactsContract:
     def test_what_has_an_impossible_name_does_not_exist(self, world: World, name: str) -> None:
         """Names come from other people's Pods; none may lead the read elsewhere."""
         world.make_namespace("a")
-        assert world.facts.service_account_secrets("a", name, soon()) == ()
+        assert world.facts.service_account("a", name, soon()) == ServiceAccount(exists=False)
         assert world.facts_of_all.secret("a", name, soon()) is None
         assert world.facts.namespace(name, soon()) == Namespace(name=name)
 
@@ -202,7 +202,7 @@ class FactsContract:
         with pytest.raises(DeadlineExceeded):
             world.facts.namespace("a", over, fresh=True)
         with pytest.raises(DeadlineExceeded):
-            world.facts.service_account_secrets("a", "default", over, fresh=True)
+            world.facts.service_account("a", "default", over, fresh=True)
         with pytest.raises(DeadlineExceeded):
             world.facts.copy("a", over, fresh=True)
 
