@@ -25,8 +25,13 @@ RUN --mount=type=secret,id=ca --mount=type=secret,id=pip.conf,target=/etc/pip.co
  && /tools/bin/pip --python /app/bin/python install --no-deps --require-hashes --only-binary :all: --no-compile \
         -r requirements/runtime.txt \
  && /tools/bin/pip --python /app/bin/python check \
- # The client's asynchronous twin, of its own size, that nothing here imports.
- && rm -r /app/lib/python3.*/site-packages/kubernetes/aio
+ # What nothing here imports: the client's asynchronous twin with its HTTP library, and what is generated for each API.
+ && rm -r /app/lib/python3.*/site-packages/kubernetes/aio \
+ && find /app/lib/python3.*/site-packages -maxdepth 1 -regextype posix-extended \
+        -regex '.*/(aiohappyeyeballs|aiohttp|aiohttp_retry|aiosignal|frozenlist|multidict|propcache|yarl)(-[^/]*)?' \
+        -exec rm -r {} + \
+ && find /app/lib/python3.*/site-packages/kubernetes/client -regextype posix-extended \
+        -regex '.*/(api|models)/[a-z][^/]*[.]py' -delete
 COPY pyproject.toml README.md LICENSE ./
 COPY webhook webhook
 COPY certs certs
