@@ -14,6 +14,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol
 
 import structlog
@@ -304,11 +305,9 @@ class Loop:
                 else:
                     self._arm(connection)
             case _:
-                if connection.receive():
-                    connection.decrypt()
-                    self._serve(connection)
-                else:
-                    self._arm(connection)
+                connection.receive()
+                connection.decrypt()
+                self._serve(connection)
 
     def _shake_hands(self, connection: Connection) -> None:
         with self._lock:
@@ -316,15 +315,24 @@ class Loop:
                 self._handshakes.append(connection)
                 return
             self._handshaking += 1
+        done: list[Connection] = []
         following: Connection | None = connection
         while following is not None:
-            self._guarded(following, self._shake_hands_now, following)
+            self._guarded(following, partial(self._shake_hands_now, done), following)
             with self._lock:
                 following = self._handshakes.popleft() if self._handshakes else None
                 if following is None:
                     self._handshaking -= 1
+            while done:
+                # Perhaps with a first request already, and nobody waits for a handshake while that is answered: if
+                # somebody would, another thread answers it, woken at once since there is always room to write.
+                ready = done.pop()
+                if following is None:
+                    self._guarded(ready, self._serve, ready)
+                else:
+                    self._arm(ready, _OUT)
 
-    def _shake_hands_now(self, connection: Connection) -> None:
+    def _shake_hands_now(self, done: list[Connection], connection: Connection) -> None:
         if time.monotonic() - connection.since > connection.state.seconds:
             self._drop(connection, connection.state.label)
         elif not connection.shake_hands():
@@ -332,7 +340,7 @@ class Loop:
         else:
             connection.enter(State.IDLE, time.monotonic())
             connection.decrypt()
-            self._serve(connection)
+            done.append(connection)
 
     def _serve(self, connection: Connection) -> None:
         """Answer what is complete of what was received, and wait for more."""
