@@ -2,11 +2,13 @@
 
 import contextlib
 import functools
+import json
 import math
 import re
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,6 +94,22 @@ def test_a_pod_that_mounts_the_secret_is_caught_whatever_it_pulls(case: str, eng
     for half, shape in (("Validating", "pods"), ("Mutating", "templates"), ("Validating", "cronjobs")):
         name = f"{shape}.ghcr-pull-secrets.io"
         assert condition(half, name, "defaults", engine)(wrap(spec, SHAPES[name])) is False
+
+
+@every_engine
+def test_knatives_service_is_looked_after_with_the_values_of_the_page(engine: str) -> None:
+    page = (helm.CHART.parents[1] / "docs" / "operations.md").read_text(encoding="utf-8")
+    (block,) = (each for each in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "knative" in each)
+    found = helm.render(
+        {"centralSecret": {"existing": True}, "images": {"include": ["ghcr.io/*"]}, **yaml.safe_load(block)}
+    )
+    service = json.loads(
+        (helm.CHART.parents[1] / "tests/data/field/F03-knative-service.json").read_text(encoding="utf-8")
+    )
+    webhooks = [each for config in found for each in config.get("webhooks", ()) if each["name"].startswith("services.")]
+    assert {each["clientConfig"]["service"]["path"] for each in webhooks} == {"/mutate", "/validate"}
+    for condition in (each for webhook in webhooks for each in webhook["matchConditions"]):
+        assert ENGINES[engine](condition["expression"])(service, request={"operation": "CREATE"})
 
 
 @every_engine
