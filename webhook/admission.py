@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from webhook.core import patch, policy, texts, workloads
+from webhook.core import patch, policy, remedies, texts, workloads
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import Decision, PullFacts, SecretFact, ServiceAccount, Verdict
 from webhook.core.reasons import Reason
-from webhook.core.remedies import Refusal
 from webhook.core.review import BadReview, Response, Review, allowed, denied, patched
-from webhook.core.scope import Enforcement, Namespace, Rules, label_faults
+from webhook.core.scope import Enforcement, Namespace, Rules
 from webhook.core.workloads import MalformedObject, PodImage, Workload, WorkloadKind
 from webhook.ports import Deadline, Facts
 from webhook.provisioning import Diagnosis, Provisioned, Provisioner
@@ -82,7 +81,7 @@ class Admission:
             return _allow(Reason.NOT_APPLICABLE)
         namespace = self._namespace(subject, deadline)
         decision = self._decide(subject, namespace, deadline)
-        warnings = _label_warnings(namespace, subject.workload) if subject.needs_copy else []
+        warnings = texts.unknown_settings(namespace, subject.workload) if subject.needs_copy else []
         audit = {"reason": str(decision.reason)}
         provisioned = None
         if decision.provision:
@@ -111,11 +110,11 @@ class Admission:
         subject = self._subject(review, subresource=_EPHEMERAL)
         if subject is None:
             return _allow(Reason.NOT_APPLICABLE)
-        exemption = policy.exempt(subject.workload, update=subject.update, old=subject.old, rules=self._rules)
+        exemption = policy.exempt(
+            subject.workload, namespace=review.namespace, update=subject.update, old=subject.old, rules=self._rules
+        )
         if exemption is None and not subject.images:
             exemption = Reason.NO_SELECTED_IMAGE
-        if exemption is None and self._rules.untouchable(review.namespace):
-            exemption = Reason.OPTED_OUT
         if exemption is not None:
             return _allow(exemption)
         namespace = self._namespace(subject, deadline)
@@ -221,30 +220,25 @@ class Admission:
         decision: Decision,
     ) -> Answer:
         audit = {"reason": str(verdict.reason), "secret": f"{namespace.name}/{SECRET_NAME}"}
-        warnings = _label_warnings(namespace, subject.workload)
+        warnings = texts.unknown_settings(namespace, subject.workload)
         if verdict.unverifiable or (verdict.reason is Reason.TOO_LARGE and not verdict.problems):
             warnings.append(texts.unverified(subject.workload, verdict))
         if not verdict.problems or enforcement is Enforcement.OFF:
             return Answer(response=allowed(warnings=warnings, audit=audit), reason=verdict.reason)
-        text = texts.denial(self._refusal(subject, namespace, decision), verdict)
+        refusal = remedies.refused(
+            subject.workload,
+            namespace=namespace.name,
+            selected=subject.images,
+            update=subject.update,
+            decision=decision,
+            rules=self._rules,
+        )
+        text = texts.denial(refusal, verdict)
         if enforcement is Enforcement.WARN:
             response = allowed(warnings=[text, *warnings], audit=audit)
             return Answer(response=response, reason=verdict.reason, outcome=Outcome.WARNED)
         return Answer(
             response=denied(text, warnings=warnings, audit=audit), reason=verdict.reason, outcome=Outcome.DENIED
-        )
-
-    def _refusal(self, subject: _Subject, namespace: Namespace, decision: Decision) -> Refusal:
-        opted_out = decision.reason is Reason.OPTED_OUT
-        return Refusal(
-            workload=subject.workload,
-            namespace=namespace.name,
-            release_namespace=self._rules.release_namespace,
-            selected=subject.images,
-            update=subject.update,
-            provisions=decision.provision,
-            bypassed=bool(decision.add),
-            opted_out=opted_out,
         )
 
 
@@ -260,10 +254,6 @@ def _read_old(kind: WorkloadKind, review: Review) -> Workload | None:
     except MalformedObject:
         # It was stored by a laxer schema than today's. Its successor is judged as if it were new.
         return None
-
-
-def _label_warnings(namespace: Namespace, workload: Workload) -> list[str]:
-    return [*label_faults(namespace), *([texts.unknown_inject(workload)] if workload.unknown_inject else [])]
 
 
 def _provisioning_warnings(namespace: Namespace, provisioned: Provisioned) -> list[str]:

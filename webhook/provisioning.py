@@ -252,17 +252,7 @@ class Provisioner:
     ) -> Secret | None:
         """Say what the namespace's `ghcr-secret` would be after `ensure`, without writing: for a dry run."""
         central = self._facts.copy(self._release_namespace, deadline, fresh=fresh)
-        step = copies.plan(self._place(namespace), central, existing, self._patterns, repositories)
-        match step:
-            case Create() | Update():
-                return step.copy
-            case Delete():
-                # Deleted for a type or an immutability that cannot be changed in place, then recreated.
-                return copies.desired(namespace.name, central, self._patterns) if central else None
-            case Leave():
-                return existing
-            case _:
-                assert_never(step)
+        return copies.preview(self._place(namespace), central, existing, self._patterns, repositories)
 
     def diagnose(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline) -> Diagnosis:
         """Say why a copy that should have been made is not there, for the text of a rejection.

@@ -335,3 +335,13 @@ def test_a_label_that_means_nothing_is_reported_without_its_value() -> None:
     assert len(faults) == 2
     assert not any("ghp_" in fault for fault in faults)
     assert label_faults(Namespace(name="auth", inject="true", enforce="off")) == ()
+
+
+@given(workloads())
+def test_the_validating_half_sees_what_the_patch_makes(document: dict[str, Any]) -> None:
+    kind = kind_named(document["kind"])
+    before = read(kind, document)
+    decision = decide(document)
+    patched = jsonpatch.apply_patch(document, list(patch.append_pull_secrets(before, decision.add)))
+    after, expected = policy.injected(before, decision), read(kind, patched)
+    assert (after.pull_secrets, after.listed) == (expected.pull_secrets, expected.listed)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.core.test_policy_decide import AUTH, with_rules
 from tests.core.test_workloads import kind_named
-from tests.objects import IMAGE, RULES, payload, secret, workload
+from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, payload, secret, workload
 from webhook.core import policy
 from webhook.core.policy import PullFacts, SecretFact, Unreadable, Verdict
 from webhook.core.reasons import Reason
@@ -143,10 +143,10 @@ def test_a_template_left_to_its_pods_counts_as_listing_the_secret() -> None:
 # --- what is not judged at all
 
 
-def exempt(new: dict[str, Any], old: dict[str, Any] | None = None) -> Reason | None:
+def exempt(new: dict[str, Any], old: dict[str, Any] | None = None, *, namespace: str = "auth") -> Reason | None:
     kind = kind_named(new["kind"])
     before = read(kind, old) if old else None
-    return policy.exempt(read(kind, new), update=old is not None, old=before, rules=RULES)
+    return policy.exempt(read(kind, new), namespace=namespace, update=old is not None, old=before, rules=RULES)
 
 
 def test_what_needs_no_credential_is_not_judged() -> None:
@@ -156,6 +156,11 @@ def test_what_needs_no_credential_is_not_judged() -> None:
     assert exempt(workload(owner="ReplicaSet")) is None
     assert exempt(workload(annotations={"kubernetes.io/config.mirror": "x"})) is Reason.NOT_APPLICABLE
     assert exempt(workload("Deployment", annotations={"kubernetes.io/config.mirror": "x"})) is None
+
+
+@pytest.mark.parametrize("namespace", ["kube-system", RELEASE_NAMESPACE])
+def test_a_namespace_that_is_never_touched_is_not_judged(namespace: str) -> None:
+    assert exempt(workload(), namespace=namespace) is Reason.OPTED_OUT
 
 
 @pytest.mark.parametrize("kind", ["Pod", "Deployment", "CronJob"])

@@ -134,6 +134,12 @@ def test_no_refusal_tells_to_edit_what_cannot_be_edited(problem: Problem, refuse
         assert "apply it again" not in text or not refused.workload.controlled
 
 
+def test_without_the_add_on_the_secret_has_to_be_made_by_hand() -> None:
+    absent = refusal("Deployment", provisions=False, installed=False)
+    remedy = remedies.remedy(PROBLEMS["secret_missing"], absent)
+    assert remedy.startswith("run: read -rsp 'Token: ' TOKEN; kubectl create secret docker-registry ghcr-secret")
+
+
 def test_every_reason_that_a_verdict_can_refuse_for_has_a_cause_and_a_remedy() -> None:
     judged = set(policy.REFUSING)
     assert {problem.reason for problem in PROBLEMS.values()} >= judged

@@ -7,6 +7,7 @@ somebody took the label off, applied their own over it, or an owner took it over
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 
 from webhook.core import contents
 from webhook.core.concerns import Concern
@@ -40,6 +41,7 @@ __all__ = [
     "desired",
     "fault",
     "plan",
+    "preview",
     "read_keyring",
 ]
 
@@ -211,6 +213,27 @@ def _bring_to(existing: Secret, wanted: Secret, reason: StepReason) -> Step:
     if existing.immutable:
         return Delete(copy=existing, reason=StepReason.IMMUTABLE)
     return Update(copy=wanted, reason=reason)
+
+
+def preview(
+    place: Place,
+    central: Secret | None,
+    existing: Secret | None,
+    patterns: ImagePatterns,
+    repositories: Sequence[str] = (),
+) -> Secret | None:
+    """Say what the namespace's `ghcr-secret` will be once `plan` has nothing more to do, if it is in."""
+    step = plan(place, central, existing, patterns, repositories)
+    match step:
+        case Create() | Update():
+            return step.copy
+        case Delete():
+            # Deleted for a type or an immutability that cannot be changed in place, then recreated.
+            return desired(place.namespace, central, patterns) if central else None
+        case Leave():
+            return existing
+        case _:
+            assert_never(step)
 
 
 def desired(namespace: str, central: Secret, patterns: ImagePatterns, existing: Secret | None = None) -> Secret:

@@ -1,7 +1,7 @@
 """What to add, whether to let in, and why."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from webhook.core import copies, images
@@ -272,7 +272,18 @@ def secrets_to_read(listed: Sequence[str]) -> frozenset[str]:
     return frozenset(sorted(listed, key=lambda name: name != SECRET_NAME)[:MAX_SECRETS])
 
 
-def exempt(workload: Workload, *, update: bool, old: Workload | None, rules: Rules) -> Reason | None:
+def injected(workload: Workload, decision: Decision) -> Workload:
+    """Say what a workload is once what is to be added has been: what the validating half then sees."""
+    if not decision.add:
+        return workload
+    return replace(
+        workload,
+        pull_secrets=(*workload.pull_secrets, *decision.add),
+        listed=(workload.listed or 0) + len(decision.add),
+    )
+
+
+def exempt(workload: Workload, *, namespace: str, update: bool, old: Workload | None, rules: Rules) -> Reason | None:
     """Say why a workload need not be judged at all, if so.
 
     An UPDATE that changes neither the images that can be pulled nor pull secrets nor ServiceAccount is let through,
@@ -286,7 +297,7 @@ def exempt(workload: Workload, *, update: bool, old: Workload | None, rules: Rul
         return Reason.CONTROLLER_OWNED
     if update and old is not None and _pulls(workload) == _pulls(old):
         return Reason.UNCHANGED
-    return None
+    return Reason.OPTED_OUT if rules.untouchable(namespace) else None
 
 
 def _pulls(workload: Workload) -> tuple[object, ...]:

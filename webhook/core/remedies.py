@@ -13,8 +13,9 @@ from typing import Final
 from webhook.core import images
 from webhook.core.names import ENFORCE_LABEL, PROVISION_LABEL, SECRET_NAME, SECRET_TYPE
 from webhook.core.ownership import is_ours
-from webhook.core.policy import MAX_IMAGES, Problem
+from webhook.core.policy import MAX_IMAGES, Decision, Problem
 from webhook.core.reasons import Reason
+from webhook.core.scope import Rules
 from webhook.core.workloads import PodImage, Workload
 
 _SHOWN: Final = 256
@@ -44,6 +45,7 @@ class Refusal:
         provisions: Sending it again makes the copy (`policy.Decision.provision`).
         bypassed: The mutating half would have listed the secret, and yet it is not listed.
         opted_out: It or its namespace is out of injection.
+        installed: The add-on is in the cluster that the workload is for.
     """
 
     workload: Workload
@@ -54,6 +56,29 @@ class Refusal:
     provisions: bool = False
     bypassed: bool = False
     opted_out: bool = False
+    installed: bool = True
+
+
+def refused(
+    workload: Workload,
+    *,
+    namespace: str,
+    selected: Sequence[PodImage],
+    update: bool = False,
+    decision: Decision,
+    rules: Rules,
+) -> Refusal:
+    """Say what bears on how to fix a workload that the mutating half decided so on."""
+    return Refusal(
+        workload=workload,
+        namespace=namespace,
+        release_namespace=rules.release_namespace,
+        selected=selected,
+        update=update,
+        provisions=decision.provision,
+        bypassed=bool(decision.add),
+        opted_out=decision.reason is Reason.OPTED_OUT,
+    )
 
 
 def remedy(problem: Problem, refusal: Refusal) -> str:
@@ -96,7 +121,7 @@ def _secret_missing(problem: Problem, refusal: Refusal) -> str:
     if problem.secret == SECRET_NAME and refusal.provisions:
         # The mutating half makes the copy: it was deleted a moment ago, or that half was not called.
         return f"{_again(refusal)}, which makes the Secret"
-    if problem.secret == SECRET_NAME and not refusal.opted_out:
+    if problem.secret == SECRET_NAME and refusal.installed and not refusal.opted_out:
         return (
             f"run: kubectl label namespace {refusal.namespace} {PROVISION_LABEL}=true (which makes the Secret); then "
             f"{_again(refusal)}"

@@ -12,6 +12,7 @@ from webhook.core.names import INJECT_KEY, SECRET_NAME
 from webhook.core.policy import MAX_IMAGES, Problem, Verdict
 from webhook.core.reasons import Reason
 from webhook.core.remedies import Refusal, shown
+from webhook.core.scope import Namespace, label_faults
 from webhook.core.workloads import PodImage, Workload
 
 _BOUNDS: Final = f"{MAX_BYTES // 1024} KiB or {MAX_ENTRIES} entries"
@@ -69,6 +70,11 @@ def unknown_inject(workload: Workload) -> str:
     """Warn of an annotation whose value means nothing."""
     subject = f"{_kind(workload)} {shown(workload.name)}"
     return f'annotation {INJECT_KEY} of {subject} is neither "true" nor "false" and has no effect'
+
+
+def unknown_settings(namespace: Namespace, workload: Workload) -> list[str]:
+    """Warn of labels and an annotation of ours whose value means nothing."""
+    return [*label_faults(namespace), *([unknown_inject(workload)] if workload.unknown_inject else [])]
 
 
 def not_provisioned(namespace: str, cause: str) -> str:
