@@ -1,0 +1,325 @@
+"""The text of a file to the Kubernetes objects in it, each with the line it stands on.
+
+A text is split at its document markers first: what is of no interest (CustomResourceDefinitions make most of many
+megabytes) is told by its top-level `kind` and never parsed, and a document that is broken does not hide the others. The
+rest is composed to nodes once, by PyYAML's C parser, and the lines are read off them.
+"""
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import yaml
+
+from webhook.check.plain import MAX_DEPTH, Converter, Unusable
+from webhook.core.review import Json
+
+MAX_ITEMS: Final = 100_000
+"""Most objects that are read of one `List`."""
+
+_START: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
+# In a block mapping nothing but its own keys begins at column 0. `kind` also in quotes.
+_KIND: Final = re.compile(r"""^["']?kind["']?[ \t]*:(.*)$""", re.MULTILINE)
+_WORD: Final = re.compile(r"""[ \t]+(["']?)([A-Za-z0-9]+)\1[ \t]*(?:#.*)?\r?""")
+_CONTENT: Final = re.compile(r"^(?!---[ \t]*(?:#.*)?\r?$)[ \t]*[^\s#%].*$", re.MULTILINE)
+_RUN_OF_BLOCKS: Final = re.compile(rf"^(?=(?:[ ]|[-?:][ ]){{{MAX_DEPTH}}})", re.MULTILINE)
+
+_SURROGATES: Final = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+
+RENDER_FIRST: Final = "this looks like a Helm template; render it first: helm template … | ghcr-pull-secrets check -"
+
+
+class Loader(yaml.CSafeLoader):
+    """PyYAML's C loader, used for its nodes alone.
+
+    What it asks of Python for each node is cut to what is needed: no tag depends on a node's path.
+    """
+
+    def descend_resolver(self, *_: object) -> None:
+        """Do nothing."""
+
+    def ascend_resolver(self) -> None:
+        """Do nothing."""
+
+    def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
+        """Give a node the tag that PyYAML's resolver would."""
+        if kind is yaml.ScalarNode:
+            if implicit[0]:
+                for tag, pattern in self.yaml_implicit_resolvers.get(value[:1], ()):
+                    if pattern.match(value):
+                        return str(tag)
+            return str(self.DEFAULT_SCALAR_TAG)
+        return str(self.DEFAULT_SEQUENCE_TAG if kind is yaml.SequenceNode else self.DEFAULT_MAPPING_TAG)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Something about a text that a person should know.
+
+    Attributes:
+        file: Its name.
+        line: From 1.
+        problem: What is wrong, never a value.
+        fatal: A document, or all of the file, could not be read.
+    """
+
+    file: str
+    line: int
+    problem: str
+    fatal: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Which object of which file: number of the document, of the one within it after `...`, and of each list's item."""
+
+    file: str
+    document: int
+    within: int = 0
+    items: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """One object.
+
+    Attributes:
+        origin: Where it is.
+        line: Of its first key, from 1.
+        group, version, kind: From `apiVersion` and `kind`.
+        obj: The object.
+        node: As it was composed.
+        offset: Lines of the file before the text that was composed.
+        start: Characters of the file before that text.
+    """
+
+    origin: Origin
+    line: int
+    group: str
+    version: str
+    kind: str
+    obj: Json = field(repr=False)
+    node: yaml.MappingNode = field(repr=False)
+    offset: int
+    start: int
+
+    def line_of(self, *path: str | int) -> int:
+        """Say on which line a field is; that of the deepest one there if a merge key brought the rest."""
+        node: yaml.Node = self.node
+        line = self.line
+        for token in path:
+            found = child(node, token)
+            if found is None:
+                break
+            at, node = found
+            line = at.start_mark.line + self.offset + 1
+        return line
+
+
+def child(node: yaml.Node, token: str | int) -> tuple[yaml.Node, yaml.Node] | None:
+    """Find a mapping's key and value, or a sequence's item (twice); the last of keys that occur twice."""
+    if isinstance(node, yaml.SequenceNode):
+        if isinstance(token, int) and token < len(node.value):
+            return node.value[token], node.value[token]
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in reversed(node.value):
+            if isinstance(key, yaml.ScalarNode) and key.value == token:
+                return key, value
+    return None
+
+
+Interest = Callable[[str, str, str], bool]
+"""Whether an object of a group, version and kind bears on anything; group and version are empty where not known yet."""
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads texts.
+
+    Attributes:
+        interest: Which objects are read.
+        documents: How many documents there were, those of no interest included.
+    """
+
+    interest: Interest
+    documents: int = 0
+
+    def read(self, file: str, text: str, *, found: bool = False) -> Iterator[Manifest | Trouble]:
+        """Read the objects of one text, in order.
+
+        Args:
+            file: Its name, for people.
+            text: What is in it.
+            found: Nobody named the file, it was found in a folder: what has no `kind` is then nothing of ours,
+                broken or not.
+        """
+        line = start = 0
+        for number, chunk in enumerate(_split(text)):
+            if _CONTENT.search(chunk):
+                self.documents += 1
+                if self._may_interest(chunk, found=found):
+                    yield from self._document(Origin(file=file, document=number), chunk, line, start)
+            line += chunk.count("\n")
+            start += len(chunk)
+
+    def _may_interest(self, chunk: str, *, found: bool) -> bool:
+        kinds = _KIND.findall(chunk)
+        if not kinds:
+            return not found or "kind" in chunk
+        first = _CONTENT.search(chunk)
+        if first is not None and first[0].lstrip()[0] in "{[":
+            return True
+        words = [_WORD.fullmatch(kind) for kind in kinds]
+        return any(word is None or self._is_list(word[2]) or self.interest("", "", word[2]) for word in words)
+
+    @staticmethod
+    def _is_list(kind: str) -> bool:
+        return kind.endswith("List")
+
+    def _document(self, origin: Origin, chunk: str, offset: int, start: int) -> Iterator[Manifest | Trouble]:
+        loader = None
+        try:
+            _check_depth(chunk)
+            loader = Loader(_joined(chunk))
+            within = 0
+            while loader.check_node():
+                node = loader.get_node()
+                found = Origin(file=origin.file, document=origin.document, within=within)
+                yield from self._objects(found, node, "", offset, start)
+                within += 1
+        except yaml.MarkedYAMLError as error:
+            yield _broken(origin.file, chunk, offset, _line(error.problem_mark), error.problem or "not YAML")
+        except yaml.reader.ReaderError as error:
+            line = chunk.count("\n", 0, error.position)
+            yield _broken(origin.file, chunk, offset, line, str(error.reason))
+        except Unusable as error:
+            yield Trouble(file=origin.file, line=offset + error.line + 1, problem=_hinted(error.problem, chunk))
+        finally:
+            if loader is not None:
+                loader.dispose()
+
+    def _objects(
+        self,
+        origin: Origin,
+        node: yaml.Node | None,
+        kind_of_items: str,
+        offset: int,
+        start: int,
+        api_of_items: str = "",
+    ) -> Iterator[Manifest | Trouble]:
+        if not isinstance(node, yaml.MappingNode):
+            return
+        api, kind = _text(node, "apiVersion") or api_of_items, _text(node, "kind") or kind_of_items
+        items = child(node, "items")
+        if kind.endswith("List") and items is not None and isinstance(items[1], yaml.SequenceNode):
+            if len(items[1].value) > MAX_ITEMS:
+                raise Unusable(node.start_mark.line, f"a list of more than {MAX_ITEMS} objects")
+            if len(origin.items) >= MAX_DEPTH:
+                raise Unusable(node.start_mark.line, f"lists nested more than {MAX_DEPTH} levels deep")
+            own = kind.removesuffix("List")
+            for index, item in enumerate(items[1].value):
+                inner = Origin(
+                    file=origin.file, document=origin.document, within=origin.within, items=(*origin.items, index)
+                )
+                yield from self._objects(inner, item, own, offset, start, api if own else "")
+            return
+        named = child(node, "kind")
+        if named is not None and not isinstance(named[1], yaml.ScalarNode):
+            raise Unusable(named[0].start_mark.line, "the kind is no string")
+        group, _, version = api.rpartition("/")
+        if not kind or not self.interest(group, version, kind):
+            return
+        converter = Converter()
+        obj = converter.convert(node)
+        for line, _ in converter.duplicates:
+            problem = "this key stands in its mapping twice; the last one counts"
+            yield Trouble(file=origin.file, line=offset + line + 1, problem=problem, fatal=False)
+        yield Manifest(
+            origin=origin,
+            line=node.start_mark.line + offset + 1,
+            group=group,
+            version=version,
+            kind=kind,
+            obj=obj,
+            node=node,
+            offset=offset,
+            start=start,
+        )
+
+
+def load(text: str) -> Any:
+    """Read one plain document, such as a chart's values, with the same bounds.
+
+    Raises:
+        Unusable: It is broken, over a bound, or more than one document.
+    """
+    _check_depth(text)
+    loader = Loader(text)
+    try:
+        node = loader.get_single_node()
+        return None if node is None else Converter().convert(node)
+    except yaml.MarkedYAMLError as error:
+        raise Unusable(_line(error.problem_mark), error.problem or "not YAML") from None
+    except yaml.reader.ReaderError as error:
+        raise Unusable(text.count("\n", 0, error.position), str(error.reason)) from None
+    finally:
+        loader.dispose()
+
+
+def _split(text: str) -> Iterator[str]:
+    """Split a text before each document marker; `---` at the start of a line is nothing else, in block scalars too."""
+    begin = 0
+    for match in _START.finditer(text):
+        if match.start() > begin:
+            yield text[begin : match.start()]
+        begin = match.start()
+    yield text[begin:]
+
+
+def _check_depth(chunk: str) -> None:
+    """Refuse a text that is nested too deeply: the C parser's composer would use up the stack.
+
+    Only brackets and indentation make depth; where there are too few of both nothing need be looked at closely.
+    """
+    if chunk.count("[") + chunk.count("{") <= MAX_DEPTH and not _RUN_OF_BLOCKS.search(chunk):
+        return
+    depth = 0
+    with contextlib.suppress(yaml.YAMLError):  # composing it ends at the same place, and says what is wrong there
+        for event in yaml.parse(chunk, Loader=yaml.CSafeLoader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise Unusable(_line(event.start_mark), f"nested more than {MAX_DEPTH} levels deep")
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+
+
+def _line(mark: Any) -> int:
+    return int(mark.line) if mark is not None else 0
+
+
+def _text(node: yaml.MappingNode, key: str) -> str:
+    found = child(node, key)
+    return str(found[1].value) if found is not None and isinstance(found[1], yaml.ScalarNode) else ""
+
+
+def _broken(file: str, chunk: str, offset: int, line: int, problem: str) -> Trouble:
+    lines = chunk.split("\n")
+    text = lines[line] if line < len(lines) else ""
+    if "{{" not in chunk and "\t" in text[: len(text) - len(text.lstrip())]:
+        problem = f"{problem}; there is a tab, and YAML indents with spaces"
+    return Trouble(file=file, line=offset + line + 1, problem=_hinted(f"not YAML: {problem}", chunk))
+
+
+def _hinted(problem: str, chunk: str) -> str:
+    return f"{problem}; {RENDER_FIRST}" if "{{" in chunk else problem
+
+
+def _joined(chunk: str) -> str:
+    """Write JSON's pairs of surrogates as the one character they mean; the C parser knows no pairs."""
+    if "\\ud" not in chunk.lower():
+        return chunk
+    return _SURROGATES.sub(lambda match: str(json.loads(f'"{match[0]}"')), chunk)

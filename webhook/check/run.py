@@ -1,0 +1,125 @@
+"""One run: texts to a report."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from webhook.check import findings
+from webhook.check.documents import RENDER_FIRST, Manifest, Reader, Trouble
+from webhook.check.evidence import KINDS, Evidence, Place
+from webhook.check.findings import Report, Subject
+from webhook.check.judging import Assumptions, judge
+from webhook.check.plain import Unusable
+from webhook.check.sources import Text
+from webhook.core import policy, workloads
+from webhook.core.review import kind_of
+from webhook.core.workloads import MalformedObject, WorkloadKind
+
+MAX_WORKLOADS = 200_000
+"""Most workloads with selected images that are judged in one run: more than any cluster has."""
+
+
+@dataclass(slots=True)
+class Checker:
+    """Reads texts, then judges what was in them.
+
+    Attributes:
+        assumptions: What is taken for granted.
+        kinds: What has a pod spec.
+        namespace: Where objects go that do not say.
+        evidence: What is known so far; the command line may have added to it.
+    """
+
+    assumptions: Assumptions
+    kinds: Sequence[WorkloadKind]
+    namespace: str
+    evidence: Evidence = field(default_factory=Evidence)
+    _subjects: list[Subject] = field(default_factory=list)
+    _troubles: list[Trouble] = field(default_factory=list)
+    _resources: frozenset[str] = frozenset()
+
+    def run(self, texts: Iterable[Text | Trouble]) -> Report:
+        """Read and judge."""
+        self._resources = frozenset(kind.resource for kind in self.kinds)
+        reader = Reader(self._interest)
+        for text in texts:
+            if isinstance(text, Trouble):
+                self._troubles.append(text)
+                continue
+            for found in reader.read(text.name, text.text, found=text.found):
+                if isinstance(found, Trouble):
+                    self._troubles.append(found)
+                else:
+                    self._take(found)
+        return self._report(reader.documents)
+
+    def _interest(self, group: str, version: str, kind: str) -> bool:
+        if not version:  # of the kind alone
+            return any(kind == known for _, known in KINDS) or resource_of(kind) in self._resources
+        return (group, kind) in KINDS or self._kind(group, version, kind) is not None
+
+    def _kind(self, group: str, version: str, kind: str) -> WorkloadKind | None:
+        return workloads.find_kind(self.kinds, group=group, version=version, resource=resource_of(kind))
+
+    def _take(self, manifest: Manifest) -> None:
+        kind = self._kind(manifest.group, manifest.version, manifest.kind)
+        try:
+            if kind is None:
+                self.evidence.add(manifest, self.namespace)
+            else:
+                self._take_workload(manifest, replace(kind, kind=manifest.kind))
+        except Unusable as error:
+            self._fault(manifest, error.line + 1, error.problem)
+        except MalformedObject as error:
+            self._fault(manifest, manifest.line_of(*_tokens(error.field)), f"{error.field}: {error.problem}")
+
+    def _take_workload(self, manifest: Manifest, kind: WorkloadKind) -> None:
+        workload = workloads.read(kind, manifest.obj)
+        for image in workload.images:
+            if "{{" in image.image:
+                line = findings.image_lines(manifest, workload).get(image, manifest.line)
+                self._fault(manifest, line, RENDER_FIRST)
+                return
+        if not policy.selected_images(workload, self.assumptions.rules):
+            return
+        if len(self._subjects) >= MAX_WORKLOADS:
+            raise Unusable(manifest.line - 1, f"no more than {MAX_WORKLOADS} workloads are judged in one run")
+        namespace = manifest.obj["metadata"].get("namespace") if manifest.obj.get("metadata") else None
+        if not isinstance(namespace, str | None):
+            raise MalformedObject("/metadata/namespace", f"expected a string, got {kind_of(namespace)}")
+        self._subjects.append(
+            Subject(
+                workload=replace(workload, template={}),
+                namespace=namespace or self.namespace,
+                origin=manifest.origin,
+                place=Place(file=manifest.origin.file, line=manifest.line),
+                lines=findings.image_lines(manifest, workload),
+            )
+        )
+
+    def _fault(self, manifest: Manifest, line: int, problem: str) -> None:
+        self._troubles.append(Trouble(file=manifest.origin.file, line=line, problem=f"{manifest.kind}: {problem}"))
+
+    def _report(self, documents: int) -> Report:
+        found = list(findings.of_namespaces(self.evidence))
+        checked = []
+        for subject in self._subjects:
+            namespace = self.evidence.namespace(subject.namespace)
+            judgement = judge(subject.workload, namespace, self.evidence, self.assumptions)
+            found.extend(findings.findings(subject, judgement, self.evidence))
+            checked.append(findings.checked(subject, judgement))
+        return Report(
+            findings=tuple(found), troubles=tuple(self._troubles), checked=tuple(checked), documents=documents
+        )
+
+
+def resource_of(kind: str) -> str:
+    """Guess the plural name that a kind is served under, as apimachinery does (`UnsafeGuessKindToResource`)."""
+    name = kind.lower()
+    if name.endswith("s"):
+        return f"{name}es"
+    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+
+
+def _tokens(pointer: str) -> Iterator[str | int]:
+    for token in pointer.split("/")[1:]:
+        yield int(token) if token.isdigit() else token
