@@ -8,6 +8,9 @@ import helm_python
 import yaml
 
 CHART: Final = Path(__file__).resolve().parent.parent / "charts" / "ghcr-pull-secrets"
+GIVEN: Final[dict[str, Any]] = {"include": ["ghcr.io/*"]}
+"""`images` of every installation that says nothing else: the chart has no default for it."""
+
 _HOOK: Final = "helm.sh/hook"
 _LAST: Final = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"})
 _FIRST: Final = (
@@ -56,8 +59,10 @@ def files(
     values: Mapping[str, Any], *, name: str = "ghcr-pull-secrets", namespace: str = "ghcr-pull-secrets"
 ) -> dict[str, str]:
     """Render every template to text, by its path; arguments and errors as `render`."""
+    images = values.get("images", {})
+    given = {**values, "images": {**GIVEN, **images}} if isinstance(images, Mapping) else dict(values)
     with helm_python.Chart.load(CHART) as chart:
-        return chart.render(dict(values), name=name, namespace=namespace)
+        return chart.render(given, name=name, namespace=namespace)
 
 
 def select(manifests: Iterable[Manifest], kind: str, name: str | None = None) -> Manifest:

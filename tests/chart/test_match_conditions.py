@@ -215,7 +215,13 @@ def test_the_chart_and_the_core_make_the_same_regular_expression_of_a_pattern(pa
 def test_many_patterns_make_one_regular_expression() -> None:
     include = [f"ghcr.io/org-{number}/*" for number in range(50)]
 
-    assert chart_regex(include, []) == ("|".join(map(pattern_to_regex, include)),)
+    paths = "|".join(f"org-{number}/[^:@\\n]*" for number in range(50))
+    expected = pattern_to_regex("ghcr.io/x").replace("/x(", f"/({paths})(")
+    assert chart_regex(include, []) == (expected,)
+    # Of several hosts each is written once.
+    other = ["quay.io/a", "ghcr.io/b", "quay.io/c"]
+    ghcr, quay = pattern_to_regex("ghcr.io/b"), pattern_to_regex("quay.io/a").replace("/a(", "/(a|c)(")
+    assert chart_regex(other, []) == (f"{quay}|{ghcr}",)
 
 
 def cost_of_matches(image: int, regex: int) -> float:

@@ -32,7 +32,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"server": {"ports": {"webhok": 1}}},
         "at '/server/ports': additional properties 'webhok' not allowed",
     ),
-    "no pattern": ({"images": {"include": []}}, "at '/images/include': minItems"),
+    "no pattern": ({"images": {"include": []}}, "images.include: say which images need ghcr-secret"),
     "a pattern without a path": ({"images": {"include": ["ghcr.io"]}}, "at '/images/include/0'"),
     "a pattern with a tag": ({"images": {"exclude": ["ghcr.io/a:1"]}}, "at '/images/exclude/0'"),
     "a pattern that would end the string in CEL": ({"images": {"include": ["ghcr.io/a'b"]}}, "at '/images/include/0'"),

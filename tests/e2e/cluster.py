@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tests import helm
 from tests.e2e.kube import Kube
 from tests.e2e.waiting import until
 from tests.objects import RELEASE_NAMESPACE, payload
@@ -16,6 +17,7 @@ HERE: Final[Mapping[str, Any]] = {
     "credentialCheck": {"enabled": False},
     # Any user may listen there, unlike at 443.
     "service": {"port": 8443},
+    "images": helm.GIVEN,
 }
 """Values of every release of the tests."""
 

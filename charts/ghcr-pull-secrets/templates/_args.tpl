@@ -4,7 +4,7 @@
 {{- if include "gps.hasCaBundle" . }}
 - {{ include "gps.caBundleArg" . }}
 {{- end }}
-{{- range .Values.images.include }}
+{{- range include "gps.include" . | fromJsonArray }}
 - --images-include={{ . }}
 {{- end }}
 {{- range .Values.images.exclude }}

@@ -100,7 +100,7 @@ is why no pattern of the schema checks it.
 {{- $hosts = append $hosts (index (splitn "/" 2 .registry) "_0") -}}
 {{- end -}}
 {{- $served := false -}}
-{{- range $root.Values.images.include -}}
+{{- range include "gps.include" $root | fromJsonArray -}}
 {{- $host := lower (index (splitn "/" 2 .) "_0") | trimSuffix ":443" -}}
 {{- range $hosts -}}
 {{- if or (contains "*" $host) (contains "*" .) (eq $host (trimSuffix ":443" .)) }}{{ $served = true }}{{ end -}}

@@ -1,13 +1,26 @@
 {{/*
-An image pattern as a regular expression, by the five steps that `pattern_to_regex` in webhook/core/images.py documents;
+Patterns of the images that are looked after, as a JSON list. A release of the time when `ghcr.io/*` was the default keeps it on an
+upgrade whose values do not say.
+*/}}
+{{- define "gps.include" -}}
+{{- if .Values.images.include -}}
+{{- .Values.images.include | toJson -}}
+{{- else if .Release.IsUpgrade -}}
+{{- list "ghcr.io/*" | toJson -}}
+{{- else -}}
+{{- fail "images.include: say which images need ghcr-secret, such as images.include={ghcr.io/YOUR-ORG/*}; ghcr.io/* for all of ghcr.io has a price that docs/install.md tells" -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The host of an image pattern as a regular expression, by the steps that `pattern_to_regex` in webhook/core/images.py documents;
 a test holds the two equal. The schema has checked the characters; what it cannot say in a sentence fails here.
 Arguments: list of pattern and where it stands (for the error).
 */}}
-{{- define "gps.imageRegex" -}}
+{{- define "gps.imageHostRegex" -}}
 {{- $pattern := index . 0 -}}
 {{- $where := index . 1 -}}
 {{- $host := lower (index (splitn "/" 2 $pattern) "_0") -}}
-{{- $path := index (splitn "/" 2 $pattern) "_1" -}}
 {{- $written := regexFind ":[0-9]+$" $host -}}
 {{- $name := trimSuffix $written $host -}}
 {{- $port := regexReplaceAll "^:0*([0-9]+)$" $written "${1}" -}}
@@ -17,7 +30,6 @@ Arguments: list of pattern and where it stands (for the error).
 {{- if not (or (contains "." $name) $port (eq $name "localhost") (hasPrefix "[" $name)) -}}
 {{- fail (printf "%s: %q has no registry host; a host has a dot or a port, or is localhost" $where $pattern) -}}
 {{- end -}}
-^
 {{- range $character := splitList "" $name -}}
 {{- if has $character (list "." "[" "]") -}}\{{ $character }}
 {{- else if eq $character "*" -}}[^/:]*
@@ -26,9 +38,6 @@ Arguments: list of pattern and where it stands (for the error).
 {{- end -}}
 {{- end -}}
 {{- ternary "(:0*443)?" (printf ":0*%s" $port) (has $port (list "" "443")) -}}
-/
-{{- $path | replace "." "\\." | replace "*" "[^:@\\n]*" -}}
-([:@\n](?s:.*))?$
 {{- end -}}
 
 {{/*
@@ -37,7 +46,7 @@ the host if it names none. A pattern of many hosts has no such key, and is passe
 */}}
 {{- define "gps.recommendedEntries" -}}
 {{- $entries := list -}}
-{{- range .Values.images.include -}}
+{{- range include "gps.include" . | fromJsonArray -}}
 {{- $host := index (splitn "/" 2 .) "_0" | lower | trimSuffix ":443" -}}
 {{- if not (contains "*" $host) -}}
 {{- $folder := index (splitn "/" 2 .) "_1" | splitList "*" | first | regexFind ".*/" -}}
@@ -47,12 +56,23 @@ the host if it names none. A pattern of many hosts has no such key, and is passe
 {{- $entries | uniq | toJson -}}
 {{- end -}}
 
-{{/* One regular expression for a list of patterns. Arguments: list of patterns and the name of their value. */}}
+{{/*
+One regular expression for a list of patterns, with each host written once. Arguments: list of patterns and the name of their value.
+*/}}
 {{- define "gps.imagesRegex" -}}
 {{- $where := index . 1 -}}
-{{- $all := list -}}
+{{- $hosts := list -}}
+{{- $paths := dict -}}
 {{- range $index, $pattern := index . 0 -}}
-{{- $all = append $all (include "gps.imageRegex" (list $pattern (printf "%s[%d]" $where $index))) -}}
+{{- $host := include "gps.imageHostRegex" (list $pattern (printf "%s[%d]" $where $index)) -}}
+{{- $path := index (splitn "/" 2 $pattern) "_1" | replace "." "\\." | replace "*" "[^:@\\n]*" -}}
+{{- $hosts = append $hosts $host | uniq -}}
+{{- $paths = set $paths $host (append (get $paths $host | default list) $path) -}}
+{{- end -}}
+{{- $all := list -}}
+{{- range $host := $hosts -}}
+{{- $some := get $paths $host -}}
+{{- $all = append $all (printf "^%s/%s([:@\\n](?s:.*))?$" $host (ternary (first $some) (printf "(%s)" (join "|" $some)) (eq (len $some) 1))) -}}
 {{- end -}}
 {{- join "|" $all -}}
 {{- end -}}
@@ -61,6 +81,6 @@ the host if it names none. A pattern of many hosts has no such key, and is passe
 {{- define "gps.imageSelected" -}}
 {{- $values := (index . 0).Values -}}
 {{- $image := index . 1 -}}
-{{ $image }}.matches(r'{{ include "gps.imagesRegex" (list $values.images.include "images.include") }}')
+{{ $image }}.matches(r'{{ include "gps.imagesRegex" (list (include "gps.include" (index . 0) | fromJsonArray) "images.include") }}')
 {{- if $values.images.exclude }} && !{{ $image }}.matches(r'{{ include "gps.imagesRegex" (list $values.images.exclude "images.exclude") }}'){{ end }}
 {{- end -}}
