@@ -127,7 +127,9 @@ class Node:
 
     def _kubeconfig_of(self, service_account: str) -> Path:
         with self._tokens:
-            path = Path(self._folder.name) / f"{service_account}.kubeconfig"
+            # A token is worth nothing once its account has been made again, as hooks do with theirs.
+            uid = self._plane.kube.get("serviceaccounts", service_account, self._namespace)["metadata"]["uid"]
+            path = Path(self._folder.name) / f"{service_account}-{uid}.kubeconfig"
             return service_account_kubeconfig(self._plane.kube, self._namespace, service_account, path)
 
     # --- as kube-proxy
