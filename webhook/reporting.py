@@ -9,8 +9,8 @@ from webhook.core import concerns, texts
 from webhook.core.concerns import Concern
 from webhook.core.contest import LIMIT, MAX_PAUSE_S
 from webhook.core.copies import Secret, StepReason
-from webhook.core.names import MANAGED_BY_LABEL, SECRET_NAME
-from webhook.core.ownership import Owner
+from webhook.core.names import SECRET_NAME
+from webhook.core.ownership import Owner, give_away
 from webhook.core.reasons import Reason
 from webhook.ports import ClusterError, Conflict, EventReason, Events, ObjectRef
 
@@ -24,14 +24,6 @@ _UPDATED: Final[Mapping[StepReason, str]] = {
     StepReason.STALE: "brought to what the central secret says",
     StepReason.ADOPTED: "taken over, as its annotation asked",
 }
-
-
-def give_away(namespace: str) -> str:
-    """Say how somebody keeps a `ghcr-secret` of their own where there is a copy."""
-    return (
-        f"to keep a {SECRET_NAME} of your own here: kubectl label secret {SECRET_NAME} --namespace {namespace} "
-        f"{MANAGED_BY_LABEL}-"
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,8 @@ SITUATIONS: dict[str, Refusal] = {
     "running bare Pod": refusal("Pod", update=True, provisions=False),
     "Pod with a controller": refusal("Pod", owner="ReplicaSet"),
     "running Pod with a controller": refusal("Pod", owner="ReplicaSet", update=True, provisions=False),
+    "Pod of a Job": refusal("Pod", owner="Job"),
+    "Pod of a StatefulSet": refusal("Pod", owner="StatefulSet"),
     "opted out": refusal("Deployment", provisions=False, opted_out=True),
     "another webhook added the image": refusal("Pod", bypassed=True),
 }
@@ -86,11 +88,19 @@ def in_debug_container(problem: Problem) -> Problem:
     return Problem(**{name: getattr(problem, name) for name in Problem.__slots__} | {"image": image})
 
 
+DEBUGGED: dict[str, Refusal] = {
+    "debug container": refusal("Pod", update=True, provisions=False),
+    "debug container in a Pod with a controller": refusal("Pod", owner="ReplicaSet", update=True, provisions=False),
+    "debug container where opted out": refusal("Pod", update=True, provisions=False, opted_out=True),
+}
+
+
 def rows() -> Iterable[tuple[str, Problem, Refusal]]:
     for name, problem in PROBLEMS.items():
         for situation, refused in SITUATIONS.items():
             yield f"{name} · {situation}", problem, refused
-        yield f"{name} · debug container", in_debug_container(problem), refusal("Pod", update=True, provisions=False)
+        for situation, refused in DEBUGGED.items():
+            yield f"{name} · {situation}", in_debug_container(problem), refused
 
 
 def text_of(problem: Problem, refused: Refusal) -> str:
@@ -132,6 +142,38 @@ def test_no_refusal_tells_to_edit_what_cannot_be_edited(problem: Problem, refuse
     if refused.workload.is_pod and (refused.update or refused.workload.controlled):
         assert "of the manifest" not in text
         assert "apply it again" not in text or not refused.workload.controlled
+
+
+def test_no_update_waits_for_a_controller_since_none_sent_it() -> None:
+    for name, problem, refused in rows():
+        if refused.update:
+            assert "wait until its controller" not in text_of(problem, refused), name
+
+
+def test_who_opted_out_is_told_neither_to_list_what_is_not_there_nor_to_debug_a_copy_that_is_refused() -> None:
+    for name, problem, refused in rows():
+        if refused.opted_out and problem.reason is Reason.NOT_LISTED:
+            text = text_of(problem, refused)
+            assert "- name: ghcr-secret" not in text, name
+            assert "--copy-to" not in text, name
+            assert "images.exclude" in text, name
+            assert "ghcr-pull-secrets.io/enforce=off" in text, name
+
+
+def test_the_template_of_a_job_is_not_told_to_be_rolled_out() -> None:
+    text = text_of(PROBLEMS["not_listed"], SITUATIONS["Pod of a Job"])
+    assert "create it again" in text
+    assert "roll it out" not in text
+    assert "in the template of StatefulSet o, and roll it out" in text_of(
+        PROBLEMS["not_listed"], SITUATIONS["Pod of a StatefulSet"]
+    )
+
+
+def test_a_copy_of_ours_that_lacks_an_entry_may_be_given_away_for_ones_own() -> None:
+    give_away = "kubectl label secret ghcr-secret --namespace auth app.kubernetes.io/managed-by-"
+    for name, problem, refused in rows():
+        if problem.found is not None and problem.reason in (Reason.NO_ENTRY_FOR_IMAGE, Reason.EMPTY_CREDENTIAL):
+            assert (give_away in text_of(problem, refused)) == (problem.found is OURS), name
 
 
 def test_without_the_add_on_the_secret_has_to_be_made_by_hand() -> None:

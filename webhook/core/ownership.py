@@ -137,3 +137,11 @@ def deletable(secret: Secret, release_namespace: str) -> bool:
         and secret.written_by_us
         and secret.marks.get(SOURCE_ANNOTATION) == source(release_namespace)
     )
+
+
+def give_away(namespace: str) -> str:
+    """Say how somebody keeps a `ghcr-secret` of their own where there is a copy."""
+    return (
+        f"to keep a {SECRET_NAME} of your own here: kubectl label secret {SECRET_NAME} --namespace {namespace} "
+        f"{MANAGED_BY_LABEL}-"
+    )

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from webhook.core import images
-from webhook.core.names import ENFORCE_LABEL, PROVISION_LABEL, SECRET_NAME, SECRET_TYPE
-from webhook.core.ownership import is_ours
+from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL, SECRET_NAME, SECRET_TYPE
+from webhook.core.ownership import give_away, is_ours
 from webhook.core.policy import MAX_IMAGES, Decision, Problem
 from webhook.core.reasons import Reason
 from webhook.core.scope import Rules
@@ -27,6 +27,9 @@ _DNS_SUBDOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9.-]*[a-z0-9
 _DOCKER_HUB: Final = "docker.io"
 _DOCKER_HUB_SERVER: Final = "https://index.docker.io/v1/"
 """The key under which Docker's own tools keep the login of Docker Hub."""
+
+_MADE_BY_ANOTHER: Final = frozenset({"ReplicaSet"})
+"""Controllers of Pods that mostly have a controller of their own: what is edited is a Deployment or a Rollout."""
 
 _ENTRY_GUIDE: Final = 'docs/operations.md, "Add an entry to a pull secret"'
 _INJECTOR_GUIDE: Final = "docs/injectors.md"
@@ -155,8 +158,8 @@ def _not_listed(problem: Problem, refusal: Refusal) -> str:
         return f"have the mutating webhook of ghcr-pull-secrets act last ({_INJECTOR_GUIDE}), or {text}"
     if refusal.opted_out:
         text += (
-            "; if the image is public, have the cluster's administrators add it to images.exclude, or label the "
-            f"namespace {ENFORCE_LABEL}=off"
+            f", or opt in ({INJECT_KEY}=true); if the image is public, have the cluster's administrators add it to "
+            f"images.exclude, or label the namespace {ENFORCE_LABEL}=off"
         )
     return text
 
@@ -212,19 +215,18 @@ REMEDIES: Final[Mapping[Reason, Callable[[Problem, Refusal], str]]] = {
 
 
 def _list_it(problem: Problem, refusal: Refusal) -> str:
-    """Say where the secret can be listed: the one place that can still be edited."""
-    workload, entry = refusal.workload, f"'- name: {SECRET_NAME}'"
+    """Say where a pull secret can be listed: the one place that can still be edited."""
+    workload = refusal.workload
+    # Who opted out has no copy, so that listing `ghcr-secret` would only lead to the next refusal.
+    entry = "a pull secret that covers the image" if refusal.opted_out else f"'- name: {SECRET_NAME}'"
     if problem.image is not None and problem.image.place == "ephemeralContainers":
+        text = "use a debug image that the Pod's pull secrets cover, since those of a running Pod cannot be changed"
+        if refusal.opted_out:
+            return text
         copy = f"kubectl debug {workload.name} --namespace {refusal.namespace} --copy-to={workload.name}-debug"
-        return (
-            "use a debug image that the Pod's pull secrets cover, since those of a running Pod cannot be changed, or "
-            f"debug a copy of the Pod: {copy} --image={shown(problem.image.image)}"
-        )
+        return f"{text}, or debug a copy of the Pod: {copy} --image={shown(problem.image.image)}"
     if workload.is_pod and workload.controller:
-        task = f"add {entry} to imagePullSecrets in the pod template that {shown(workload.controller)} is made from"
-        if refusal.update:
-            return f"{task}, and change the image there too: the pull secrets of a running Pod cannot be changed"
-        return f"{task}, and roll it out"
+        return _list_at_controller(entry, refusal)
     path = ".".join((*workload.spec_path, "imagePullSecrets"))
     if workload.is_pod and refusal.update:
         return (
@@ -234,13 +236,31 @@ def _list_it(problem: Problem, refusal: Refusal) -> str:
     return f"add {entry} to {path} of the manifest"
 
 
+def _list_at_controller(entry: str, refusal: Refusal) -> str:
+    """Say where to list a pull secret for a Pod, which has no manifest of its own."""
+    controller = shown(refusal.workload.controller)
+    made_by_another = controller.partition(" ")[0] in _MADE_BY_ANOTHER
+    template = (
+        f"the pod template that {controller} is made from" if made_by_another else f"the template of {controller}"
+    )
+    task = f"add {entry} to imagePullSecrets in {template}"
+    if refusal.update:
+        return f"{task}, and change the image there too: the pull secrets of a running Pod cannot be changed"
+    if controller.startswith("Job "):
+        return f"{task}, and delete that Job and create it again, since its template cannot be changed"
+    return f"{task}, and roll it out"
+
+
 def _complete(task: str, problem: Problem, refusal: Refusal) -> str:
     """Say where to change the content of the Secret that was expected to cover the image."""
     if owner := _owner(problem):
         return f"{task} in {owner}, which makes that Secret"
     if problem.found is not None and is_ours(problem.found, refusal.release_namespace):
         central = f"{refusal.release_namespace}/{SECRET_NAME}"
-        return f"ask the cluster's administrators to {task} in the central secret {central} ({_ENTRY_GUIDE})"
+        return (
+            f"ask the cluster's administrators to {task} in the central secret {central} ({_ENTRY_GUIDE}); "
+            f"{give_away(refusal.namespace)}"
+        )
     return f"{task} in that Secret ({_ENTRY_GUIDE})"
 
 
@@ -266,9 +286,14 @@ def _create(name: str, namespace: str, problem: Problem, refusal: Refusal) -> st
 
 
 def _again(refusal: Refusal) -> str:
-    if refusal.workload.is_pod and refusal.workload.controller:
-        return "wait until its controller tries again"
-    return "try again" if refusal.workload.is_pod and refusal.update else "apply it again"
+    if refusal.workload.is_pod and refusal.update:
+        return "try again"
+    # Only a new Pod is sent by its controller.
+    return (
+        "wait until its controller tries again"
+        if refusal.workload.is_pod and refusal.workload.controller
+        else "apply it again"
+    )
 
 
 def _server(problem: Problem, refusal: Refusal) -> str:
