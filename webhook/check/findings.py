@@ -70,7 +70,8 @@ class Finding:
         remedy: What fixes it.
         hint: What an option of the command would do about it.
         related: Where else to look.
-        fixable: Which object's list of pull secrets would fix it.
+        fixable: The object whose list of pull secrets would fix it.
+        spec_path: Where the pod spec is in that.
     """
 
     level: Level
@@ -85,6 +86,7 @@ class Finding:
     hint: str = ""
     related: tuple[Related, ...] = ()
     fixable: Origin | None = None
+    spec_path: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -259,6 +261,7 @@ class _About:
                 hint=self._hint(reason, problems[0]),
                 related=self._related(problems[0]),
                 fixable=self._subject.origin if fixable else None,
+                spec_path=self._subject.workload.spec_path if fixable else (),
             )
 
     def unverified(self) -> Finding:

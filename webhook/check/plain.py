@@ -75,12 +75,12 @@ class Converter:
 
     def _mapping(self, node: yaml.Node) -> Json:
         found: Json = {}
-        merges: list[yaml.Node] = []
+        merges: list[tuple[int, yaml.Node]] = []
         for key_node, value_node in node.value:
             if type(key_node) is yaml.ScalarNode:
                 tag = key_node.tag
                 if tag == _MERGE:
-                    merges.append(value_node)
+                    merges.append((key_node.start_mark.line, value_node))
                     continue
                 key = key_node.value if tag == _STR else _key(tag, key_node.value)
                 if key in found:
@@ -88,19 +88,19 @@ class Converter:
                 found[key] = self.convert(value_node)
             else:
                 raise Unusable(key_node.start_mark.line, "a key is no scalar")
-        for merge in merges:
-            for mapping in self._sources(merge):
+        for line, merge in merges:
+            for mapping in self._sources(line, merge):
                 self._merged += len(mapping)
                 if self._merged > MAX_MERGED:
-                    raise Unusable(merge.start_mark.line, f"merge keys copy more than {MAX_MERGED} entries")
+                    raise Unusable(line, f"merge keys copy more than {MAX_MERGED} entries")
                 found = {**mapping, **found}
         return found
 
-    def _sources(self, node: yaml.Node) -> Iterator[Mapping[str, Any]]:
+    def _sources(self, line: int, node: yaml.Node) -> Iterator[Mapping[str, Any]]:
         value = self.convert(node)
         for source in value if isinstance(value, list) else [value]:
             if not isinstance(source, dict):
-                raise Unusable(node.start_mark.line, "a merge key (<<) needs a mapping")
+                raise Unusable(line, "a merge key (<<) needs a mapping")
             yield source
 
 

@@ -35,12 +35,15 @@ class Checker:
     evidence: Evidence = field(default_factory=Evidence)
     _subjects: list[Subject] = field(default_factory=list)
     _troubles: list[Trouble] = field(default_factory=list)
-    _resources: frozenset[str] = frozenset()
+    _resources: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note what the kinds are served as."""
+        self._resources = frozenset(kind.resource for kind in self.kinds)
 
     def run(self, texts: Iterable[Text | Trouble]) -> Report:
         """Read and judge."""
-        self._resources = frozenset(kind.resource for kind in self.kinds)
-        reader = Reader(self._interest)
+        reader = Reader(self.interest)
         for text in texts:
             if isinstance(text, Trouble):
                 self._troubles.append(text)
@@ -52,7 +55,8 @@ class Checker:
                     self._take(found)
         return self._report(reader.documents)
 
-    def _interest(self, group: str, version: str, kind: str) -> bool:
+    def interest(self, group: str, version: str, kind: str) -> bool:
+        """Tell whether an object bears on anything."""
         if not version:  # of the kind alone
             return any(kind == known for _, known in KINDS) or resource_of(kind) in self._resources
         return (group, kind) in KINDS or self._kind(group, version, kind) is not None

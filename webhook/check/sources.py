@@ -32,11 +32,13 @@ class Text:
         name: As a person would write it.
         text: What is in it.
         found: It was found in a folder, not named.
+        exact: Its bytes are this text in UTF-8, so that it can be written back.
     """
 
     name: str
     text: str = field(repr=False)
     found: bool = False
+    exact: bool = True
 
 
 class Sources:
@@ -109,7 +111,7 @@ class Sources:
             return Trouble(file=name, line=content.count(b"\n", 0, error.start) + 1, problem="is not UTF-8")
         if "\0" in text:
             return _unread(name, "is no text")
-        return Text(name=name, text=text, found=found)
+        return Text(name=name, text=text, found=found, exact=encoding == "utf-8")
 
 
 def _unread(name: str, problem: str) -> Trouble:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from webhook.config import POLICY_SETTINGS, ConfigError, Fault, resolve, rules_of
+from webhook.config.values import BadValue, namespace
 from webhook.core.review import kind_of
 from webhook.core.scope import Rules
 from webhook.core.workloads import BUILT_IN_KINDS, WorkloadKind
@@ -30,7 +31,13 @@ _LISTS: Final[Mapping[str, str]] = {
     "images_exclude": "images.exclude",
     "namespaces_excluded": "namespaces.excluded",
 }
-_PATHS: Final = {f"--{name.replace('_', '-')}": path for name, path in {**_TEXTS, **_LISTS}.items()}
+_PATHS: Final[dict[str, str]] = {f"--{name.replace('_', '-')}": path for name, path in {**_TEXTS, **_LISTS}.items()}
+_PATHS["--workload-kind"] = "extraWorkloadKinds"
+_OPTIONS: Final = {
+    "--images-include": "--include",
+    "--images-exclude": "--exclude",
+    "--namespace": "--release-namespace",
+}
 _ABSENT: Final = object()
 
 
@@ -69,9 +76,12 @@ def settings(
     given = {"images_include": include, "images_exclude": exclude, "namespace": release_namespace}
     raw |= {name: value for name, value in given.items() if value}
     faults = list(lookup.faults)
-    own = {name: path for name, path in _PATHS.items() if not given.get(name[2:].replace("-", "_"))}
-    own["--workload-kind"] = "extraWorkloadKinds"
+    own = {**_PATHS, **{option: flag for option, flag in _OPTIONS.items() if given[option[2:].replace("-", "_")]}}
     home = raw.pop("namespace") or RELEASE_NAMESPACE
+    try:
+        namespace(home)
+    except BadValue as error:
+        faults.append(Fault(own["--namespace"], str(error)))
     raw["images_include"] = raw["images_include"] or _DEFAULT_INCLUDE
     resolved: dict[str, Any] = {}
     try:

@@ -1,0 +1,16 @@
+"""Reports as text, JSON, SARIF, JUnit XML, and GitHub's annotations."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from webhook.check.findings import Report
+from webhook.check.outputs import github, junit, plain_json, sarif, text
+
+FORMATS: Final[Mapping[str, Callable[[Report], str]]] = {
+    "text": text.render,
+    "json": plain_json.render,
+    "sarif": sarif.render,
+    "junit": junit.render,
+    "github": github.render,
+}
+"""By the name of the format."""
