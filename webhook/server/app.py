@@ -33,6 +33,9 @@ _JSON: Final = "application/json"
 _LEAST_SECONDS: Final = 0.02
 """To decide in: a review that has less is refused rather than answered when nobody listens any more."""
 
+_OURSELVES: Final = "/"
+"""No namespace can be named so."""
+
 _LONGEST_NAME: Final = 253
 """Of a Kubernetes object (RFC 1123 subdomain); what is longer is not from an API server and is cut in the log."""
 
@@ -185,7 +188,9 @@ class _Half:
         return visit.taken
 
     def _enter(self, visit: Visit, namespace: str) -> bool:
-        visit.entered = self._gate.enter(namespace)
+        # Our own look at ourselves has a share of its own: reviews that name no namespace could hold it up otherwise.
+        visit.share = _OURSELVES if visit.quiet else namespace
+        visit.entered = self._gate.enter(visit.share)
         return visit.entered
 
     @staticmethod
@@ -198,8 +203,8 @@ class _Half:
         return False
 
     def _end(self, visit: Visit) -> None:
-        if visit.entered and visit.review is not None:
-            self._gate.leave(visit.review.namespace)
+        if visit.entered:
+            self._gate.leave(visit.share)
         visit.review = None
         if visit.taken:
             self._gate.give_back(visit.cost)

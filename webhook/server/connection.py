@@ -14,6 +14,9 @@ _READ: Final = 64 * 1024
 _PLAIN: Final = 16 * 1024
 """Of a TLS record, at most."""
 
+_MOST_UNSENT: Final = 64 * 1024
+"""That TLS itself answers, to a peer that does not read it: a request to update keys is answered each time."""
+
 
 class State(Enum):
     """Where a connection is, and how many seconds it may be there.
@@ -67,6 +70,7 @@ class Connection:
         self.heard = context is None
         self.closed = False
         self.close_after = False
+        self.half_closed = False
         self.buffer = bytearray()
         self.counted = 0
         self.request: Any = None
@@ -130,8 +134,10 @@ class Connection:
     def decrypt(self) -> None:
         """Move what was received to the buffer.
 
+        A peer that says it will send no more may still wait for an answer: then the connection is half closed.
+
         Raises:
-            Ended: The peer has closed, or sent what is no TLS.
+            Ended: The peer sent what is no TLS, or has asked too much of TLS without reading.
         """
         if self._tls is None:
             return
@@ -141,13 +147,13 @@ class Connection:
                 if not self._incoming.pending and not self._tls.pending():
                     break
             else:
-                raise Ended
+                self.half_closed = True
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as error:
             raise Ended(error.reason or "") from None
-        if self._outgoing.pending:
-            self._flush()
+        if self._outgoing.pending and not self._flush() and len(self._unsent) > _MOST_UNSENT:
+            raise Ended
 
     def head(self) -> bytes | None:
         """Give the head of the request in the buffer, up to and with its empty line; `None` if it is not all there."""
@@ -160,7 +166,7 @@ class Connection:
 
     def take(self, head: int, body: int) -> bytes:
         """Remove a request from the buffer and give its body."""
-        content = bytes(self.buffer[head : head + body])
+        content = bytes(memoryview(self.buffer)[head : head + body])
         del self.buffer[: head + body]
         return content
 

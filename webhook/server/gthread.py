@@ -29,7 +29,8 @@ from gunicorn.http.wsgi import create
 from gunicorn.workers.base import Worker as BaseWorker
 
 from webhook.core.review import status
-from webhook.server.loop import BadHead, Loop
+from webhook.server.http import BadHead
+from webhook.server.loop import Loop
 from webhook.server.memory import give_back_freed_memory
 from webhook.server.visit import KEY, Visit
 

@@ -26,6 +26,7 @@ class Visit:
         started: When its head was read, by `time.perf_counter`.
         cost: What it takes of the budget of parsed bytes.
         taken, entered: The app has the memory, and the thread, for it.
+        share: Whose part of the threads it has entered by.
         review, deadline: What the app has found out so far.
     """
 
@@ -38,5 +39,6 @@ class Visit:
     cost: int = 0
     taken: bool = False
     entered: bool = False
+    share: str = ""
     review: Review | None = field(default=None, repr=False)
     deadline: Deadline | None = None

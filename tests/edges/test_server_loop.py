@@ -1,0 +1,383 @@
+"""The event loop by itself: who may work on a connection, what becomes of it when something goes wrong, and in which thread."""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.e2e.waiting import until
+from tests.edges.server_double import HOST, Authority, write_pair
+from webhook.server.certificate import CertificateFiles
+from webhook.server.connection import Connection, Ended, State
+from webhook.server.connections import Connections, eviction_order
+from webhook.server.http import BadHead
+from webhook.server.limits import FREE_BYTES, MIB, SPARE_THREADS, WAIT_SECONDS, WAITING, Limits
+from webhook.server.loop import Loop
+from webhook.server.visit import Visit
+from webhook.server.waiting import Waiting
+
+LIMITS = Limits(threads=2, namespace_threads=1, body_bytes=MIB, buffered_bytes=MIB, document_bytes=MIB, connections=8)
+
+
+@dataclass
+class Line:
+    head: int
+    length: int = 0
+    expects_continue: bool = False
+    closing: bool = False
+
+    def force_close(self) -> None:
+        self.closing = True
+
+
+class Echo:
+    """Answers each head with `act`, or with its own length; `BadHead` for one that begins with `!`."""
+
+    def __init__(self, act: Callable[[Visit], bytes] | None = None) -> None:
+        self.act = act
+        self.threads: list[str] = []
+
+    def read_head(self, head: bytes, _address: Any) -> Line:
+        if head.startswith(b"!"):
+            raise BadHead(b"bad")
+        return Line(len(head), int(head[1:8]) if head.startswith(b"+") else 0)
+
+    def answer(self, request: Any, body: bytes, visit: Visit) -> tuple[bytes, bool]:
+        self.threads.append(threading.current_thread().name)
+        return (self.act(visit) if self.act else b"%d." % len(body)), request.closing
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Tracebacks are not drawn: that takes longer than all the rest."""
+    with capture_logs():
+        yield
+
+
+Running = Callable[..., tuple[Loop, int]]
+
+
+@pytest.fixture
+def running() -> Iterator[Running]:
+    """Starts a loop, and does what the main thread does, until the test ends; gives the loop and its port."""
+    over = threading.Event()
+    begun: list[tuple[Loop, socket.socket, threading.Thread]] = []
+
+    def run(http: Any, contexts: Callable[[], Any] = lambda: None, limits: Limits = LIMITS) -> tuple[Loop, int]:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        listener.setblocking(False)
+        loop = Loop(limits, [listener], contexts, http)
+
+        def tick() -> None:
+            while not over.wait(0.05):
+                loop.tick()
+            loop.stop()
+
+        loop.start()
+        ticking = threading.Thread(target=tick, name="ticking")
+        ticking.start()
+        begun.append((loop, listener, ticking))
+        return loop, listener.getsockname()[1]
+
+    yield run
+    over.set()
+    for loop, listener, ticking in begun:
+        ticking.join()
+        until(lambda: not any(each.name.startswith("server-") for each in threading.enumerate()), "its threads end")
+        for connection in list(loop._open._by_fd.values()):
+            loop._open.close(connection)
+        listener.close()
+        loop._epoll.close()
+
+
+def read_all(sock: socket.socket) -> bytes:
+    sock.settimeout(10)
+    parts = []
+    while part := sock.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def test_who_sends_several_requests_at_once_gets_one_answer(running: Running) -> None:
+    http = Echo()
+    loop, _ = running(http)
+    with loop.inside() as peer:
+        peer.sendall(b"GET\r\n\r\n" * 3000)
+        assert read_all(peer) == b"0."
+    assert len(http.threads) == 1
+
+
+def test_one_request_after_the_other_is_answered_on_one_connection(running: Running) -> None:
+    loop, _ = running(Echo())
+    with loop.inside() as peer:
+        for _ in range(50):
+            peer.sendall(b"+0000003\r\n\r\nabc")
+            assert peer.recv(64) == b"3."
+
+
+def test_a_review_that_has_waited_for_too_long_is_answered_by_a_thread_of_the_loop(running: Running) -> None:
+    def act(visit: Visit) -> bytes:
+        if visit.overdue:
+            return b"too late"
+        visit.turn = lambda: False
+        return b""
+
+    http = Echo(act)
+    loop, _ = running(http)
+    with loop.inside() as peer:
+        begun = time.monotonic()
+        peer.sendall(b"GET\r\n\r\n")
+        assert peer.recv(64) == b"too late"
+        assert time.monotonic() - begun >= WAIT_SECONDS
+    assert "ticking" not in http.threads
+
+
+def test_a_review_is_refused_at_once_when_too_many_wait(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = Waiting(clock=lambda: 0.0)
+    connection: Any = object()
+    assert all(waiting.add(connection, b"", Visit()) for _ in range(WAITING))
+    assert not waiting.add(connection, b"", Visit())
+    refused = []
+
+    def act(visit: Visit) -> bytes:
+        if visit.overdue:
+            refused.append(visit)
+            return b"no"
+        visit.turn = lambda: False
+        return b""
+
+    loop, _ = running(Echo(act))
+    monkeypatch.setattr(loop, "_waiting", waiting)
+    with loop.inside() as peer:
+        peer.sendall(b"GET\r\n\r\n")
+        assert peer.recv(64) == b"no"
+    assert len(refused) == 1
+
+
+def test_those_who_wait_are_served_in_their_order_past_those_who_cannot() -> None:
+    now = [0.0]
+    waiting = Waiting(clock=lambda: now[0])
+    connections: list[Any] = [object() for _ in range(3)]
+    turns = [False, True, True]
+    for connection, turn in zip(connections, turns, strict=True):
+        assert waiting.add(connection, b"", Visit(turn=lambda turn=turn: turn))  # type: ignore[misc]
+    first = waiting.next()
+    assert first is not None
+    assert first.connection is connections[1]
+    assert not waiting.overdue()
+    now[0] = WAIT_SECONDS * 2
+    assert waiting.overdue()
+    late = waiting.next()
+    assert late is not None
+    assert (late.connection, late.visit.overdue) == (connections[0], True)
+
+
+def test_a_fault_while_a_connection_is_taken_does_not_end_the_taking(running: Running) -> None:
+    faults = [RuntimeError("a bug"), MemoryError(), OSError("gone"), *[ValueError()] * (LIMITS.threads + SPARE_THREADS)]
+
+    def contexts() -> Any:
+        if faults:
+            raise faults.pop()
+        seen.set()
+
+    seen = threading.Event()
+    _, port = running(Echo(), contexts)
+    for _ in range(len(faults) + 1):
+        socket.create_connection(("127.0.0.1", port)).close()
+    assert seen.wait(10)
+
+
+def test_a_connection_that_the_poller_does_not_take_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = Loop(LIMITS, [], lambda: None, Echo())
+
+    class Full:
+        def register(self, *_: int) -> None:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(loop, "_epoll", Full())
+    sock = socket.socket()
+    with pytest.raises(OSError, match="No space"):
+        loop._add(sock, ("10.0.0.1", 1), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    assert loop.connections() == 0
+    assert loop._open.make_room("10.0.0.1")
+
+
+def test_a_fault_of_ours_ends_one_connection_and_no_thread(running: Running) -> None:
+    def act(_visit: Visit) -> bytes:
+        if faults:
+            faults.pop()
+            raise RuntimeError("a bug")
+        return b"fine"
+
+    faults = [1] * 20
+    loop, _ = running(Echo(act))
+    for _ in range(20):
+        with loop.inside() as peer:
+            peer.sendall(b"GET\r\n\r\n")
+            assert read_all(peer) == b""
+    with loop.inside() as peer:
+        peer.sendall(b"GET\r\n\r\n")
+        assert peer.recv(64) == b"fine"
+
+
+def new(peer: str = "10.0.0.1", *, since: float = 0.0, proven: bool = False, heard: bool = False) -> Connection:
+    connection = Connection(socket.socket(), (peer, 1), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), since)
+    connection.proven, connection.heard = proven, heard
+    return connection
+
+
+def test_a_stale_look_does_not_claim_a_connection_that_has_the_same_descriptor_by_now() -> None:
+    kept = Connections(LIMITS)
+    old = new()
+    kept.add(old)
+    kept.release(old)
+    stale = old
+    kept.close(old)
+    young = new()
+    assert young.fd == old.fd
+    kept.add(young)
+    kept.release(young)
+    assert not kept.claim(stale)
+    assert kept.claim_by(young.fd) is young
+    assert kept.claim_by(young.fd) is None
+    kept.close(young)
+    assert kept.from_outside() == 0
+
+
+def test_connections_can_be_counted_while_they_come_and_go() -> None:
+    kept = Connections(LIMITS)
+    over = threading.Event()
+
+    def churn(number: int) -> None:
+        turn = 0
+        while not over.is_set():
+            turn += 1
+            connection = new(f"10.{number}.{turn % 250}.1")
+            kept.add(connection)
+            kept.close(connection)
+
+    threads = [threading.Thread(target=churn, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    counted = [kept.from_outside() for _ in range(20_000)]
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert max(counted) <= 4
+    assert kept.from_outside() == 0
+
+
+def test_when_it_is_full_and_all_are_worked_on_a_new_one_is_refused() -> None:
+    kept = Connections(LIMITS)
+    held = [new(f"10.0.0.{number}") for number in range(LIMITS.connections)]
+    for connection in held:
+        kept.add(connection)
+    assert not kept.make_room("10.1.1.1")
+    kept.release(held[3])
+    assert kept.make_room("10.1.1.1")
+    assert held[3].closed
+    for connection in held:
+        kept.close(connection)
+
+
+def test_of_a_flood_its_own_go_first_and_one_that_was_answered_last() -> None:
+    ours, fresh = new("us", since=0, proven=True, heard=True), new("us", since=99)
+    begun = [new("them", since=number, heard=True) for number in range(20)]
+    assert eviction_order([ours, fresh, *begun]) == [*begun, fresh, ours]
+    starting = new("us", since=50, heard=True)
+    silent = [new("them", since=number) for number in range(20)]
+    assert eviction_order([ours, starting, *silent]) == [*silent, starting, ours]
+    for connection in (ours, fresh, starting, *begun, *silent):
+        connection.sock.close()
+
+
+def test_a_body_there_is_no_room_for_is_thrown_away_at_once(running: Running) -> None:
+    limits = Limits(threads=2, namespace_threads=1, body_bytes=MIB, buffered_bytes=1, document_bytes=MIB)
+    loop, _ = running(Echo(lambda visit: b"no room" if visit.no_room else b"?"), limits=limits)
+    with loop.inside() as peer:
+        peer.sendall(b"+0999999\r\n\r\n" + b"x" * (FREE_BYTES * 3))
+        assert peer.recv(64) == b"no room"
+        [left] = loop._open._by_fd.values()
+        assert (len(left.buffer), left.state) == (0, State.LINGERING)
+
+
+@pytest.fixture
+def context(tmp_path: Any) -> tuple[ssl.SSLContext, Authority]:
+    authority = Authority()
+    leaf = authority.leaf()
+    write_pair(tmp_path, leaf.certificate_pem, leaf.key_pem)
+    served = CertificateFiles(tmp_path).current()
+    assert served
+    return served.context, authority
+
+
+def test_who_half_closes_after_a_request_is_answered(
+    context: tuple[ssl.SSLContext, Authority], running: Running
+) -> None:
+    _, port = running(Echo(), lambda: context[0])
+    for request, answer in ((b"+0000003\r\n\r\nabc", b"3."), (b"+0000004\r\n\r\nabc", b""), (b"+00", b""), (b"", b"")):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = context[1].client_context().wrap_bio(incoming, outgoing, server_hostname=HOST)
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+            while True:
+                try:
+                    client.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    sock.sendall(outgoing.read())
+                    incoming.write(sock.recv(65536))
+            if request:
+                client.write(request)
+            with pytest.raises(ssl.SSLWantReadError):
+                client.unwrap()
+            sock.sendall(outgoing.read())
+            incoming.write(read_all(sock))
+        received = b""
+        while incoming.pending:
+            try:
+                received += client.read()
+            except (ssl.SSLError, ValueError):
+                break
+        assert received == answer, request
+
+
+def test_a_peer_that_makes_tls_answer_and_does_not_read_is_cut_off(
+    context: tuple[ssl.SSLContext, Authority],
+) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    connection = Connection(ours, ("10.0.0.1", 1), context[0], 0.0)
+
+    class Talkative:
+        def read(self, _most: int) -> bytes:
+            connection._outgoing.write(b"x" * 40_000)
+            raise ssl.SSLWantReadError
+
+    connection._tls = Talkative()  # type: ignore[assignment]
+
+    def hear_a_thousand() -> None:
+        for _ in range(1000):
+            connection.decrypt()
+
+    with theirs, ours, pytest.raises(Ended):
+        hear_a_thousand()
+    assert len(connection._unsent) < 200_000
+
+
+def test_taking_connections_goes_on_while_the_loop_drains(running: Running) -> None:
+    loop, port = running(Echo())
+    [fd] = loop._listeners
+    loop._epoll.unregister(fd)
+    loop._arm_listener(fd)
+    loop._epoll.register(fd, 0)
+    loop.drain()
+    socket.create_connection(("127.0.0.1", port)).close()
+    with loop.inside() as peer:
+        peer.sendall(b"GET\r\n\r\n")
+        assert peer.recv(64) == b"0."

@@ -1,0 +1,167 @@
+"""The open connections: who may have one, which one is closed when there are too many, what their bodies may take."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import structlog
+
+from webhook.server.connection import Connection, State
+from webhook.server.limits import FREE_BYTES, Limits
+
+_TELL_SECONDS: Final = 10.0
+"""Between two lines about dropped connections; anybody could fill the log otherwise."""
+
+
+class Connections:
+    """Keeps them. A connection is *claimed* by the thread that works on it, and *free* otherwise.
+
+    Only who has claimed a connection may change or close it, and one step of a dict claims it. The dict has connections
+    for keys, not file descriptors: a closed connection's descriptor may already be another's.
+
+    Args:
+        limits: How many, and how many bytes of bodies.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._by_fd: dict[int, Connection] = {}
+        self._free: dict[Connection, bool] = {}
+        self._peers: Counter[str] = Counter()
+        self._buffered = 0
+        self._dropped: Counter[str] = Counter()
+        self._told = 0.0
+
+    def from_outside(self) -> int:
+        """Count the connections that are not our own look at ourselves."""
+        with self._lock:
+            return sum(number for peer, number in self._peers.items() if peer)
+
+    def make_room(self, peer: str) -> bool:
+        """Close one when there are too many.
+
+        Returns:
+            Whether one more from that peer may be taken; not if all are being worked on.
+        """
+        if self._peers[peer] >= self._limits.peer_connections:
+            return self._evict([each for each in list(self._free) if each.peer == peer])
+        if len(self._by_fd) >= self._limits.connections:
+            return self._evict([each for each in list(self._free) if each.peer])
+        return True
+
+    def add(self, connection: Connection) -> None:
+        """Take in a new one, claimed by the caller."""
+        with self._lock:
+            self._peers[connection.peer] += 1
+        self._by_fd[connection.fd] = connection
+
+    def release(self, connection: Connection) -> None:
+        """Set free."""
+        self._free[connection] = True
+
+    def claim(self, connection: Connection) -> bool:
+        """Claim, unless somebody else has."""
+        return self._free.pop(connection, False)
+
+    def claim_by(self, fd: int) -> Connection | None:
+        """Claim the one with that file descriptor."""
+        connection = self._by_fd.get(fd)
+        return connection if connection is not None and self.claim(connection) else None
+
+    def close(self, connection: Connection) -> None:
+        """Close for good; nothing happens the second time."""
+        with self._lock:
+            if connection.closed:
+                return
+            connection.closed = True
+            self._buffered -= connection.counted
+            connection.counted = 0
+            self._peers[connection.peer] -= 1
+            if not self._peers[connection.peer]:
+                del self._peers[connection.peer]
+        self._free.pop(connection, None)
+        # Before the descriptor is given back, and so before it can be another's.
+        self._by_fd.pop(connection.fd, None)
+        connection.sock.close()
+
+    def drop(self, connection: Connection, cause: str) -> None:
+        """Close one that has not ended by itself, and count the cause."""
+        if cause not in (State.IDLE.label, State.LINGERING.label):
+            self._dropped[cause] += 1
+        self.close(connection)
+
+    def drop_silent(self, patience: Callable[[Connection], float]) -> None:
+        """Drop those that have been in their state for too long."""
+        now = time.monotonic()
+        for connection in list(self._free):
+            if now - connection.since > patience(connection) and self.claim(connection):
+                self.drop(connection, connection.state.label)
+
+    def tell_handshake(self, connection: Connection, cause: str) -> None:
+        """Log a handshake that failed: a probe of the port, or an API server that does not trust our certificate."""
+        if not self._dropped[f"handshake_{cause}"]:
+            structlog.get_logger().info("handshake_failed", peer=connection.peer, cause=cause)
+        self._dropped[f"handshake_{cause}"] += 1
+
+    def tell(self) -> None:
+        """Log how many were dropped, now and then."""
+        now = time.monotonic()
+        if self._dropped and now - self._told > _TELL_SECONDS:
+            self._told = now
+            dropped, self._dropped = self._dropped, Counter()
+            structlog.get_logger().warning("connections_dropped", **dropped)
+
+    def has_room(self, connection: Connection) -> bool:
+        """Count what a connection has received of a body; `False` if there is no room for it."""
+        more = max(0, len(connection.buffer) - FREE_BYTES) - connection.counted
+        if more <= 0:
+            return True
+        while True:
+            with self._lock:
+                if self._buffered + more <= self._limits.buffered_bytes:
+                    self._buffered += more
+                    connection.counted += more
+                    return True
+            # An API server sends a body at once: whoever began before us and is not done is none, or a slow one.
+            begun_before = [
+                each
+                for each in list(self._free)
+                if each.state is State.READING and each.counted and each.since < connection.since
+            ]
+            if not begun_before:
+                return False
+            oldest = min(begun_before, key=lambda each: each.since)
+            if self.claim(oldest):
+                self.drop(oldest, "memory")
+
+    def forget_body(self, connection: Connection) -> None:
+        """Free what `has_room` counted; the body is answered, or thrown away."""
+        if connection.counted:
+            with self._lock:
+                self._buffered -= connection.counted
+                connection.counted = 0
+
+    def _evict(self, candidates: list[Connection]) -> bool:
+        for connection in eviction_order(candidates):
+            if self.claim(connection):
+                self.drop(connection, "full")
+                return True
+        return False
+
+
+def eviction_order(connections: Iterable[Connection]) -> list[Connection]:
+    """Say who goes first when there are too many.
+
+    A connection that has had an answer goes last. Of the others the longest idle goes, first of those that have said
+    nothing or of those that have begun something, whichever are more: a flood is of one kind, and whoever comes in
+    between, new and not yet read, is not of it.
+    """
+    silent: list[Connection] = []
+    begun: list[Connection] = []
+    proven: list[Connection] = []
+    for each in sorted(connections, key=lambda each: each.since):
+        (proven if each.proven else begun if each.heard else silent).append(each)
+    return [*max(silent, begun, key=len), *min(begun, silent, key=len), *proven]
