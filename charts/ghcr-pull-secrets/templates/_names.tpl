@@ -38,11 +38,6 @@ Service's name has no dots, which a release's may have.
 {{- $last -}}
 {{- end -}}
 
-{{/* Names of all webhook configurations, as a JSON list. */}}
-{{- define "gps.configurationNames" -}}
-{{- list (include "gps.fullname" .) (include "gps.lastName" .) | toJson -}}
-{{- end -}}
-
 {{- define "gps.leaseName" -}}{{ include "gps.fullname" . }}-controller{{- end -}}
 
 {{/* ServiceAccount of a component. Arguments: list of root context and "server" or "controller". */}}
