@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from webhook.core import patch, policy, remedies, texts, workloads
+from webhook.core.discretion import discreet
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import Decision, PullFacts, SecretFact, ServiceAccount, Verdict
 from webhook.core.reasons import Reason
@@ -61,9 +62,22 @@ _EPHEMERAL = "ephemeralcontainers"
 
 
 class Admission:
-    """Both halves of the webhook."""
+    """Both halves of the webhook.
 
-    def __init__(self, *, rules: Rules, kinds: Sequence[WorkloadKind], facts: Facts, provisioner: Provisioner) -> None:
+    Args:
+        authenticated: Callers have shown who they are, so that a text may name every Secret a decision rests on.
+    """
+
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        kinds: Sequence[WorkloadKind],
+        facts: Facts,
+        provisioner: Provisioner,
+        authenticated: bool = False,
+    ) -> None:
+        self._authenticated = authenticated
         self._rules = rules
         self._kinds = tuple(kinds)
         self._facts = facts
@@ -219,6 +233,8 @@ class Admission:
         verdict: Verdict,
         decision: Decision,
     ) -> Answer:
+        if not self._authenticated:
+            verdict = discreet(verdict, subject.workload.pull_secrets)
         audit = {"reason": str(verdict.reason), "secret": f"{namespace.name}/{SECRET_NAME}"}
         warnings = texts.unknown_settings(namespace, subject.workload)
         if verdict.unverifiable or (verdict.reason is Reason.TOO_LARGE and not verdict.problems):

@@ -1,11 +1,17 @@
-"""What the server is compared with: a bare Flask route that only decodes and encodes a review, on the same gunicorn."""
+"""What the server is compared with: a bare Flask route that only decodes and encodes a review.
 
+It runs on gunicorn's own threaded worker, as anybody would run it, or on the server's event loop.
+"""
+
+import ssl
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import orjson
 from flask import Flask, Response, request
+from gunicorn.app.base import BaseApplication
 
 from webhook.config import ServeSettings
 from webhook.server.certificate import CertificateFiles
@@ -29,9 +35,44 @@ def load(_: threading.Event) -> Flask:
     return app
 
 
+class Stock(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn as it comes, with as many threads as the server has."""
+
+    def __init__(self, port: str, tls_dir: str) -> None:
+        self._settings = {
+            "bind": f"127.0.0.1:{port}",
+            "worker_class": "gthread",
+            "threads": 16,
+            "keepalive": 120,
+            "certfile": f"{tls_dir}/tls.crt",
+            "keyfile": f"{tls_dir}/tls.key",
+            "ssl_context": self._context,
+            "control_socket_disable": True,
+        }
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Tell gunicorn."""
+        for name, value in self._settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Make the app."""
+        return load(threading.Event())
+
+    @staticmethod
+    def _context(_config: Any, default: Any) -> ssl.SSLContext:
+        context: ssl.SSLContext = default()
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context
+
+
 def main() -> None:
-    """Serve it on the port and with the certificate given."""
-    port, tls_dir = sys.argv[1:]
+    """Serve it on the port, with the certificate and on the worker given."""
+    port, tls_dir, worker = sys.argv[1:]
+    if worker == "stock":
+        Stock(port, tls_dir).run()
+        return
     settings = ServeSettings.parse(
         {"bind": f"127.0.0.1:{port}", "tls_dir": str(Path(tls_dir)), "namespace": "bench", "shutdown_delay": "0s"}, {}
     )

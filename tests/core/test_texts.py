@@ -9,6 +9,7 @@ import pytest
 from tests.core.test_workloads import kind_named
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, secret, workload
 from webhook.core import policy, remedies, texts
+from webhook.core.discretion import UNNAMED
 from webhook.core.policy import Problem, Verdict
 from webhook.core.reasons import Reason
 from webhook.core.remedies import Refusal
@@ -52,6 +53,8 @@ PROBLEMS: dict[str, Problem] = {
         reason=Reason.PROVISIONING_FAILED, image=PULLED, secret="ghcr-secret", detail="the namespace is being deleted"
     ),
     "unverifiable": Problem(reason=Reason.UNVERIFIABLE, image=PULLED, secret="corp-pull"),
+    "secret_missing unnamed": Problem(reason=Reason.SECRET_MISSING, image=PULLED, secret=UNNAMED),
+    "malformed unnamed": Problem(reason=Reason.MALFORMED, image=None, secret=UNNAMED),
     "too_large": Problem(reason=Reason.TOO_LARGE, image=PULLED, secret="corp-pull"),
     "too_many_images": Problem(reason=Reason.TOO_LARGE, image=None),
 }

@@ -438,3 +438,20 @@ def test_every_recorded_review_is_answered_with_the_expected_reason(
     answer = half(cluster, orjson.loads(body))
     assert answer.reason == reason
     assert CANARY not in repr(answer)
+
+
+@pytest.mark.parametrize("authenticated", [False, True])
+def test_who_does_not_show_who_it_is_learns_no_name_from_a_service_account(
+    cluster: FakeCluster, authenticated: bool
+) -> None:
+    cluster.make_service_account("auth", "builder", ["victims-secret"])
+    pod = workload(service_account="builder")
+    provisioner = Provisioner(cluster.facts_of_all, cluster.writer, rules=RULES)
+    halves = Admission(
+        rules=RULES, kinds=KINDS, facts=cluster.facts_of_all, provisioner=provisioner, authenticated=authenticated
+    )
+    forged = parse(orjson.dumps(review(pod)))
+    response = halves.validate(forged, Deadline.after(5)).response
+    assert not response.allowed
+    assert ("victims-secret" in response.message) == authenticated
+    assert "victims-secret" not in repr((response.audit, response.warnings))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from webhook.core import images
+from webhook.core.discretion import UNNAMED
 from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL, SECRET_NAME, SECRET_TYPE
 from webhook.core.ownership import give_away, is_ours
 from webhook.core.policy import MAX_IMAGES, Decision, Problem
@@ -93,6 +94,9 @@ def remedy(problem: Problem, refusal: Refusal) -> str:
     """
     if host := _odd_host(problem):
         return f"write the registry's host as {host}: credentials are matched with case and port"
+    if problem.secret == UNNAMED:
+        account = f"{refusal.namespace}/{shown(refusal.workload.service_account)}"
+        return f"correct the pull secrets of ServiceAccount {account}, or {_list_it(problem, refusal)}"
     return REMEDIES[problem.reason](problem, refusal)
 
 

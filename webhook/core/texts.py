@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from webhook.core import remedies
+from webhook.core.discretion import UNNAMED
 from webhook.core.keyring import MAX_BYTES, MAX_ENTRIES
 from webhook.core.names import INJECT_KEY, SECRET_NAME
 from webhook.core.policy import MAX_IMAGES, Problem, Verdict
@@ -172,6 +173,8 @@ CAUSES: Final[Mapping[Reason, Callable[[Problem, Refusal], str]]] = {
 
 
 def _secret(problem: Problem, refusal: Refusal) -> str:
+    if problem.secret == UNNAMED:
+        return "a pull secret of its ServiceAccount"
     return f"Secret {refusal.namespace}/{shown(problem.secret)}"
 
 

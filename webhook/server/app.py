@@ -9,7 +9,6 @@ from flask import Flask, Request, Response, g, request
 from flask.sessions import NullSession, SessionInterface, SessionMixin
 from werkzeug.exceptions import (
     BadRequest,
-    HTTPException,
     LengthRequired,
     RequestEntityTooLarge,
     UnsupportedMediaType,
@@ -17,18 +16,15 @@ from werkzeug.exceptions import (
 from werkzeug.routing import MapAdapter
 
 from webhook.admission import Answer
-from webhook.core.reasons import Reason
-from webhook.core.review import BadReview, Review, parse, render, status
-from webhook.core.workloads import MalformedObject
-from webhook.ports import ClusterError, Deadline
+from webhook.core.review import Review, parse, render
+from webhook.ports import Deadline
+from webhook.server.failures import JSON, ClientGone, Failures, Overloaded
 from webhook.server.gate import Gate
 from webhook.server.limits import Limits
 from webhook.server.timeouts import budget
 from webhook.server.visit import KEY, Visit
 from webhook.telemetry.logs import LineWriter, line_writer
 from webhook.telemetry.metrics import Metrics
-
-_JSON: Final = "application/json"
 
 _LEAST_SECONDS: Final = 0.02
 """To decide in: a review that has less is refused rather than answered when nobody listens any more."""
@@ -52,14 +48,6 @@ class Reviewer(Protocol):
         ...
 
 
-class ClientGone(Exception):
-    """The body is shorter than its head says."""
-
-
-class Overloaded(Exception):
-    """There is no room for a review now; its text says of what."""
-
-
 def create_app(reviewer: Reviewer, metrics: Metrics, *, limits: Limits, batch_lines: bool = False) -> Flask:
     """Make the app.
 
@@ -76,7 +64,7 @@ def create_app(reviewer: Reviewer, metrics: Metrics, *, limits: Limits, batch_li
     for half, decide in (("mutate", reviewer.mutate), ("validate", reviewer.validate)):
         view = _Half(half, decide, metrics, write_line, gate, limits.body_bytes)
         app.add_url_rule(f"/{half}", endpoint=half, view_func=view.answer, methods=["POST"])
-    _Errors(metrics).register(app)
+    Failures(metrics).register(app)
     return app
 
 
@@ -159,7 +147,7 @@ class _Half:
                 self._observe(duration)
         if not visit.quiet:
             self._tell(review, answer, duration)
-        return Response(body, content_type=_JSON)
+        return Response(body, content_type=JSON)
 
     def _begin(self, visit: Visit) -> tuple[Review | None, Deadline]:
         """Read the review when it is its turn to be read; no review if it is not its turn yet."""
@@ -233,8 +221,8 @@ class _Half:
     def _body(self, visit: Visit) -> bytes:
         environ = request.environ
         content_type = environ.get("CONTENT_TYPE", "")
-        if content_type != _JSON and content_type.partition(";")[0].strip().lower() != _JSON:
-            raise UnsupportedMediaType(f"the Content-Type must be {_JSON}")
+        if content_type != JSON and content_type.partition(";")[0].strip().lower() != JSON:
+            raise UnsupportedMediaType(f"the Content-Type must be {JSON}")
         if "HTTP_TRANSFER_ENCODING" in environ:
             # An API server has the whole review before it calls, and says how long it is.
             raise LengthRequired("the Content-Length must be given")
@@ -257,77 +245,6 @@ class _Half:
         if not understood:
             self._log.warning("timeout_not_understood", assumed_s=seconds)
         return Deadline.after(seconds)
-
-
-class _Errors:
-    """Turns whatever a view raises into a `Status`, a count and a line, each once."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self._log = structlog.get_logger()
-
-    def register(self, app: Flask) -> None:
-        app.register_error_handler(BadReview, self.bad_review)
-        app.register_error_handler(MalformedObject, self.malformed_object)
-        app.register_error_handler(ClusterError, self.cluster)
-        app.register_error_handler(ClientGone, self.client_gone)
-        app.register_error_handler(Overloaded, self.overloaded)
-        app.register_error_handler(HTTPException, self.http)
-        app.register_error_handler(Exception, self.unforeseen)
-
-    def bad_review(self, error: BadReview) -> Response:
-        g.uid = error.uid or g.get("uid", "")
-        return self._answer(400, str(error), "bad_request", field=error.field, problem=error.problem)
-
-    def malformed_object(self, error: MalformedObject) -> Response:
-        field = f"request.object{error.field}"
-        return self._answer(400, f"{field}: {error.problem}", "malformed_object", field=field, problem=error.problem)
-
-    def cluster(self, error: ClusterError) -> Response:
-        # 500 whatever the cause: that is the answer whose effect under `failurePolicy` was measured.
-        return self._answer(
-            500,
-            f"what the decision rests on could not be read: {error}",
-            "cluster",
-            verb=error.verb,
-            resource=error.resource,
-            api_code=error.code,
-            cause=error.cause,
-        )
-
-    def client_gone(self, error: ClientGone) -> Response:
-        # Nobody may be there to read this; it has to end in a response all the same.
-        return self._answer(400, "the body ended early", "client_gone", cause=str(error))
-
-    def overloaded(self, error: Overloaded) -> Response:
-        # 500, as for whatever keeps us from a decision: `failurePolicy` decides then, and controllers try again.
-        return self._answer(500, f"this server is busy: {error}", "overloaded", problem=str(error))
-
-    def http(self, error: HTTPException) -> Response:
-        code = error.code or 500
-        kind = {413: "body_too_large", 415: "bad_content_type"}.get(code, "bad_request")
-        response = self._answer(code, error.description or error.name, kind)
-        for name, value in error.get_headers():
-            if name == "Allow":
-                response.headers[name] = value
-        return response
-
-    def unforeseen(self, error: Exception) -> Response:
-        uid = g.get("uid", "")
-        return self._answer(
-            500, f"internal error of the webhook; its log tells more under uid {uid!r}", "internal", exc_info=error
-        )
-
-    def _answer(self, code: int, message: str, kind: str, **fields: Any) -> Response:
-        half = request.endpoint
-        visit = request.environ.get(KEY)
-        if visit is not None and visit.quiet:
-            return Response(status(code, message), status=code, content_type=_JSON)
-        if half is not None:
-            self._metrics.failed(half, kind, Reason.BAD_REQUEST if code < 500 else Reason.ERROR)
-        write = self._log.warning if code < 500 else self._log.error
-        write("review_failed", half=half, uid=g.get("uid", ""), code=code, kind=kind, **fields)
-        return Response(status(code, message), status=code, content_type=_JSON)
 
 
 def _name(review: Review) -> str:

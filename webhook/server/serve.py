@@ -96,7 +96,13 @@ def compose(
         rules=settings.rules,
         count=metrics.provisioned,
     )
-    admission = Admission(rules=settings.rules, kinds=settings.kinds, facts=cluster.facts, provisioner=provisioner)
+    admission = Admission(
+        rules=settings.rules,
+        kinds=settings.kinds,
+        facts=cluster.facts,
+        provisioner=provisioner,
+        authenticated=settings.client_ca is not None,
+    )
     cluster.caches.start()
     if source is not None:
         source.watch.start()

@@ -1,0 +1,95 @@
+"""Whatever keeps a review from an answer, as a `v1` `Status`, a count and a line, each once."""
+
+from typing import Any, Final
+
+import structlog
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from webhook.core.reasons import Reason
+from webhook.core.review import BadReview, status
+from webhook.core.workloads import MalformedObject
+from webhook.ports import ClusterError
+from webhook.server.visit import KEY
+from webhook.telemetry.metrics import Metrics
+
+JSON: Final = "application/json"
+
+
+class ClientGone(Exception):
+    """The body is shorter than its head says."""
+
+
+class Overloaded(Exception):
+    """There is no room for a review now; its text says of what."""
+
+
+class Failures:
+    """Turns whatever a view raises into a `Status`, a count and a line, each once."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._log = structlog.get_logger()
+
+    def register(self, app: Flask) -> None:
+        app.register_error_handler(BadReview, self.bad_review)
+        app.register_error_handler(MalformedObject, self.malformed_object)
+        app.register_error_handler(ClusterError, self.cluster)
+        app.register_error_handler(ClientGone, self.client_gone)
+        app.register_error_handler(Overloaded, self.overloaded)
+        app.register_error_handler(HTTPException, self.http)
+        app.register_error_handler(Exception, self.unforeseen)
+
+    def bad_review(self, error: BadReview) -> Response:
+        g.uid = error.uid or g.get("uid", "")
+        return self._answer(400, str(error), "bad_request", field=error.field, problem=error.problem)
+
+    def malformed_object(self, error: MalformedObject) -> Response:
+        field = f"request.object{error.field}"
+        return self._answer(400, f"{field}: {error.problem}", "malformed_object", field=field, problem=error.problem)
+
+    def cluster(self, error: ClusterError) -> Response:
+        # 500 whatever the cause: that is the answer whose effect under `failurePolicy` was measured.
+        return self._answer(
+            500,
+            f"what the decision rests on could not be read: {error}",
+            "cluster",
+            verb=error.verb,
+            resource=error.resource,
+            api_code=error.code,
+            cause=error.cause,
+        )
+
+    def client_gone(self, error: ClientGone) -> Response:
+        # Nobody may be there to read this; it has to end in a response all the same.
+        return self._answer(400, "the body ended early", "client_gone", cause=str(error))
+
+    def overloaded(self, error: Overloaded) -> Response:
+        # 500, as for whatever keeps us from a decision: `failurePolicy` decides then, and controllers try again.
+        return self._answer(500, f"this server is busy: {error}", "overloaded", problem=str(error))
+
+    def http(self, error: HTTPException) -> Response:
+        code = error.code or 500
+        kind = {413: "body_too_large", 415: "bad_content_type"}.get(code, "bad_request")
+        response = self._answer(code, error.description or error.name, kind)
+        for name, value in error.get_headers():
+            if name == "Allow":
+                response.headers[name] = value
+        return response
+
+    def unforeseen(self, error: Exception) -> Response:
+        uid = g.get("uid", "")
+        return self._answer(
+            500, f"internal error of the webhook; its log tells more under uid {uid!r}", "internal", exc_info=error
+        )
+
+    def _answer(self, code: int, message: str, kind: str, **fields: Any) -> Response:
+        half = request.endpoint
+        visit = request.environ.get(KEY)
+        if visit is not None and visit.quiet:
+            return Response(status(code, message), status=code, content_type=JSON)
+        if half is not None:
+            self._metrics.failed(half, kind, Reason.BAD_REQUEST if code < 500 else Reason.ERROR)
+        write = self._log.warning if code < 500 else self._log.error
+        write("review_failed", half=half, uid=g.get("uid", ""), code=code, kind=kind, **fields)
+        return Response(status(code, message), status=code, content_type=JSON)
