@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import controlling, serving
+from tests.bench import checking, controlling, serving
 
 Benchmark = Callable[[], Iterator[tuple[str, str, str]]]
 
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "broken": serving.broken,
     "rotation": controlling.rotation,
     "seven": controlling.seven,
+    "check": checking.speed,
     "holding": controlling.holding,
 }
 

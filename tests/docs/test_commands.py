@@ -77,7 +77,7 @@ def test_no_page_has_shell_commands_under_another_name() -> None:
 def test_every_page_with_commands_to_run_is_played() -> None:
     # The migration is played by tests/e2e/test_migration.py.
     assert {block.page for block in SHELL if block.info == "sh run"} == {
-        "argocd.md", "flux.md", "injectors.md", "install.md", "migrate-from-externalsecrets.md", "operations.md",
+        "argocd.md", "check.md", "flux.md", "injectors.md", "install.md", "migrate-from-externalsecrets.md", "operations.md",
         "security.md",
     }  # fmt: skip
 

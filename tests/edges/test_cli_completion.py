@@ -86,7 +86,7 @@ def test_bash_at_least_is_tried() -> None:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_commands_options_choices_and_contexts_are_completed(shell: str, ask: Ask) -> None:
     assert ask(shell, "ghcr-pull-secrets cl") == ["cleanup"]
-    assert sorted(ask(shell, "ghcr-pull-secrets c")) == ["cleanup", "completion", "controller"]
+    assert sorted(ask(shell, "ghcr-pull-secrets c")) == ["check", "cleanup", "completion", "controller"]
     assert ask(shell, "ghcr-pull-secrets cleanup --dr") == ["--dry-run"]
     assert sorted(ask(shell, "ghcr-pull-secrets controller --log-level ")) == ["debug", "error", "info", "warning"]
     assert ask(shell, "ghcr-pull-secrets completion z") == ["zsh"]
