@@ -1,5 +1,6 @@
 """One run: texts to a report."""
 
+import gc
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -43,6 +44,16 @@ class Checker:
 
     def run(self, texts: Iterable[Text | Trouble]) -> Report:
         """Read and judge."""
+        # Many small objects without cycles, which all stay until the end: the collector would look at them in vain.
+        collected = gc.isenabled()
+        gc.disable()
+        try:
+            return self._run(texts)
+        finally:
+            if collected:
+                gc.enable()
+
+    def _run(self, texts: Iterable[Text | Trouble]) -> Report:
         reader = Reader(self.interest)
         for text in texts:
             if isinstance(text, Trouble):

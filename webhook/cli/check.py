@@ -1,6 +1,5 @@
 """`ghcr-pull-secrets check`."""
 
-import gc
 import os
 import sys
 import time
@@ -84,18 +83,13 @@ def _run(
     from webhook.check.sources import Sources  # noqa: PLC0415
 
     started = time.monotonic()
-    # Many small objects that all stay until the end, and no cycles: the collector would look at them in vain.
-    gc.disable()
-    try:
-        fixing = options["fix"] or options["diff"]
-        texts: Iterable[Text | Trouble] = Sources(sys.stdin.buffer, options["skip"]).read(paths)
-        if fixing:
-            texts = list(texts)
-        report = checker().run(texts)
-        if fixing:
-            report = _fixed(report, list(texts), checker, show_only=options["diff"])
-    finally:
-        gc.enable()
+    fixing = options["fix"] or options["diff"]
+    texts: Iterable[Text | Trouble] = Sources(sys.stdin.buffer, options["skip"]).read(paths)
+    if fixing:
+        texts = list(texts)
+    report = checker().run(texts)
+    if fixing:
+        report = _fixed(report, list(texts), checker, show_only=options["diff"])
     report = replace(report, seconds=time.monotonic() - started)
     written = _write(report, targets)
     if report.unread or not written:
