@@ -296,6 +296,16 @@ def test_a_central_secret_is_good_if_it_has_a_credential_for_one_pattern_of_seve
         assert fault is Reason.NO_ENTRY_FOR_IMAGE
 
 
+@pytest.mark.parametrize("registry", ["GHCR.IO", "Ghcr.io/sesacthon/", "ghcr.io:443"])
+def test_a_central_secret_for_a_host_that_nobody_writes_so_is_not_spread_over_good_copies(registry: str) -> None:
+    odd = secret(payload=payload(registry=registry))
+    assert copies.central_fault(odd, RULES.patterns) is Reason.NO_ENTRY_FOR_IMAGE
+    assert plan(odd, GOOD) == Leave(reason=StepReason.CENTRAL_UNUSABLE, fault=Reason.NO_ENTRY_FOR_IMAGE)
+    entries = {name: {"username": "robot", "password": CANARY} for name in (registry, "ghcr.io")}
+    both = secret(payload=json.dumps({"auths": entries}).encode())
+    assert copies.central_fault(both, RULES.patterns) is None
+
+
 def test_without_patterns_any_credential_makes_a_central_secret_good() -> None:
     nothing = ImagePatterns(include=())
     assert copies.central_fault(CENTRAL, nothing) is None

@@ -277,6 +277,14 @@ def test_half_a_credential_is_none() -> None:
     assert Credential(username="u", password="").is_empty
     assert Credential(username="", password="p").is_empty
     assert not Credential(username="u", password="p").is_empty
+    assert not Credential(username="u", password="p\n").is_empty
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", " \t\r\n"])
+def test_white_space_is_no_half_of_a_credential(blank: str) -> None:
+    """What `echo "$TOKEN"` makes of an unset variable."""
+    assert Credential(username="u", password=blank).is_empty
+    assert Credential(username=blank, password="p").is_empty
 
 
 @pytest.mark.parametrize(

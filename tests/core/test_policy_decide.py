@@ -221,9 +221,10 @@ def test_templates_without_a_list_are_left_to_their_pods_if_that_is_wanted(kind:
 @pytest.mark.parametrize("kind", sorted(TEMPLATE_PATHS))
 def test_a_list_in_a_template_of_a_further_kind_is_left_as_it_is_in_git(kind: str) -> None:
     further = kind == "Rollout"
-    found = decide(workload(kind, secrets=["other"]))
-    assert found.reason is (Reason.LEFT_TO_POD if further else Reason.INJECTED)
-    assert found.provision
+    for secrets in (["other"], []):
+        found = decide(workload(kind, secrets=secrets))
+        assert found.reason is (Reason.LEFT_TO_POD if further else Reason.INJECTED)
+        assert found.provision
     assert decide(workload(kind, secrets=["other", "ghcr-secret"])).reason is Reason.ALREADY_LISTED
     assert decide(workload(kind)).reason is Reason.INJECTED
 

@@ -63,6 +63,15 @@ def test_thirty_two_names_are_kept_of_an_account_and_a_mark_that_there_are_more(
     assert decode_pull_secrets(account(names(*every))) == PullSecrets(tuple(every))
 
 
+def test_an_account_that_lists_ours_behind_many_is_known_to() -> None:
+    """One that lists it has a copy made, however many secrets a platform put before it."""
+    many = [f"s{number}" for number in range(500)]
+    _, kept = decode_service_account(account(names(*many, "ghcr-secret")), True)
+    assert kept == PullSecrets((*many[:KEPT_NAMES], "ghcr-secret"), more=True)
+    _, kept = decode_service_account(account(names(*many, "ghcr-secret-2", "my-ghcr-secret")), True)
+    assert kept == PullSecrets(tuple(many[:KEPT_NAMES]), more=True)
+
+
 def test_entries_without_a_name_count_as_entries_too() -> None:
     assert decode_service_account(account([{}] * MIB + names("a")), True)[1] == PullSecrets(more=True)
     assert decode_pull_secrets(account([{}] * READ_NAMES + names("a"))) == PullSecrets(more=True)

@@ -1,5 +1,6 @@
 """Namespaces and ServiceAccounts as JSON to what is known of them."""
 
+import re
 import sys
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -8,7 +9,7 @@ import msgspec
 
 from webhook.cluster import wire
 from webhook.cluster.wire import Content
-from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL
+from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL, SECRET_NAME
 from webhook.core.scope import Namespace
 
 KEPT_NAMES: Final = 32
@@ -19,6 +20,9 @@ MAX_NAME: Final = 253
 
 READ_NAMES: Final = 10_000
 """Entries of its list that are read when the API server is asked for one."""
+
+_OURS: Final = re.compile(f'"{re.escape(SECRET_NAME)}"'.encode())
+"""As a name stands in the JSON of an API server; no entry has any other field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +88,19 @@ def decode_namespace(content: Content) -> Namespace:
 def decode_service_account(content: Content, whole: bool) -> tuple[tuple[str, str], PullSecrets]:
     """Read a `v1` ServiceAccount: namespace and name, and the first `KEPT_NAMES` of its pull secrets.
 
+    Behind those `ghcr-secret` is kept too: whoever lists it has a copy made.
+
     Raises:
         ValueError: It has not the shape of one.
     """
     account = wire.read(content, _ServiceAccount)
     key = sys.intern(account.metadata.namespace), sys.intern(account.metadata.name)
-    return key, _pull_secrets(account, KEPT_NAMES) if whole else PullSecrets(more=True)
+    if not whole:
+        return key, PullSecrets(more=True)
+    kept = _pull_secrets(account, KEPT_NAMES)
+    if kept.more and SECRET_NAME not in kept and _OURS.search(memoryview(account.pull_secrets)):
+        kept = PullSecrets((*kept.names, SECRET_NAME), more=True)
+    return key, kept
 
 
 def decode_pull_secrets(content: Content) -> PullSecrets:

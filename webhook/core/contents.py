@@ -6,9 +6,10 @@ own namespaces. How it was read is remembered: all copies have the same content,
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from webhook.core import coverage
+from webhook.core import coverage, images
 from webhook.core.concerns import Concern, concerns
 from webhook.core.coverage import Coverage
 from webhook.core.images import ImagePatterns
@@ -63,7 +64,7 @@ def central_fault(
     | the kubelet cannot read it | malformed |
     | no credential in it at all | empty_credential |
     | an entry for selected images without user name or password: an unset variable | empty_credential |
-    | covers nothing that is selected | no_entry_for_image |
+    | covers nothing that is selected, as images are usually written (`images.written_plainly`) | no_entry_for_image |
     | none of the repositories | as `fault` |
     """
     if secret_type != SECRET_TYPE:
@@ -79,7 +80,10 @@ def _central_content_fault(payload: bytes, patterns: ImagePatterns) -> Reason | 
     parts = coverage.cover(keyring, patterns)
     if not keyring.has_credentials or any(part.half_filled for part in parts):
         return Reason.EMPTY_CREDENTIAL
-    return Reason.NO_ENTRY_FOR_IMAGE if coverage.overall(parts) is Coverage.NONE else None
+    # An image may be written `GHCR.IO/x`, so such an entry covers some; as good as none is written so.
+    plain = (each for each in keyring.endpoints if images.written_plainly(each.location.host))
+    covered = coverage.overall(coverage.cover(replace(keyring, endpoints=tuple(plain)), patterns))
+    return Reason.NO_ENTRY_FOR_IMAGE if covered is Coverage.NONE else None
 
 
 def covers_all(payload: bytes, patterns: ImagePatterns) -> bool:

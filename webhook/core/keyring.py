@@ -96,9 +96,10 @@ class Credential:
         """Whether the pull is anonymous though an entry was found: containerd uses one only with user *and* password.
 
         Source: `resolver auth` of containerd (`ParseAuth` in internal/cri/server/images), seen on a real node. The
-        kubelet hands no `identitytoken` on, so a user name beside one is half a credential too.
+        kubelet hands no `identitytoken` on, so a user name beside one is half a credential too. White space alone is
+        what `echo "$TOKEN"` makes of an unset variable; no registry accepts it.
         """
-        return not self.username or not self.password
+        return not self.username.strip() or not self.password.strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -151,7 +151,7 @@ def decide(
     | lists `ghcr-secret` | already_listed | | yes |
     | template with empty list, ServiceAccount has secrets or is not there | left_to_pod | | yes |
     | template with empty list, `templates: leave` | left_to_pod | | yes |
-    | template of a further kind with a list | left_to_pod | | yes |
+    | template of a further kind with a list, `[]` too | left_to_pod | | yes |
     | else | injected | `ghcr-secret` | yes |
     """
     if workload.mirror:
@@ -182,8 +182,10 @@ def _left_to_pods(template: Workload, service_account: ServiceAccount, rules: Ru
     A list would keep the ServiceAccount's secrets from the Pods, those too that it gets later. Of a kind outside
     client-go's scheme Argo CD compares a list as a whole, so that one more entry differs from Git for ever.
     """
+    if template.kind.configured and template.listed is not None:
+        return True
     if template.listed:
-        return template.kind.configured
+        return False
     return rules.leave_templates or bool(service_account.secrets) or not service_account.exists
 
 

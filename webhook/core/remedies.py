@@ -181,7 +181,8 @@ def _central_unusable(problem: Problem, refusal: Refusal) -> str:
             # Replacing it would take every other organisation's entry from every copy a second later.
             task = f"add an entry for {entry} to {central} ({_ENTRY_GUIDE})"
         case Reason.EMPTY_CREDENTIAL:
-            task = f"give the entry for {entry} of {central} a user name and a token ({_ENTRY_GUIDE})"
+            # It may be any entry that selected images find, not just the one for this image.
+            task = f"give every entry of {central} a user name and a token, one for {entry} among them ({_ENTRY_GUIDE})"
         case Reason.WRONG_TYPE:
             task = f"make {central} again with type {SECRET_TYPE}"
         case _:

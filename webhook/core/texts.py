@@ -25,7 +25,9 @@ _CENTRAL_FAULTS: Final[Mapping[Reason, str]] = {
     Reason.MALFORMED: "its content is malformed",
     Reason.TOO_LARGE: f"it is larger than {_BOUNDS}",
     Reason.NO_ENTRY_FOR_IMAGE: "it has no entry that matches the image",
-    Reason.EMPTY_CREDENTIAL: "its credential lacks a user name or a password",
+    Reason.EMPTY_CREDENTIAL: (
+        "it has no credential, or an entry that lacks a user name or a password (a credential store has them)"
+    ),
 }
 
 
