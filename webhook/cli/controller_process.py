@@ -140,7 +140,7 @@ class Process:
             # Who has not seen the cluster yet must not lead it.
             while not caches.synced() and not self._stop.wait(_SYNC_POLL_S):
                 pass
-            # In this thread: should it fail, the process ends and is started anew.
+            # In this thread: should it fail, the process ends and is started again.
             self._elector.run(self._stop, self._manager.leading)
         finally:
             self._stop.set()

@@ -73,7 +73,7 @@ def copies_of(client: Client, *, pacing: Pacing = DEFAULT_PACING) -> CopyCluster
 
 
 def list_secrets(client: Client, deadline: Deadline, *, page_size: int = PAGE_SIZE) -> tuple[Secret, ...]:
-    """Read every `ghcr-secret` from the API server, past all caches; a list that expires (410) is begun anew, once.
+    """Read every `ghcr-secret` from the API server, past all caches; a list that expires (410) is begun again, once.
 
     RBAC: `list` on secrets with `resourceNames: [ghcr-secret]`.
 

@@ -45,7 +45,7 @@ class ClusterPods:
         are pull secrets beyond the first `KEPT_NAMES`, except `ghcr-secret`. A Pod that is too large to be read is
         passed over, with a line in the log: what it pulls is not known.
 
-        A list that took so long that its continuation expired (410) is begun anew, once; Pods then come twice.
+        A list that took so long that its continuation expired (410) is begun again, once; Pods then come twice.
 
         Raises:
             ClusterError: The API server did not give the list.

@@ -53,7 +53,7 @@ CERTIFICATE_SETTINGS: Final = under(
         metavar="PERIOD",
         default="90d",
         parse=_period,
-        help="Life of the server's certificate; likewise.",
+        help="Life of the server's certificate; renewed as the CA is.",
     ),
     Setting(
         name="overlap",

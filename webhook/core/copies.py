@@ -140,7 +140,7 @@ def plan(
     |---|---|---|
     | any, in a terminating namespace | leave | leave |
     | foreign, also of another release | leave (adoption asked: update or replace) | leave |
-    | ours, opted out | delete if we wrote it, else leave | likewise |
+    | ours, opted out | delete if we wrote it, else leave | the same |
     | ours, as it should be | leave | leave: the last good copy stays |
     | ours, data or marks differ | update | leave |
     | ours, wrong type, or immutable and stale | delete, then create | leave |

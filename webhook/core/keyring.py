@@ -173,7 +173,7 @@ class Keyring:
             if key is not None:
                 # The kubelet walks a Go map, so the order under one key is random there; here it is the document's.
                 by_key.setdefault(key, []).append(credential)
-        # Reverse order puts ghcr.io/team before ghcr.io. A key is parsed anew when it is compared: unescaping may
+        # Reverse order puts ghcr.io/team before ghcr.io. A key is parsed again when it is compared: unescaping may
         # have changed its meaning or made it invalid.
         endpoints = (
             Endpoint(location=location, credentials=tuple(by_key[key]))

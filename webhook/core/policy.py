@@ -1,4 +1,4 @@
-"""What to add, whether to let in, and why."""
+"""What to add, whether to admit, and why."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -327,10 +327,10 @@ def verdict(
     | one we may read is malformed | malformed: it stops every pull of the Pod |
     | one we may read has a credential for the image | covered |
     | one we may not read | by `allow_unverifiable`: unverifiable, let through or not |
-    | one over a bound (`read_keyring`), or after `MAX_ENTRIES_IN_ALL` | likewise: too_large |
+    | one over a bound (`read_keyring`), or after `MAX_ENTRIES_IN_ALL` | by `allow_unverifiable`: too_large |
     | `ghcr-secret` is there | wrong_type, no_entry_for_image, empty_credential |
     | `ghcr-secret` is not there | secret_missing, central_missing, central_unusable, provisioning_failed |
-    | only others | theirs, likewise |
+    | only others | theirs, in the same way |
     | none | not_listed |
     """
     if len({image.image for image in to_judge}) > MAX_IMAGES:

@@ -97,7 +97,7 @@ class WatchFigures(Protocol):
 
     @property
     def restarts(self) -> Mapping[str, int]:
-        """Times it had to be started anew, by cause."""
+        """Times it had to be started again, by cause."""
         ...
 
 
@@ -270,7 +270,7 @@ class _Snapshots(Collector):
         )
         restarts = CounterMetricFamily(
             "ghcr_pull_secrets_watch_restarts",
-            "Times a watch had to be started anew, by cause.",
+            "Times a watch had to be started again, by cause.",
             labels=("resource", "cause"),
         )
         for watch in self._watches():
