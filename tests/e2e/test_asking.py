@@ -92,19 +92,20 @@ def test_a_labelled_namespace_gets_its_copy_at_once(
     has(installation, namespace, payload())
 
 
+@pytest.mark.parametrize("before", [0, 40])
 def test_a_service_account_that_lists_the_secret_gets_a_copy_made(
-    kube: Kube, installation: Installation, controller: Process, namespace: str
+    before: int, kube: Kube, installation: Installation, controller: Process, namespace: str
 ) -> None:
     account = {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
         "metadata": {"name": "builder", "namespace": namespace},
-        "imagePullSecrets": [{"name": SECRET}],
+        "imagePullSecrets": [{"name": f"other-{number}"} for number in range(before)] + [{"name": SECRET}],
     }
     kube.apply(account)
     has(installation, namespace, payload())
 
-    out = installation.namespace("asking-out", {"ghcr-pull-secrets.io/inject": "false"})
+    out = installation.namespace(f"asking-out-{before}", {"ghcr-pull-secrets.io/inject": "false"})
     account["metadata"]["namespace"] = out  # type: ignore[index]
     kube.apply(account)
     time.sleep(1)

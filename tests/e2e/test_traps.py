@@ -4,6 +4,8 @@ import json
 import time
 from typing import Any
 
+import pytest
+
 from tests.e2e.cluster import secret_manifest
 from tests.e2e.installation import Installation
 from tests.e2e.kube import Kube
@@ -228,3 +230,24 @@ def test_an_image_that_is_never_pulled_needs_nothing(kube: Kube, namespace: str)
     kube.apply(workload(namespace=namespace, images=[IMAGE], pull_policy="Never"))
     assert listed(kube.get("pod", "auth-api", namespace)) == []
     assert not kube.exists("secret", "ghcr-secret", namespace)
+
+
+DEBUGGER = "ghcr.io/nicolaka/netshoot:latest"
+
+
+@pytest.mark.parametrize("out", [False, True], ids=["in", "opted out"])
+def test_what_a_debug_container_is_told_can_be_done(kube: Kube, installation: Installation, out: bool) -> None:
+    labels = {"ghcr-pull-secrets.io/inject": "false"} if out else {}
+    namespace = installation.namespace(f"debugged-{out}".lower(), labels)
+    kube.apply(workload("Pod", name="web", namespace=namespace, images=["docker.io/library/nginx:1.27"]))
+    debug = ["debug", "web", "--namespace", namespace, f"--image={DEBUGGER}"]
+    told = kube(*debug, "--target=c0", "--", "sh", ok=False).err
+    if out:
+        assert "--copy-to" not in told
+        assert "images.exclude" in told
+        kube("label", "namespace", namespace, "ghcr-pull-secrets.io/enforce=off")
+        until(lambda: kube(*debug, "--target=c0", "--", "sh", ok=None).code == 0, "it can be debugged")
+    else:
+        command = told.partition("debug a copy of the Pod: kubectl ")[2].strip().removesuffix(".")
+        kube(*command.split(), "--", "sh")
+        assert listed(kube.get("pod", "web-debug", namespace)) == ["ghcr-secret"]

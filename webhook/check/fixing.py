@@ -1,6 +1,6 @@
 """A manifest that lists no pull secret to one that does, by one inserted line.
 
-Nothing is written again: comments, order, quotes and indentation stay because their bytes do. What comes out is read
+Nothing is rewritten: comments, order, quotes and indentation stay because their bytes do. What comes out is read
 again, and counts only if it is the same objects with `ghcr-secret` in the one list that lacked it.
 """
 
