@@ -158,19 +158,18 @@ class Reader:
         """
         line = start = 0
         for number, chunk in enumerate(_split(text)):
-            if _CONTENT.search(chunk):
+            if content := _CONTENT.search(chunk):
                 self.documents += 1
-                if self._may_interest(chunk, found=found):
+                if self._may_interest(chunk, content[0].lstrip()[0], found=found):
                     yield from self._document(Origin(file=file, document=number), chunk, line, start)
             line += chunk.count("\n")
             start += len(chunk)
 
-    def _may_interest(self, chunk: str, *, found: bool) -> bool:
+    def _may_interest(self, chunk: str, first: str, *, found: bool) -> bool:
         kinds = _KIND.findall(chunk)
         if not kinds:
             return not found or "kind" in chunk
-        first = _CONTENT.search(chunk)
-        if first is not None and first[0].lstrip()[0] in "{[":
+        if first in "{[":
             return True
         words = [_WORD.fullmatch(kind) for kind in kinds]
         return any(word is None or self._is_list(word[2]) or self.interest("", "", word[2]) for word in words)
@@ -212,23 +211,23 @@ class Reader:
     ) -> Iterator[Manifest | Trouble]:
         if not isinstance(node, yaml.MappingNode):
             return
-        api, kind = _text(node, "apiVersion") or api_of_items, _text(node, "kind") or kind_of_items
-        items = child(node, "items")
-        if kind.endswith("List") and items is not None and isinstance(items[1], yaml.SequenceNode):
-            if len(items[1].value) > MAX_ITEMS:
+        top = {key.value: value for key, value in node.value if type(key) is yaml.ScalarNode}
+        named, items = top.get("kind"), top.get("items")
+        api, kind = _text(top.get("apiVersion")) or api_of_items, _text(named) or kind_of_items
+        if kind.endswith("List") and isinstance(items, yaml.SequenceNode):
+            if len(items.value) > MAX_ITEMS:
                 raise Unusable(node.start_mark.line, f"a list of more than {MAX_ITEMS} objects")
             if len(origin.items) >= MAX_DEPTH:
                 raise Unusable(node.start_mark.line, f"lists nested more than {MAX_DEPTH} levels deep")
             own = kind.removesuffix("List")
-            for index, item in enumerate(items[1].value):
+            for index, item in enumerate(items.value):
                 inner = Origin(
                     file=origin.file, document=origin.document, within=origin.within, items=(*origin.items, index)
                 )
                 yield from self._objects(inner, item, own, offset, start, api if own else "")
             return
-        named = child(node, "kind")
-        if named is not None and not isinstance(named[1], yaml.ScalarNode):
-            raise Unusable(named[0].start_mark.line, "the kind is no string")
+        if named is not None and not isinstance(named, yaml.ScalarNode):
+            raise Unusable(named.start_mark.line, "the kind is no string")
         group, _, version = api.rpartition("/")
         if not kind or not self.interest(group, version, kind):
             return
@@ -301,9 +300,8 @@ def _line(mark: Any) -> int:
     return int(mark.line) if mark is not None else 0
 
 
-def _text(node: yaml.MappingNode, key: str) -> str:
-    found = child(node, key)
-    return str(found[1].value) if found is not None and isinstance(found[1], yaml.ScalarNode) else ""
+def _text(node: yaml.Node | None) -> str:
+    return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
 
 
 def _broken(file: str, chunk: str, offset: int, line: int, problem: str) -> Trouble:

@@ -75,23 +75,33 @@ def judge(workload: Workload, namespace: Namespace, evidence: Evidence, assumpti
     images = policy.selected_images(seen, rules)
     exemption = policy.exempt(seen, namespace=namespace.name, update=False, old=None, rules=rules)
     refusal = refused(seen, namespace=namespace.name, selected=images, decision=decision, rules=rules)
-    judgement = Judgement(
-        namespace=namespace,
-        images=images,
-        decision=decided,
-        verdict=Verdict(reason=exemption or Reason.COVERED),
-        enforcement=rules.enforcement_in(namespace),
-        refusal=replace(refusal, installed=assumptions.installed),
-    )
+    if not assumptions.installed:
+        refusal = replace(refusal, installed=False)
     if exemption is not None:
-        return judgement
+        return Judgement(
+            namespace=namespace,
+            images=images,
+            decision=decided,
+            verdict=Verdict(reason=exemption),
+            enforcement=rules.enforcement_in(namespace),
+            refusal=refusal,
+        )
     listed = policy.secrets_in_effect(seen, account, decision)
     repositories = policy.repositories(images)
     facts = _facts(listed, decision, namespace, repositories, evidence, assumptions)
     verdict = policy.verdict(images, facts, rules)
     held = tuple(known for name in listed if (known := evidence.secrets.get((namespace.name, name))) is not None)
     on_trust = bool(verdict.unverifiable) or any(known.trusted for known in held)
-    return replace(judgement, verdict=verdict, secrets=held, on_trust=on_trust and not verdict.problems)
+    return Judgement(
+        namespace=namespace,
+        images=images,
+        decision=decided,
+        verdict=verdict,
+        enforcement=rules.enforcement_in(namespace),
+        refusal=refusal,
+        secrets=held,
+        on_trust=on_trust and not verdict.problems,
+    )
 
 
 def _decide(workload: Workload, namespace: Namespace, account: ServiceAccount, assumptions: Assumptions) -> Decision:

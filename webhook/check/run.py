@@ -81,7 +81,7 @@ class Checker:
             if kind is None:
                 self.evidence.add(manifest, self.namespace)
             else:
-                self._take_workload(manifest, replace(kind, kind=manifest.kind))
+                self._take_workload(manifest, kind if kind.kind else replace(kind, kind=manifest.kind))
         except Unusable as error:
             self._fault(manifest, error.line + 1, error.problem)
         except MalformedObject as error:
