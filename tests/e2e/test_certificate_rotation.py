@@ -37,9 +37,12 @@ class Traffic:
         kube: Whose API server.
         namespace: Where.
         template: Create this Deployment instead, which is to be admitted and left to its Pods.
+        callers: How many there are, each at a share of the rate.
     """
 
-    def __init__(self, kube: Kube, namespace: str, *, template: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, kube: Kube, namespace: str, *, template: dict[str, Any] | None = None, callers: int = CALLERS
+    ) -> None:
         self._client = Client(from_kubeconfig(str(kube.kubeconfig)), pool_size=CALLERS)
         self._target = (
             Target(verb=Verb.CREATE, resource="deployments", namespace=namespace, api="/apis/apps/v1")
@@ -49,7 +52,7 @@ class Traffic:
         self._template = template
         self._object = template or workload("Pod", name="dry-run", namespace=namespace, images=[IMAGE])
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._call, args=(number,)) for number in range(CALLERS)]
+        self._threads = [threading.Thread(target=self._call, args=(number,)) for number in range(callers)]
         self.passed = 0
         self.failed: list[str] = []
         self._lock = threading.Lock()
