@@ -67,8 +67,11 @@ def test_seven_namespaces_get_their_secret_with_their_first_deployment(installat
         assert copy["type"] == "kubernetes.io/dockerconfigjson"
         assert CANARY in base64.b64decode(copy["data"][".dockerconfigjson"]).decode()
         assert copy["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "ghcr-pull-secrets"}
-        assert copy["metadata"]["annotations"] == {
+        annotations = copy["metadata"]["annotations"]
+        assert annotations.pop("ghcr-pull-secrets.io/covers-patterns")
+        assert annotations == {
             "ghcr-pull-secrets.io/source": "ghcr-pull-secrets/ghcr-secret",
+            "ghcr-pull-secrets.io/covers": "all",
             "argocd.argoproj.io/compare-options": "IgnoreExtraneous",
             "argocd.argoproj.io/sync-options": "Prune=false",
         }
@@ -105,7 +108,7 @@ def test_a_workload_that_would_pull_without_credentials_is_rejected_with_what_fi
         in said
     )
     assert "neither it nor its ServiceAccount lists a pull secret" in said
-    assert "add '- name: ghcr-secret' to spec.template.spec.imagePullSecrets" in said
+    assert "add a pull secret that covers the image to spec.template.spec.imagePullSecrets" in said
     listing = kube.apply(deployment("auth-api", name, secrets=["ghcr-secret"]), ok=False).err
     assert "Secret left-out/ghcr-secret does not exist" in listing
     remedy = "kubectl create secret docker-registry ghcr-secret --namespace left-out"

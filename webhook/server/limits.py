@@ -32,8 +32,9 @@ SPARE_THREADS: Final = 3
 WAITING: Final = 256
 """Reviews that may wait for their turn; the API server sends the Pods of one ReplicaSet by the dozen."""
 
-WAIT_SECONDS: Final = 0.5
-"""How long a review waits for its turn. A burst is over by then; the rest is refused while there is time for more."""
+WAIT_SECONDS: Final = 2.0
+"""How long a review waits for its turn, without a thread. On a starved node a burst of one namespace took longer than
+0.5 s; the rest is refused while the API server, which waits 10 s, has time to say so."""
 
 
 class TooLittleMemory(Exception):
