@@ -271,11 +271,15 @@ def _match_resources(resources: Json) -> None:
         rule.setdefault("scope", "*")
 
 
-def _policy(obj: Json) -> None:
+def _mutating_policy(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("failurePolicy", "Fail")
     if spec.get("matchConstraints"):
         _match_resources(spec["matchConstraints"])
+
+
+def _policy(obj: Json) -> None:
+    _mutating_policy(obj)
     obj.setdefault("status", {})
 
 
@@ -335,6 +339,8 @@ DEFAULTS: Mapping[str, Callable[[Json], None]] = MappingProxyType(
         "clusterrolebindings.rbac.authorization.k8s.io": _binding,
         "roles.rbac.authorization.k8s.io": lambda obj: obj.setdefault("rules", None),
         "clusterroles.rbac.authorization.k8s.io": lambda obj: obj.setdefault("rules", None),
+        "mutatingadmissionpolicies.admissionregistration.k8s.io": _mutating_policy,
+        "mutatingadmissionpolicybindings.admissionregistration.k8s.io": _policy_binding,
         "validatingadmissionpolicies.admissionregistration.k8s.io": _policy,
         "validatingadmissionpolicybindings.admissionregistration.k8s.io": _policy_binding,
         "mutatingwebhookconfigurations.admissionregistration.k8s.io": _webhooks,

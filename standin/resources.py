@@ -84,6 +84,8 @@ rbac.authorization.k8s.io/v1 RoleBinding rolebindings
 rbac.authorization.k8s.io/v1 Role roles
 storage.k8s.io/v1 StorageClass storageclasses sc @cluster
 admissionregistration.k8s.io/v1 MutatingWebhookConfiguration mutatingwebhookconfigurations +api-extensions @cluster
+admissionregistration.k8s.io/v1 MutatingAdmissionPolicy mutatingadmissionpolicies +api-extensions @cluster
+admissionregistration.k8s.io/v1 MutatingAdmissionPolicyBinding mutatingadmissionpolicybindings +api-extensions @cluster
 admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy validatingadmissionpolicies +api-extensions @cluster /status
 admissionregistration.k8s.io/v1 ValidatingAdmissionPolicyBinding validatingadmissionpolicybindings +api-extensions @cluster
 admissionregistration.k8s.io/v1 ValidatingWebhookConfiguration validatingwebhookconfigurations +api-extensions @cluster

@@ -1,5 +1,8 @@
 """The chart, rendered by Helm's own engine: the one source of the manifests that tests, demo and e2e apply."""
 
+import json
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -56,13 +59,34 @@ def notes(values: Mapping[str, Any], *, name: str = "ghcr-pull-secrets", namespa
 
 
 def files(
-    values: Mapping[str, Any], *, name: str = "ghcr-pull-secrets", namespace: str = "ghcr-pull-secrets"
+    values: Mapping[str, Any],
+    *,
+    name: str = "ghcr-pull-secrets",
+    namespace: str = "ghcr-pull-secrets",
+    chart: Path = CHART,
 ) -> dict[str, str]:
     """Render every template to text, by its path; arguments and errors as `render`."""
     images = values.get("images", {})
     given = {**values, "images": {**GIVEN, **images}} if isinstance(images, Mapping) else dict(values)
-    with helm_python.Chart.load(CHART) as chart:
-        return chart.render(given, name=name, namespace=namespace)
+    with helm_python.Chart.load(chart) as loaded:
+        return loaded.render(given, name=name, namespace=namespace)
+
+
+_ASKED: Final = '(index . 0).Capabilities.APIVersions.Has (printf "admissionregistration.k8s.io/v1/%s" (index . 1))'
+
+
+def render_for(values: Mapping[str, Any], *served: str) -> list[Manifest]:
+    """Render as for a cluster that serves these kinds of admission policy: offline, Helm's engine takes no word for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        chart = Path(folder) / CHART.name
+        shutil.copytree(CHART, chart)
+        template = chart / "templates" / "_covered.tpl"
+        text = template.read_text(encoding="utf-8")
+        assert _ASKED in text
+        answer = f"has (index . 1) (list {' '.join(map(json.dumps, served))})"
+        template.write_text(text.replace(_ASKED, answer), encoding="utf-8")
+        rendered = files(values, chart=chart)
+    return sorted(_parsed(rendered, hooks=False), key=_rank)
 
 
 def select(manifests: Iterable[Manifest], kind: str, name: str | None = None) -> Manifest:
@@ -78,7 +102,11 @@ def select(manifests: Iterable[Manifest], kind: str, name: str | None = None) ->
 
 
 def _manifests(values: Mapping[str, Any], name: str, namespace: str, *, hooks: bool) -> Iterator[Manifest]:
-    for path, text in sorted(files(values, name=name, namespace=namespace).items()):
+    yield from _parsed(files(values, name=name, namespace=namespace), hooks=hooks)
+
+
+def _parsed(rendered: Mapping[str, str], *, hooks: bool) -> Iterator[Manifest]:
+    for path, text in sorted(rendered.items()):
         if not path.endswith(".yaml"):
             continue
         for manifest in yaml.safe_load_all(text):

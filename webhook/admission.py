@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from webhook.core import patch, policy, remedies, texts, workloads
+from webhook.core import covering, patch, policy, remedies, texts, workloads
 from webhook.core.discretion import discreet
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import Decision, PullFacts, SecretFact, ServiceAccount, Verdict
@@ -13,7 +13,8 @@ from webhook.core.review import BadReview, Response, Review, allowed, denied, pa
 from webhook.core.scope import Enforcement, Namespace, Rules
 from webhook.core.workloads import MalformedObject, PodImage, Workload, WorkloadKind
 from webhook.ports import Deadline, Facts
-from webhook.provisioning import Diagnosis, Provisioned, Provisioner
+from webhook.provisioning import Diagnosis, Provisioned, Provisioner, Result
+from webhook.settling import Settling
 
 
 class Outcome(StrEnum):
@@ -66,6 +67,7 @@ class Admission:
 
     Args:
         authenticated: Callers have shown who they are, so that a text may name every Secret a decision rests on.
+        settling: With it, covered Pods get the label that a policy in the API server believes.
     """
 
     def __init__(
@@ -76,12 +78,14 @@ class Admission:
         facts: Facts,
         provisioner: Provisioner,
         authenticated: bool = False,
+        settling: Settling | None = None,
     ) -> None:
         self._authenticated = authenticated
         self._rules = rules
         self._kinds = tuple(kinds)
         self._facts = facts
         self._provisioner = provisioner
+        self._settling = settling
 
     def mutate(self, review: Review, deadline: Deadline) -> Answer:
         """Add what a workload's pull secrets lack, with a copy in place before the answer.
@@ -105,11 +109,25 @@ class Admission:
                 audit["secret"] += f" {provisioned.result}"
                 warnings += _provisioning_warnings(namespace, provisioned)
         operations = patch.append_pull_secrets(subject.workload, decision.add)
+        if provisioned is not None and self._covered(subject, namespace, provisioned, deadline):
+            operations += covering.add_label(review.object.get("metadata") or {} if review.object else {})
         return Answer(
             response=patched(operations, warnings=warnings, audit=audit),
             reason=decision.reason,
             outcome=Outcome.PATCHED if operations else Outcome.ALLOWED,
             provisioning=provisioned.result if provisioned else "",
+        )
+
+    def _covered(self, subject: _Subject, namespace: Namespace, provisioned: Provisioned, deadline: Deadline) -> bool:
+        """Tell whether our other half is not needed: every API server knows the copy, and it covers everything."""
+        if self._settling is None or provisioned.result is not Result.CURRENT:
+            return False
+        secret = self._facts.copy(namespace.name, deadline)
+        return (
+            secret is not None
+            and self._settling.settled(namespace.name, secret.resource_version)
+            and covering.covers(secret, self._rules)
+            and covering.coverable(subject.workload, namespace, self._rules)
         )
 
     def validate(self, review: Review, deadline: Deadline) -> Answer:

@@ -1,4 +1,4 @@
-"""The chain in the API server's order: plugins, mutating webhooks, (the core's validation,) policies, validating webhooks."""
+"""The chain in the API server's order: plugins, mutating policies and webhooks, (the core's validation,) policies, validating webhooks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from standin.admission import configuration, pod_defaults, policy_configuration, service_account
+from standin.admission.mutations import PolicyMutator
 from standin.admission.policies import PolicyDispatcher
 from standin.admission.reinvocation import Reinvocation
-from standin.admission.selection import BINDINGS, MUTATING, POLICIES, VALIDATING
+from standin.admission.selection import BINDINGS, MUTATING, MUTATING_BINDINGS, MUTATING_POLICIES, POLICIES, VALIDATING
 from standin.admission.transport import Transport
 from standin.admission.webhooks import Call, WebhookDispatcher
 from standin.errors import FieldError, invalid
@@ -20,6 +21,8 @@ _CHECKS: Mapping[str, Callable[[Json], list[FieldError]]] = MappingProxyType(
         VALIDATING: configuration.check,
         POLICIES: policy_configuration.check,
         BINDINGS: policy_configuration.check,
+        MUTATING_POLICIES: policy_configuration.check_mutating,
+        MUTATING_BINDINGS: policy_configuration.check_mutating,
     }
 )
 
@@ -29,6 +32,7 @@ class AdmissionChain:
 
     def __init__(self, cluster: Cluster, *, transport: Transport | None = None) -> None:
         self._cluster = cluster
+        self._mutations = PolicyMutator(cluster)
         self._policies = PolicyDispatcher(cluster)
         self._webhooks = WebhookDispatcher(cluster, transport)
 
@@ -43,12 +47,13 @@ class AdmissionChain:
         return self._webhooks.transport
 
     def mutate(self, attributes: Attributes) -> tuple[Json | None, list[str]]:
-        """Run plugins and mutating webhooks; once more if a patch made `reinvocationPolicy: IfNeeded` due."""
-        state = Reinvocation()
-        obj, warnings = self._round(attributes, attributes.object, state)
-        if state.wanted:
-            state.round = 1
-            obj, more = self._round(attributes, obj, state)
+        """Run plugins, mutating policies and webhooks; once more if a patch made `reinvocationPolicy: IfNeeded` due."""
+        states = (Reinvocation(), Reinvocation())
+        obj, warnings = self._round(attributes, attributes.object, *states)
+        if any(state.wanted for state in states):
+            for state in states:
+                state.round = 1
+            obj, more = self._round(attributes, obj, *states)
             warnings += more
         return obj, warnings
 
@@ -61,11 +66,14 @@ class AdmissionChain:
         """Close connections to webhooks."""
         self._webhooks.transport.close()
 
-    def _round(self, attributes: Attributes, obj: Json | None, state: Reinvocation) -> tuple[Json | None, list[str]]:
+    def _round(
+        self, attributes: Attributes, obj: Json | None, policies: Reinvocation, webhooks: Reinvocation
+    ) -> tuple[Json | None, list[str]]:
         if obj is not None:
             obj = service_account.admit(attributes, obj, self._cluster.store)
             obj = pod_defaults.admit(attributes, obj, self._cluster.store)
-        return self._webhooks.mutate(attributes, obj, state)
+        obj = self._mutations.mutate(attributes, obj, policies)
+        return self._webhooks.mutate(attributes, obj, webhooks)
 
     @staticmethod
     def _check_configuration(attributes: Attributes) -> None:

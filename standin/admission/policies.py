@@ -10,22 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from standin.admission import matching, params
 from standin.admission.conditions import Conditions, EvaluationError
-from standin.admission.rules import Target, covered, object_selector_matches
-from standin.admission.selection import (
-    BINDINGS,
-    POLICIES,
-    equivalents,
-    joined,
-    namespace_matches,
-    target_of,
-    variables,
-)
+from standin.admission.selection import BINDINGS, POLICIES, POLICY_KINDS, joined, variables
 from standin.errors import ApiError, forbidden
 from standin.interfaces import Attributes, Cluster, Json
 
-# So that a broken policy can always be repaired. Webhook configurations are not exempt.
-EXEMPT = frozenset({POLICIES, BINDINGS})
 CODES = {"Forbidden": 403, "Invalid": 422, "RequestEntityTooLarge": 413, "Unauthorized": 401}
 _MAX_MESSAGE = 5 * 1024
 
@@ -51,7 +41,7 @@ class PolicyDispatcher:
         Raises:
             ApiError: What a binding that denies makes of the first failure.
         """
-        if attributes.resource.key in EXEMPT:
+        if attributes.resource.key in POLICY_KINDS:
             return []
         warnings: list[str] = []
         denials: list[ApiError] = []
@@ -76,12 +66,16 @@ class PolicyDispatcher:
                 yield policy, binding
 
     def _failures(self, policy: Json, binding: Json, attributes: Attributes) -> list[Failure]:
-        form = self._form(policy["matchConstraints"], attributes)
-        if form is None or not self._in_reach(binding.get("matchResources"), attributes):
+        form = matching.reaches(self._cluster, policy, binding, attributes, attributes.object)
+        if form is None:
             return []
         known = variables(attributes, form, attributes.object)
         known["namespaceObject"] = self._cluster.store.get("namespaces", "", attributes.namespace)
         fails_closed = policy.get("failurePolicy", "Fail") == "Fail"
+        try:
+            known["params"] = params.of(self._cluster, policy, binding, attributes)
+        except params.Missing as missing:
+            return [Failure(message=str(missing))] if missing.denies and fails_closed else []
         conditions = [condition["expression"] for condition in policy.get("matchConditions") or ()]
         outcome = self._cel.evaluate(conditions, known)
         if not outcome.matches:
@@ -111,31 +105,6 @@ class PolicyDispatcher:
                 return text.strip()
         fixed = str(validation.get("message") or "").strip()
         return fixed or f"failed expression: {validation['expression'].strip()}"
-
-    def _in_reach(self, resources: Json | None, attributes: Attributes) -> bool:
-        return resources is None or self._form(resources, attributes) is not None
-
-    def _form(self, resources: Json, attributes: Attributes) -> Target | None:
-        """Apply `matchConstraints` or `matchResources`: return the version in which it wants the object, or None."""
-        target = target_of(attributes)
-        if self._covered(resources, "excludeResourceRules", target, attributes) is not None:
-            return None
-        # A binding without rules narrows nothing; a policy always has some.
-        rules = resources.get("resourceRules")
-        form = self._covered(resources, "resourceRules", target, attributes) if rules else target
-        if form is None or not object_selector_matches(resources, attributes.object, attributes.old_object):
-            return None
-        selector = resources.get("namespaceSelector")
-        return form if namespace_matches(self._cluster, selector, attributes, attributes.object) else None
-
-    def _covered(self, resources: Json, field: str, target: Target, attributes: Attributes) -> Target | None:
-        named = [
-            rule
-            for rule in resources.get(field) or ()
-            if not rule.get("resourceNames") or attributes.name in rule["resourceNames"]
-        ]
-        asked = {"rules": named, "matchPolicy": resources.get("matchPolicy")}
-        return covered(asked, target, attributes.operation.value, equivalents(self._cluster, target))
 
 
 def _name(obj: Json) -> str:

@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from standin.admission import conditions
+from standin.admission import conditions, mutations, params
 from standin.admission.policies import CODES
 from standin.errors import FieldError, bad_request
 
-_VARIABLES = conditions.VARIABLES | {"namespaceObject"}
+_VARIABLES = conditions.VARIABLES | {"namespaceObject", "params"}
 _REASONS = tuple(reason for reason in CODES if reason != "Unauthorized")
 _ACTIONS = ("Audit", "Deny", "Warn")
-_NOT_EVALUATED = ("paramKind", "paramRef", "variables", "auditAnnotations")
+_NOT_EVALUATED = ("variables", "auditAnnotations")
 _NO_VALIDATION = "validations or auditAnnotations must contain at least one item"
 _TWICE_TOLD = (
     "must not contain both Deny and Warn "
@@ -28,10 +28,39 @@ def check(obj: dict[str, Any]) -> list[FieldError]:
         ApiError: 400 for what an API server takes and the stand-in does not evaluate: it must not seem to be in force.
     """
     spec = obj.get("spec") or {}
-    for field in _NOT_EVALUATED:
+    _refuse_others(spec, _NOT_EVALUATED)
+    return list(_policy(spec) if obj["kind"] == "ValidatingAdmissionPolicy" else _binding(spec))
+
+
+def check_mutating(obj: dict[str, Any]) -> list[FieldError]:
+    """Return what the API server would refuse of the expressions of a mutating policy; errors as `check`."""
+    spec = obj.get("spec") or {}
+    _refuse_others(spec, ())
+    return list(_mutating(spec) if obj["kind"] == "MutatingAdmissionPolicy" else ())
+
+
+def _refuse_others(spec: dict[str, Any], not_evaluated: tuple[str, ...]) -> None:
+    for field in not_evaluated:
         if spec.get(field):
             raise bad_request(f"the stand-in does not evaluate spec.{field}")
-    return list(_policy(spec) if obj["kind"] == "ValidatingAdmissionPolicy" else _binding(spec))
+    kind, ref = spec.get("paramKind"), spec.get("paramRef")
+    if kind and (kind.get("apiVersion"), kind.get("kind")) not in params.STORED:
+        raise bad_request("the stand-in does not evaluate spec.paramKind other than Secret and ConfigMap")
+    if ref and not ref.get("name"):
+        raise bad_request("the stand-in does not evaluate spec.paramRef without a name")
+    if any(mutation.get("patchType") != "JSONPatch" for mutation in spec.get("mutations") or ()):
+        raise bad_request("the stand-in does not evaluate spec.mutations other than JSONPatch")
+
+
+def _mutating(spec: dict[str, Any]) -> Iterator[FieldError]:
+    for field, key in (("matchConditions", "expression"), ("variables", "expression")):
+        for number, each in enumerate(spec.get(field) or ()):
+            path = f"spec.{field}[{number}].{key}"
+            yield from expression_errors(each.get(key, ""), path, variables=_VARIABLES | {"variables"})
+    for number, mutation in enumerate(spec.get("mutations") or ()):
+        path = f"spec.mutations[{number}].jsonPatch.expression"
+        written = mutations.as_maps(mutation["jsonPatch"]["expression"])
+        yield from expression_errors(written, path, variables=_VARIABLES | {"variables"})
 
 
 def expression_errors(expression: str, path: str, *, variables: frozenset[str]) -> Iterator[FieldError]:

@@ -16,18 +16,13 @@ from standin.interfaces import Attributes, Cluster, Json
 GROUP = "admissionregistration.k8s.io"
 POLICIES = f"validatingadmissionpolicies.{GROUP}"
 BINDINGS = f"validatingadmissionpolicybindings.{GROUP}"
+MUTATING_POLICIES = f"mutatingadmissionpolicies.{GROUP}"
+MUTATING_BINDINGS = f"mutatingadmissionpolicybindings.{GROUP}"
 MUTATING = f"mutatingwebhookconfigurations.{GROUP}"
 VALIDATING = f"validatingwebhookconfigurations.{GROUP}"
-# Never sent to webhooks, so that a broken one can always be repaired.
-EXEMPT = frozenset(
-    {
-        MUTATING,
-        VALIDATING,
-        POLICIES,
-        BINDINGS,
-        *(f"{kind}.{GROUP}" for kind in ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings")),
-    }
-)
+# What policies are not asked about, so that a broken one can always be repaired; webhooks are not asked about themselves either.
+POLICY_KINDS = frozenset({POLICIES, BINDINGS, MUTATING_POLICIES, MUTATING_BINDINGS})
+EXEMPT = POLICY_KINDS | {MUTATING, VALIDATING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,13 +62,21 @@ def test_a_namespace_is_selected_if_and_only_if_the_core_has_something_to_do_in_
                 sum(
                     selects(webhook["namespaceSelector"], labels)
                     for webhook in half
-                    if any(resource in rule["resources"] for rule in webhook["rules"])
+                    if any(
+                        resource in rule["resources"] and operation in rule["operations"] for rule in webhook["rules"]
+                    )
                 )
-                for half in (mutating, validating, last)
+                for half, operation in (
+                    (mutating, "CREATE"),
+                    (validating, "CREATE"),
+                    (validating, "UPDATE"),
+                    (last, "CREATE"),
+                )
             ]
-            # One webhook each, and never two for the same object.
+            # One webhook each, and never two for the same request.
             assert asked == [
                 rules.injects_into(namespace),
+                rules.enforcement_in(namespace) is not Enforcement.OFF,
                 rules.enforcement_in(namespace) is not Enforcement.OFF,
                 rules.injects_into(namespace),
             ], labels
@@ -165,13 +173,12 @@ def test_failure_policy_and_timeout_are_set_for_each_half_on_its_own() -> None:
 
 
 def operations(half: str) -> dict[tuple[str, str], set[str]]:
-    return {
-        (group, resource): set(rule["operations"])
-        for webhook in webhooks(half)
-        for rule in webhook["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-    }
+    found: dict[tuple[str, str], set[str]] = {}
+    for webhook in webhooks(half):
+        for rule in webhook["rules"]:
+            for place in itertools.product(rule["apiGroups"], rule["resources"]):
+                found.setdefault(place, set()).update(rule["operations"])
+    return found
 
 
 def test_the_mutating_half_does_not_see_updates_of_what_cannot_be_changed_any_more() -> None:
@@ -206,7 +213,7 @@ def test_webhook_names_are_unique_and_qualified() -> None:
     }
     names = [webhook["name"] for webhook in webhooks("Validating", values)]
 
-    assert len(names) == len(set(names)) == 2 * 5
+    assert len(names) == len(set(names)) == 2 * 6
     assert all(name.endswith("ghcr-pull-secrets.io") and name.count(".") >= 2 for name in names)
 
 

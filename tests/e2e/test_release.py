@@ -160,7 +160,8 @@ def test_what_the_controller_wrote_is_its_own_and_no_apply_of_the_chart_would_ch
 
     # What Argo CD does with ServerSideDiff: an apply on dry run by another manager, and a comparison.
     given = release.helm.get_values(NAME, all_values=True)
-    manifests = yaml.safe_dump_all(helm.render(given, namespace=RELEASE_NAMESPACE), sort_keys=False)
+    served = ("ValidatingAdmissionPolicy", "MutatingAdmissionPolicy")
+    manifests = yaml.safe_dump_all(helm.render_for(given, *served), sort_keys=False)
     diff = ["diff", "--server-side", "--force-conflicts", "--field-manager=argocd-controller", "-f", "-"]
     assert release.kube(*diff, stdin=manifests).text == ""
 

@@ -17,6 +17,7 @@ from webhook.core.scope import Rules
 from webhook.core.workloads import BUILT_IN_KINDS, MalformedObject, WorkloadKind
 from webhook.ports import Deadline, OutOfTime, Unavailable
 from webhook.provisioning import Provisioner
+from webhook.settling import SETTLED_S, Settling
 
 KINDS = (
     *BUILT_IN_KINDS,
@@ -53,6 +54,28 @@ def validate(cluster: FakeCluster, document: dict[str, Any], **settings: Any) ->
 
 def label(cluster: FakeCluster, **labels: str) -> None:
     cluster.make_namespace("auth", {f"ghcr-pull-secrets.io/{key}": value for key, value in labels.items()})
+
+
+class Clock:
+    """A clock that stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def labelling(cluster: FakeCluster, clock: Clock) -> Admission:
+    """A server that labels covered Pods."""
+    provisioner = Provisioner(cluster.facts, cluster.writer, rules=RULES)
+    return Admission(rules=RULES, kinds=KINDS, facts=cluster.facts, provisioner=provisioner, settling=Settling(clock))
+
+
+def labels_of(subject: Admission, obj: dict[str, Any], **changes: Any) -> list[dict[str, Any]]:
+    """The operations of an answer that set labels."""
+    answer = subject.mutate(parse(orjson.dumps(review(obj, **changes))), Deadline.after(5))
+    return [each for each in answer.response.patch if each["path"].startswith("/metadata")]
 
 
 def good_copy(cluster: FakeCluster) -> None:
@@ -455,3 +478,70 @@ def test_who_does_not_show_who_it_is_learns_no_name_from_a_service_account(
     assert not response.allowed
     assert ("victims-secret" in response.message) == authenticated
     assert "victims-secret" not in repr((response.audit, response.warnings))
+
+
+# --- Pods that need no second call
+
+LABEL = "ghcr-pull-secrets.io/covered"
+
+
+def test_a_covered_pod_is_labelled_once_every_api_server_must_know_of_its_copy(cluster: FakeCluster) -> None:
+    clock = Clock()
+    subject = labelling(cluster, clock)
+    # The first makes the copy, the second sees it, and by the third it is old.
+    for _ in range(2):
+        assert labels_of(subject, workload()) == []
+        clock.now += SETTLED_S - 1
+    clock.now += 1
+    assert labels_of(subject, workload()) == [{"op": "add", "path": "/metadata/labels", "value": {LABEL: "true"}}]
+    assert labels_of(subject, workload(secrets=["ghcr-secret"]))
+
+    labelled = workload()
+    labelled["metadata"]["labels"] = {"app": "a"}
+    assert labels_of(subject, labelled) == [
+        {"op": "add", "path": "/metadata/labels/ghcr-pull-secrets.io~1covered", "value": "true"}
+    ]
+    labelled["metadata"]["labels"][LABEL] = "true"
+    assert labels_of(subject, labelled) == []
+
+
+def test_no_label_is_set_where_the_second_call_decides_something(cluster: FakeCluster) -> None:
+    clock = Clock()
+    subject = labelling(cluster, clock)
+    good_copy(cluster)
+    labels_of(subject, workload())
+    clock.now = SETTLED_S
+    assert labels_of(subject, workload())
+
+    assert labels_of(subject, workload(), dry_run=True) == []
+    assert labels_of(subject, workload("Deployment")) == []
+    assert labels_of(subject, workload(images=["GHCR.IO/sesacthon/auth-api:1"])) == []
+    assert labels_of(subject, workload(secrets=["ghcr-secret", "other"])) == []
+    plain = Admission(
+        rules=RULES,
+        kinds=KINDS,
+        facts=cluster.facts,
+        provisioner=Provisioner(cluster.facts, cluster.writer, rules=RULES),
+    )
+    assert labels_of(plain, workload()) == []
+
+
+def test_a_copy_that_is_changed_has_to_be_old_once_more(cluster: FakeCluster) -> None:
+    clock = Clock()
+    subject = labelling(cluster, clock)
+    narrow = secret(payload=payload(registry="ghcr.io/sesacthon/"))
+    good_copy(cluster)
+    labels_of(subject, workload())
+    clock.now = SETTLED_S
+    assert labels_of(subject, workload())
+
+    cluster.make_secret(narrow)
+    assert labels_of(subject, workload()) == []
+    clock.now += SETTLED_S
+    assert labels_of(subject, workload()) == []
+
+    cluster.make_secret(secret(payload=payload(token="ghp_CANARYcanary-next")))
+    for _ in range(2):
+        assert labels_of(subject, workload()) == []
+    clock.now += SETTLED_S
+    assert labels_of(subject, workload())

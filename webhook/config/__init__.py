@@ -59,6 +59,7 @@ class ServeSettings:
     kubeconfig: Path | None
     ca_bundle: Trust | None
     read_all_secrets: bool
+    label_covered: bool
     rules: Rules
     kinds: tuple[WorkloadKind, ...]
     log_level: str

@@ -163,6 +163,13 @@ SERVER_SETTINGS: Final = under(
         name="threads", metavar="N", default="16", parse=values.threads, help="Reviews worked on at the same time."
     ),
     Setting(
+        name="label_covered",
+        switch=True,
+        default="false",
+        parse=values.switch,
+        help="Label Pods that need no second call; only with the chart's policy that checks the label.",
+    ),
+    Setting(
         name="max_body_bytes",
         metavar="SIZE",
         default="8Mi",

@@ -23,6 +23,7 @@ from webhook.server.certificate import CertificateFiles
 from webhook.server.ops import Check
 from webhook.server.process import Application
 from webhook.server.secret_files import SecretFiles, files_directory
+from webhook.settling import Settling
 from webhook.telemetry import logs
 from webhook.telemetry.metrics import Metrics
 
@@ -102,6 +103,7 @@ def compose(
         facts=cluster.facts,
         provisioner=provisioner,
         authenticated=settings.client_ca is not None,
+        settling=Settling() if settings.label_covered else None,
     )
     cluster.caches.start()
     if source is not None:

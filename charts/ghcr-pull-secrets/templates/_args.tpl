@@ -47,6 +47,9 @@
 {{- if .Values.rbac.readAllSecrets }}
 - --read-all-secrets
 {{- end }}
+{{- if eq (include "gps.inApiServer" .) "label" }}
+- --label-covered
+{{- end }}
 {{- range .Values.extraWorkloadKinds }}
 - --workload-kind={{ .group }}/{{ .version }}/{{ .resource }}={{ .podTemplate }}
 {{- end }}

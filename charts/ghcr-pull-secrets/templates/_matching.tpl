@@ -138,17 +138,20 @@ in, and namespaces that are not but ask for enforcement by their label.
 {{/*
 Workloads by the place of their pod spec, as a list of {name, template, rules}: one webhook each, so that each has one
 short expression. A Pod's pull secrets and a Job's template cannot be changed once they are there, so the mutating half
-sees them on CREATE only. Arguments: dict of root and mutating (bool).
+sees them on CREATE only; and a Pod's label `covered` says nothing of what it is changed into. Arguments: dict of root and mutating (bool).
 */}}
 {{- define "gps.shapes" -}}
 {{- $createOnly := ternary (list "CREATE") (list "CREATE" "UPDATE") .mutating | toJson }}
 - name: pods
   template: ""
   rules:
-    - {operations: {{ $createOnly }}, apiGroups: [""], apiVersions: [v1], resources: [pods], scope: Namespaced}
-    {{- if not .mutating }}
-    - {operations: [UPDATE], apiGroups: [""], apiVersions: [v1], resources: [pods/ephemeralcontainers], scope: Namespaced}
-    {{- end }}
+    - {operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods], scope: Namespaced}
+{{- if not .mutating }}
+- name: changed-pods
+  template: ""
+  rules:
+    - {operations: [UPDATE], apiGroups: [""], apiVersions: [v1], resources: [pods, pods/ephemeralcontainers], scope: Namespaced}
+{{- end }}
 - name: templates
   template: /spec/template
   rules:
@@ -190,6 +193,9 @@ configuration, which has no caBundle yet, holds nothing up.
 {{- $scopes := include (ternary "gps.mutatingScopes" "gps.validatingScopes" $mutating) $root | fromYamlArray -}}
 {{- $shapes := include "gps.shapes" . | fromYamlArray -}}
 {{- $last := .last | default false -}}
+{{- /* The policy is called again after another injector; the server, which has set the label, is not, so the last look stays. */ -}}
+{{- $covered := eq (include "gps.inApiServer" $root) "policies" -}}
+{{- $labels := eq (include "gps.inApiServer" $root) "label" -}}
 {{- range $scope := $scopes }}
 {{- range $shape := $shapes }}
 - name: "{{ $shape.name }}.{{ ternary "last." "" $last }}{{ $scope.prefix }}ghcr-pull-secrets.io"
@@ -214,7 +220,11 @@ configuration, which has no caBundle yet, holds nothing up.
     matchExpressions:
       {{- include "gps.notExcluded" $root | nindent 6 }}
       {{- toYaml $scope.terms | nindent 6 }}
-  objectSelector: {}
+  objectSelector:
+    {{- if and (eq $shape.name "pods") (or $covered (and $labels (not $last))) }}
+    {{- include "gps.notCovered" $root | nindent 4 }}
+    {{- else }} {}
+    {{- end }}
   matchConditions:
     - name: changes
       expression: |-
