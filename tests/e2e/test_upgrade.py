@@ -5,6 +5,7 @@ Nobody may be refused meanwhile, and nobody let in without a pull secret. The ne
 """
 
 import contextlib
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tests.e2e.release import NAME, Release, bare_cluster
 from tests.e2e.test_certificate_rotation import CALLERS, RATE, Traffic
 from tests.e2e.test_story import deployment
 from tests.e2e.waiting import until
-from tests.objects import RELEASE_NAMESPACE, payload, pod_spec_of
+from tests.objects import IMAGE, RELEASE_NAMESPACE, payload, pod_spec_of, workload
 
 pytestmark = pytest.mark.xdist_group("release")
 
@@ -100,3 +101,44 @@ def test_an_upgrade_to_two_mutating_configurations_and_its_rollback_fail_nobody_
         refused = release.plane.refused(f"system:serviceaccount:{RELEASE_NAMESPACE}:")
         assert all("mutatingwebhookconfigurations" in each for each in refused)
         release.helm.uninstall(NAME)
+
+
+def covered(release: Release, namespace: str) -> bool:
+    """Tell whether a Pod is admitted by the API server itself; either way it has to come in with its pull secret."""
+    pod = workload("Pod", name="looked-at", namespace=namespace, images=[IMAGE])
+    made = json.loads(release.kube.apply(pod, args=["--dry-run=server", "-o", "json"]).out)
+    assert made["spec"]["imagePullSecrets"] == [{"name": "ghcr-secret"}]
+    return bool(made["metadata"].get("labels", {}).get("ghcr-pull-secrets.io/covered") == "true")
+
+
+def test_admission_in_the_api_server_is_turned_off_and_on_again_under_traffic_and_nobody_fails() -> None:
+    with bare_cluster() as release:
+        # `auto`, as Helm is told by the cluster what it serves.
+        release.install(VALUES, central=payload())
+        namespace = release.namespace("steady")
+        release.kube.apply(workload("Pod", name="first", namespace=namespace, images=[IMAGE]))
+        until(lambda: covered(release, namespace), "the policies are in force", timeout_s=30)
+        release.kube.apply(workload("Pod", name="labelled", namespace=namespace, images=[IMAGE]))
+
+        with Traffic(release.kube, namespace, callers=CALLERS_EACH) as traffic:
+            time.sleep(A_MOMENT_S)
+            release.upgrade({"inApiServer": {"enabled": False}})
+            until(lambda: not covered(release, namespace), "the webhooks answer")
+            assert "AdmissionPolicy" not in covering_objects(release)
+            # What was labelled before stays as it is, and can be changed.
+            release.kube("label", "pod", "labelled", "a=b", "-n", namespace)
+            annotations = release.secret_of(namespace)["metadata"]["annotations"]
+            assert annotations["ghcr-pull-secrets.io/covers"] == "all"
+            time.sleep(A_MOMENT_S)
+            release.upgrade({"inApiServer": {"enabled": "auto"}})
+            until(lambda: covered(release, namespace), "the policies answer again")
+            time.sleep(A_MOMENT_S)
+
+        assert traffic.failed == []
+        assert traffic.passed >= 0.3 * RATE * CALLERS_EACH / CALLERS * traffic.lasted, "steady traffic"
+
+
+def covering_objects(release: Release) -> str:
+    kinds = [f"{half}admissionpolic{end}" for half in ("mutating", "validating") for end in ("ies", "ybindings")]
+    found: list[str] = release.kube("get", ",".join(kinds), "-o", "name").out.split()
+    return " ".join(f"AdmissionPolicy {each}" for each in found if each.endswith((f"{NAME}-covered", f"{NAME}-marks")))
