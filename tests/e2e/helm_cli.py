@@ -76,8 +76,9 @@ def _run(given: argparse.Namespace, config: helm_python.Config) -> str:
             return text if given.output == "yaml" else f"USER-SUPPLIED VALUES:\n{text}"
         case "template":
             chart, values = _chart(given), _values(given, VALUES)
-            manifests = helm.render(values, name=given.release, namespace=given.namespace)
             assert chart == helm.CHART
+            assert (given.release, given.namespace) == ("ghcr-pull-secrets", "ghcr-pull-secrets")
+            manifests = helm.render_for(values, *(each.rpartition("/")[2] for each in given.api_versions))
             return yaml.safe_dump_all(manifests, sort_keys=False)
         case verb:
             raise LookupError(verb)
@@ -128,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("release")
         if verb in ("template", "uninstall"):
             command.add_argument("--no-hooks", action="store_true", required=verb == "template")
+            command.add_argument("--api-versions", action="append", default=[])
         command.add_argument("--namespace", default="default")
         command.add_argument("--timeout", type=_seconds, default=_TIMEOUT_S)
         if verb not in ("test", "get", "template"):
