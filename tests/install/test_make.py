@@ -14,6 +14,9 @@ import pytest
 
 from tests.install.lock import ROOT
 
+# A virtual environment takes seconds, and several of them on a busy machine a minute each.
+pytestmark = pytest.mark.timeout(600)
+
 _BACKEND = """
 import pathlib, zipfile
 def build_editable(folder, config_settings=None, metadata_directory=None):
@@ -78,7 +81,7 @@ class Machine:
             },
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=300,
             check=False,
         )
 
