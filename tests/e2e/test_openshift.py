@@ -21,7 +21,7 @@ IDS = {"runAsUser", "runAsGroup", "fsGroup"}
 def asked_for(kube: Kube, values: dict[str, Any]) -> set[str]:
     """The fixed ids that Pods would ask for, by a `helm install` that asks the cluster what it serves."""
     with helm_python.Config(kubeconfig_path=kube.kubeconfig, namespace=RELEASE_NAMESPACE) as config:
-        made = config.install(helm.CHART, "dry", {**BASE, **values}, dry_run="server")
+        made = config.install(helm.CHART, "dry", {"images": helm.GIVEN, **BASE, **values}, dry_run="server")
     found = [each for each in yaml.safe_load_all(made["manifest"]) if each]
     specs = dict(pod_specs(found))
     assert len(specs) == 2
