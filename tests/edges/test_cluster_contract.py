@@ -282,12 +282,18 @@ def test_names_beyond_those_that_are_kept_are_asked_for_when_ours_is_not_among_t
     others = [f"s{number}" for number in range(40)]
     stand_in.make_namespace("a")
     asked: list[str] = []
-    for name, listed in (("first", [SECRET_NAME, *others]), ("last", [*others, SECRET_NAME]), ("few", others[:3])):
+    for name, listed in (
+        ("first", [SECRET_NAME, *others]),
+        ("last", [*others, SECRET_NAME]),
+        ("many", others),
+        ("few", others[:3]),
+    ):
         stand_in.make_service_account("a", name, listed)
     stand_in.settle()
     stand_in.narrow.client.on_request(lambda verb, resource, code: asked.append(f"{verb} {resource}"))
     assert stand_in.facts.service_account("a", "few", soon()).secrets == tuple(others[:3])
     assert stand_in.facts.service_account("a", "first", soon()).secrets[0] == SECRET_NAME
+    assert stand_in.facts.service_account("a", "last", soon()).secrets == (*others[:32], SECRET_NAME)
     assert [each for each in asked if each.startswith("get")] == []
-    assert stand_in.facts.service_account("a", "last", soon()).secrets == (*others, SECRET_NAME)
+    assert stand_in.facts.service_account("a", "many", soon()).secrets == tuple(others)
     assert [each for each in asked if each.startswith("get")] == ["get serviceaccounts"]

@@ -51,11 +51,12 @@ _EXEMPT: Final = (
     Reason.CONTROLLER_OWNED,
     Reason.UNCHANGED,
 )
+_LEFT_ALONE: Final = (Reason.NOT_MUTABLE, Reason.ALREADY_LISTED, Reason.LEFT_TO_POD, Reason.MOUNTED)
 # Which (outcome, reason) a half can come to: the two decision tables, and the two ends of a review that is no decision.
 _NO_ANSWER: Final = (("error", Reason.BAD_REQUEST), ("error", Reason.ERROR))
 REACHABLE: Final[Mapping[str, tuple[tuple[str, Reason], ...]]] = {
     "mutate": (
-        *(("allowed", reason) for reason in (*_EXEMPT, Reason.NOT_MUTABLE, Reason.ALREADY_LISTED, Reason.LEFT_TO_POD)),
+        *(("allowed", reason) for reason in (*_EXEMPT, *_LEFT_ALONE)),
         ("patched", Reason.INJECTED),
         *_NO_ANSWER,
     ),
