@@ -1,0 +1,127 @@
+"""What a diagnosis holds: the stations of the chain, and the Pods that cannot pull, grouped."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """How a station is; part of the JSON.
+
+    `skipped` was not looked at: a permission is missing, or there is no such thing in this cluster.
+    """
+
+    OK = "ok"
+    FAULT = "fault"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Station:
+    """One link of the chain from the credential's source to the Pods.
+
+    Attributes:
+        name: Which, such as `central`.
+        state: How it is.
+        text: What was seen, in one line for people; never a credential.
+        code: Of a fault, what is wrong in one word of the public interface; `None` otherwise.
+        remedy: Of a fault, what fixes it; `None` otherwise.
+        commands: Shell commands that do what the remedy says, in their order.
+    """
+
+    name: str
+    state: State
+    text: str
+    code: str | None = None
+    remedy: str | None = None
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodGroup:
+    """The Pods of one owner that do not run for one cause.
+
+    Attributes:
+        namespace: Where they are.
+        owner_kind, owner_name: What is edited or restarted to change them: the Deployment of a ReplicaSet's Pods, the
+            CronJob of a Job's; of a Pod without controller the Pod itself.
+        pods: How many.
+        since: Since when the first of them has waited, timezone-aware; `None` if that is not known.
+        cause: What is wrong in one word: a value of the metric's label and a paragraph of docs/troubleshooting.md.
+        detail: What was seen, in one line for people; never a credential.
+        remedy: What fixes it.
+        commands: Shell commands that do what the remedy says.
+        pulled: The image was pulled: something else keeps the Pods from running. Such a group is shown, and is no
+            finding.
+        restart: The cause is gone or goes with a new Pod, so that a restart of the owner is all that is needed.
+    """
+
+    namespace: str
+    owner_kind: str
+    owner_name: str
+    pods: int
+    since: datetime | None
+    cause: str
+    detail: str = ""
+    remedy: str = ""
+    commands: tuple[str, ...] = ()
+    pulled: bool = False
+    restart: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How much was looked at.
+
+    Attributes:
+        namespaces: That were looked into.
+        pods: That were looked at.
+        selected: Those of them that have selected images.
+        unable: Those of them that cannot pull.
+    """
+
+    namespaces: int = 0
+    pods: int = 0
+    selected: int = 0
+    unable: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodFindings:
+    """What `pods.find_pod_groups` returns; `skipped` as of `Diagnosis`."""
+
+    groups: tuple[PodGroup, ...] = ()
+    counts: Counts = field(default_factory=Counts)
+    skipped: tuple[Station, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """All that was found.
+
+    Attributes:
+        stations: The chain, in the order in which a credential passes through it.
+        groups: The Pods that do not run, the worst first.
+        counts: How much was looked at.
+        skipped: What could not be looked at besides, such as the nodes; all of state `skipped`.
+    """
+
+    stations: tuple[Station, ...]
+    groups: tuple[PodGroup, ...] = ()
+    counts: Counts = field(default_factory=Counts)
+    skipped: tuple[Station, ...] = ()
+
+    @property
+    def faults(self) -> tuple[Station, ...]:
+        """The stations that are broken."""
+        return tuple(station for station in self.stations if station.state is State.FAULT)
+
+    @property
+    def unable(self) -> tuple[PodGroup, ...]:
+        """The groups whose Pods cannot pull."""
+        return tuple(group for group in self.groups if not group.pulled)
+
+    @property
+    def healthy(self) -> bool:
+        """Tell whether there is nothing to fix; what was skipped is not known to be broken."""
+        return not self.faults and not self.unable
