@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from webhook.core.copies import Secret
+from webhook.core.scope import Rules
+
 
 class State(StrEnum):
     """How a station is; part of the JSON.
@@ -35,6 +38,25 @@ class Station:
     code: str | None = None
     remedy: str | None = None
     commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What `pods.find_pod_groups(client, question, deadline, tell)` is asked.
+
+    `tell` is called with the number of Pods looked at so far, for the progress bar.
+
+    Attributes:
+        namespace: Whose Pods to look at; "" for those of every namespace.
+        rules: The release's settings, or its defaults where those may not be read.
+        central: The central secret, `None` where there is none or it may not be read.
+        now: The clock on the wall, timezone-aware.
+    """
+
+    namespace: str
+    rules: Rules
+    central: Secret | None
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
