@@ -1,1 +1,1 @@
-"""TLS for a webhook: make certificates, plan their renewal, keep them. Knows nothing of what the webhook does."""
+"""TLS certificates for a webhook: made, renewed and published before they expire."""

@@ -1,4 +1,4 @@
-"""Make and inspect certificates: the only module that imports `cryptography`.
+"""X.509 certificates: made and inspected with the `cryptography` library.
 
 ECDSA on P-256 with SHA-256 throughout: what every TLS stack that talks to a Kubernetes webhook verifies, and small
 enough for two CAs to fit a `caBundle` in about 1.3 kB.

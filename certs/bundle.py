@@ -1,4 +1,4 @@
-"""Bundles of PEM certificates, as bytes: nothing here looks inside a certificate."""
+"""PEM bundles of CA certificates, added to and compared as bytes."""
 
 from __future__ import annotations
 

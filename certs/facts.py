@@ -1,4 +1,4 @@
-"""What is known of a certificate, as plain data: the language that `authority`, `plan` and `state` share."""
+"""Certificate facts as plain data, shared by the certs modules."""
 
 from __future__ import annotations
 

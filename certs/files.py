@@ -1,4 +1,4 @@
-"""Write files that belong together so that a reader never finds half of a change.
+"""Atomic replacement of several files that belong together.
 
 `write_pair` does what the kubelet does for a mounted Secret (its `AtomicWriter`):
 

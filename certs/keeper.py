@@ -1,4 +1,4 @@
-"""Bring a webhook's certificates to the plan: look, plan, do it in order, and look again.
+"""Reconcile loop for certificates: read, plan, write in order, read again.
 
 `Keeper.keep` may be called at any time and as often as one likes, by a watch's event as by a timer: what it does
 follows from what there is. All that it remembers is since when the current CA has been seen published, and forgetting

@@ -1,4 +1,4 @@
-"""What to do next so that a webhook's certificates stay valid and no call fails meanwhile. Pure.
+"""Pure planning of the next certificate step in a rotation.
 
 A keeper reads, asks `plan`, applies the actions in order, stops at the first that fails, and begins again; it keeps
 nothing that a crash could lose. The rotation of a CA is then this walk, each line one call of `plan`:
@@ -30,7 +30,7 @@ SETTLE = timedelta(seconds=10)
 """How long a bundle has to be published before a leaf relies on it.
 
 API servers learn of a changed webhook configuration by watch, which takes milliseconds; ten seconds also cover one that
-has to open its watch anew.
+has to open its watch again.
 """
 
 OVERLAP = timedelta(hours=1)
@@ -110,14 +110,14 @@ class CreateCA:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreBundle:
-    """Write the bundle in the CA's Secret anew: it was edited, or holds a CA that has expired."""
+    """Rewrite the bundle in the CA's Secret: it was edited, or holds a CA that has expired."""
 
     authorities: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropPreviousCA:
-    """Write the bundle in the CA's Secret anew, without the CAs whose overlap is over.
+    """Rewrite the bundle in the CA's Secret without the CAs whose overlap is over.
 
     Args:
         authorities: Fingerprints of what stays, in order.
@@ -155,11 +155,11 @@ Action = CreateCA | StoreBundle | DropPreviousCA | PublishBundle | IssueLeaf | W
 
 
 def renewal_due(not_before: datetime, not_after: datetime, *, now: datetime) -> bool:
-    """Tell whether the last third of a certificate's life has begun.
+    """Return whether the last third of a certificate's life has begun.
 
     Args:
         not_before: Beginning of the validity, timezone-aware, from the certificate.
-        not_after: End of the validity, likewise.
+        not_after: End of the validity, timezone-aware too.
         now: The caller's clock; never read here.
 
     One third is cert-manager's rule: early enough to fail for days before anyone is hurt.

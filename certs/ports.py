@@ -1,4 +1,4 @@
-"""What a keeper of certificates needs of the world, and what it tells of its work."""
+"""Protocols for the cluster, the clock and the reports of a keeper."""
 
 from __future__ import annotations
 

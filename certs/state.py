@@ -1,4 +1,4 @@
-"""The certificates' Secrets, as the `data` of a Secret (decoded) and back, and what `plan` has to know of them.
+"""Certificate Secrets as bytes, decoded and encoded with checks.
 
 Both Secrets are of type `kubernetes.io/tls`:
 
@@ -89,7 +89,7 @@ def observe(
 
     Args:
         authority: Data of the CA's Secret; None if it does not exist.
-        leaf: Data of the leaf's Secret, likewise.
+        leaf: Data of the leaf's Secret, in the same form.
         webhooks: The `caBundle` (decoded; empty if unset) of every webhook, by a name of the caller's.
         dns_names: The names the leaf has to have.
         earlier: `publication` of the state observed before; None at the start.

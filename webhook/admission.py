@@ -1,4 +1,4 @@
-"""One review: facts, policy, provisioning, answer."""
+"""One admission review: facts, policy, provisioning and the answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -119,7 +119,7 @@ class Admission:
         )
 
     def _covered(self, subject: _Subject, namespace: Namespace, provisioned: Provisioned, deadline: Deadline) -> bool:
-        """Tell whether our other half is not needed: every API server knows the copy, and it covers everything."""
+        """Return whether our other half is not needed: every API server knows the copy, and it covers everything."""
         if self._settling is None or provisioned.result is not Result.CURRENT:
             return False
         secret = self._facts.copy(namespace.name, deadline)
@@ -133,7 +133,7 @@ class Admission:
     def validate(self, review: Review, deadline: Deadline) -> Answer:
         """Reject a workload that would pull without credentials.
 
-        What a cache says is good enough to let in. Before it leads to a rejection or a warning everything it rests on
+        What a cache says is good enough to admit. Before it leads to a rejection or a warning everything it rests on
         is read from the API server: the replica that validates is often not the one that has just made the copy.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Why a server gave no answer, as data, whatever library found out."""
+"""Connection failures as data: DNS, refused, time-out, TLS, proxy."""
 
 import errno
 import http.client

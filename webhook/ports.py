@@ -1,4 +1,4 @@
-"""What the services need of the world, as Protocols; `webhook.cluster` is the Kubernetes side of them.
+"""Protocols of what the services need from the outside.
 
 Errors of the cluster have a tree of their own here, so that a service can tell what to do by type and never by text.
 """
@@ -187,7 +187,7 @@ class Facts(Protocol):
         ...
 
     def observe(self, secret: Secret) -> None:
-        """Take note of a Secret just written, before the watch tells of it."""
+        """Take note of a Secret just written, before the watch reports it."""
         ...
 
 
@@ -263,7 +263,7 @@ class ObjectRef:
 
 
 class Events(Protocol):
-    """Tells people, in the cluster, what was done or refused."""
+    """Reports to people, in the cluster, what was done or refused."""
 
     def emit(self, reason: EventReason, about: ObjectRef, text: str, *, warning: bool = False) -> None:
         """Note an event. Never raises and never waits; events that repeat are counted together."""

@@ -1,4 +1,4 @@
-"""One namespace's copy: there before the answer that relies on it is sent."""
+"""Provisioning of one namespace's copy before a review's answer."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +49,7 @@ class Result(StrEnum):
 
     @property
     def has_secret(self) -> bool:
-        """Tell whether there is a `ghcr-secret` in the namespace now."""
+        """Return whether there is a `ghcr-secret` in the namespace now."""
         return self in (Result.CREATED, Result.UPDATED, Result.CURRENT, Result.FOREIGN)
 
 

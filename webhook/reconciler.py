@@ -1,4 +1,4 @@
-"""Every namespace's copy, brought to what it should be."""
+"""Reconciliation of every namespace's copy with the central secret."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Report copies and the central secret to people, as Kubernetes Events."""
+"""Kubernetes Events about copies and the central secret."""
 
 import threading
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ class CentralState:
 
     @property
     def usable(self) -> bool:
-        """Tell whether it is there and good."""
+        """Return whether it is there and good."""
         return self.present and self.fault is None
 
 
@@ -71,7 +71,7 @@ class CentralReports:
 class CopyReports:
     """Emits the Events about copies.
 
-    A copy that became foreign is told of once, by whoever leads when it is next looked at; until then it is noted.
+    A copy that became foreign is reported once, by whoever leads when it is next looked at; until then it is noted.
     """
 
     def __init__(self, events: Events) -> None:
@@ -86,13 +86,13 @@ class CopyReports:
             self._became_foreign[secret.namespace] = (about(secret), f"{SECRET_NAME} {_FOREIGN[owner]}")
 
     def forget(self, namespace: str) -> None:
-        """Forget what there would have been to tell of a namespace."""
+        """Forget what is noted of a namespace."""
         with self._lock:
             self._became_foreign.pop(namespace, None)
             self._of_other_releases.discard(namespace)
 
     def left(self, namespace: str, existing: Secret | None, reason: StepReason) -> None:
-        """Tell why a Secret is not touched, where people would wonder; once each."""
+        """Report why a Secret is not touched, where people would wonder; once each."""
         with self._lock:
             note = self._became_foreign.pop(namespace, None) if reason in _SETTLED else None
             if reason is not StepReason.OTHER_RELEASE:
@@ -104,23 +104,23 @@ class CopyReports:
             self._events.emit(EventReason.COPY_FOREIGN, *note, warning=True)
 
     def created(self, copy: Secret, *, again: bool) -> None:
-        """Tell of a new copy; where there had been one, somebody may have wanted their own."""
+        """Report a new copy; where there had been one, somebody may have wanted their own."""
         text = f"created again from the central secret; {give_away(copy.namespace)}" if again else _CREATED
         self._events.emit(EventReason.COPY_CREATED, about(copy), text)
 
     def updated(self, copy: Secret, reason: StepReason) -> None:
-        """Tell of a copy that was changed."""
+        """Report a copy that was changed."""
         text = _UPDATED[reason]
         if reason is StepReason.STALE:
             text = f"{text}; {give_away(copy.namespace)}"
         self._events.emit(EventReason.COPY_UPDATED, about(copy), text)
 
     def deleted(self, namespace: str) -> None:
-        """Tell of a copy that went, since its namespace opted out."""
+        """Report a copy that went, since its namespace opted out."""
         self._events.emit(EventReason.COPY_DELETED, _namespace(namespace), "the namespace opted out")
 
     def contested(self, copy: Secret) -> None:
-        """Tell that somebody else rewrites or deletes a copy again and again."""
+        """Report that somebody else rewrites or deletes a copy again and again."""
         text = (
             f"somebody else changed or deleted {SECRET_NAME} more than {LIMIT} times in a minute; it is repaired after "
             f"pauses now, which grow to {MAX_PAUSE_S / 60:.0f} minutes; {give_away(copy.namespace)}"
@@ -128,7 +128,7 @@ class CopyReports:
         self._events.emit(EventReason.COPY_CONTESTED, about(copy), text, warning=True)
 
     def refused(self, namespace: str, error: ClusterError) -> None:
-        """Tell of a copy that could not be written."""
+        """Report a copy that could not be written."""
         if not isinstance(error, Conflict):
             text = f"{SECRET_NAME} could not be written: {error.cause}"
             self._events.emit(EventReason.COPY_REFUSED, _namespace(namespace), text, warning=True)

@@ -1,4 +1,4 @@
-"""Since when each namespace's copy has been as it is."""
+"""Time since which each namespace's copy is unchanged."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ class Settling:
         self._since: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     def settled(self, namespace: str, version: str) -> bool:
-        """Tell whether a namespace's copy has had this resourceVersion for `SETTLED_S`, as far as we know."""
+        """Return whether a namespace's copy has had this resourceVersion for `SETTLED_S`, as far as we know."""
         now = self._clock()
         with self._lock:
             known = self._since.get(namespace)

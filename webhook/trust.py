@@ -1,4 +1,4 @@
-"""TLS as a client: the one place where contexts that verify a peer are made."""
+"""TLS client contexts that verify a peer."""
 
 import ssl
 from enum import StrEnum

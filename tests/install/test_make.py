@@ -67,8 +67,9 @@ class Machine:
 
     def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Make the virtual environment. The index that pip is told of besides has no folder of any package."""
+        # `make test` is a make too, and its variables do not concern another: by MAKELEVEL one says which folder it enters.
         environment = {
-            key: value for key, value in os.environ.items() if not key.startswith("PIP_") and key != "MAKEFLAGS"
+            key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "MAKE", "MFLAGS"))
         }
         return subprocess.run(
             ["make", ".venv/.installed", f"PYTHON={sys.executable}", *arguments],

@@ -130,7 +130,7 @@ def test_the_end_of_a_token_is_read_in_both_formats_of_github(header: str | None
 
 
 @pytest.mark.parametrize(
-    ("left", "told", "due"),
+    ("left", "reported", "due"),
     [
         (15 * DAY, None, None),
         (14 * DAY, None, 14 * DAY),
@@ -145,12 +145,12 @@ def test_the_end_of_a_token_is_read_in_both_formats_of_github(header: str | None
         (10 * DAY, DAY, None),
     ],
 )
-def test_each_expiry_warning_is_due_once(left: timedelta, told: timedelta | None, due: timedelta | None) -> None:
-    assert expiry_warning(END, now=END - left, told=told) == due
+def test_each_expiry_warning_is_due_once(left: timedelta, reported: timedelta | None, due: timedelta | None) -> None:
+    assert expiry_warning(END, now=END - left, reported=reported) == due
 
 
 def test_a_token_without_end_needs_no_warning() -> None:
-    assert expiry_warning(None, now=END, told=None) is None
+    assert expiry_warning(None, now=END, reported=None) is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The text of a file to the Kubernetes objects in it, each with the line it stands on.
+"""YAML and JSON files parsed into Kubernetes objects with line numbers.
 
 A text is split at its document markers first: what is of no interest (CustomResourceDefinitions make most of many
 megabytes) is told by its top-level `kind` and never parsed, and a document that is broken does not hide the others. The

@@ -1,4 +1,4 @@
-"""What manifests say of a cluster: Namespaces, ServiceAccounts, and pull secrets or who will make them.
+"""Namespaces, ServiceAccounts and pull secrets found in manifests.
 
 A Secret whose content the manifests do not hold (an ExternalSecret's, an encrypted one, one taken on trust) is given a
 content that fits the images it is asked for, so that everything else about it is judged as ever.

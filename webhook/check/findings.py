@@ -1,4 +1,4 @@
-"""Judgements to findings: what is wrong, where, and what fixes it."""
+"""Findings from decisions: what is wrong, where, and the fix."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -131,11 +131,11 @@ class Report:
 
     @property
     def unread(self) -> bool:
-        """Tell whether something could not be read."""
+        """Return whether something could not be read."""
         return any(trouble.fatal for trouble in self.troubles)
 
     def fails(self, least: Level | None) -> bool:
-        """Tell whether there is a finding of a level or a worse one; `None` is worse than any."""
+        """Return whether there is a finding of a level or a worse one; `None` is worse than any."""
         return least is not None and any(
             finding.level is Level.ERROR or least is Level.WARNING for finding in self.findings
         )

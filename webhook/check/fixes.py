@@ -1,4 +1,4 @@
-"""Which findings of a report can be fixed in which files, and with what."""
+"""Selection of the findings that can be fixed in a file."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

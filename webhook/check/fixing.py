@@ -1,4 +1,4 @@
-"""A manifest that lists no pull secret to one that does, by one inserted line.
+"""Insertion of a pull secret into a manifest's own text.
 
 Nothing is rewritten: comments, order, quotes and indentation stay because their bytes do. What comes out is read
 again, and counts only if it is the same objects with `ghcr-secret` in the one list that lacked it.

@@ -1,4 +1,4 @@
-"""What both halves of the webhook would say of one manifest, by the rules of `webhook.core`.
+"""Both webhook decisions for one manifest, by the core rules.
 
 The order is that of `webhook.admission`: the API server's own ServiceAccount plugin, the mutating half, the validating
 half on what that made. A test holds both to the same answers.

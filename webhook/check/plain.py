@@ -1,4 +1,4 @@
-"""YAML nodes to plain objects, as kubectl reads them, without expanding aliases.
+"""YAML nodes converted to plain objects as kubectl reads them.
 
 PyYAML's nodes carry their lines; its constructor would lose them. kubectl reads YAML by rules between 1.1 and 1.2
 (sigs.k8s.io/yaml): `on` and `yes` are booleans, a date is a string, and of a key that occurs twice the last one counts.

@@ -1,4 +1,4 @@
-"""One run: texts to a report."""
+"""One check run from input texts to a report."""
 
 import gc
 from collections.abc import Iterable, Iterator, Sequence
@@ -67,7 +67,7 @@ class Checker:
         return self._report(reader.documents)
 
     def interest(self, group: str, version: str, kind: str) -> bool:
-        """Tell whether an object bears on anything."""
+        """Return whether an object bears on anything."""
         if not version:  # of the kind alone
             return any(kind == known for _, known in KINDS) or resource_of(kind) in self._resources
         return (group, kind) in KINDS or self._kind(group, version, kind) is not None

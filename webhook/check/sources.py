@@ -1,4 +1,4 @@
-"""Files, folders and standard input to texts, with every bound and every failure said."""
+"""Files, folders and standard input read within bounds."""
 
 import errno
 import fnmatch

@@ -1,4 +1,4 @@
-"""The chart's own values to the settings that decide, with the defaults of what is not given.
+"""Helm values file parsed into the settings that decide.
 
 Read as Helm would: of several files the last one that has a value counts. Only what bears on decisions is looked at;
 that the rest is right is for the chart's schema to say.

@@ -1,4 +1,4 @@
-"""The command line. Each command is a module of this package, imported when it is called: `--help` stays fast."""
+"""Command line with one lazily imported module per command."""
 
 import importlib
 from collections.abc import Mapping

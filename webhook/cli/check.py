@@ -1,4 +1,4 @@
-"""`ghcr-pull-secrets check`."""
+"""Command `check`: judge manifests without a cluster."""
 
 import os
 import sys

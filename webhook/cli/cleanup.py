@@ -1,4 +1,4 @@
-"""`ghcr-pull-secrets cleanup`."""
+"""Command `cleanup`: remove every copy from the cluster."""
 
 import sys
 from collections import Counter

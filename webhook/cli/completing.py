@@ -1,4 +1,4 @@
-"""What a shell offers for the value of a setting."""
+"""Shell completion of setting values."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""`ghcr-pull-secrets completion`."""
+"""Command `completion`: print a shell's completion script."""
 
 from typing import Final
 

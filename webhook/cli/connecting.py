@@ -1,4 +1,4 @@
-"""What the commands that a person runs against a cluster begin with."""
+"""Cluster connection and error handling shared by interactive commands."""
 
 import os
 from collections.abc import Iterator, Mapping

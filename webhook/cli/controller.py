@@ -1,4 +1,4 @@
-"""`ghcr-pull-secrets controller`."""
+"""Command `controller`: run the controller process."""
 
 import os
 from typing import Any

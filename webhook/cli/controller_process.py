@@ -1,4 +1,4 @@
-"""The controller, put together: caches, election, workers, certificates, credential watch, events, metrics, probes.
+"""Wiring of the controller process: caches, election, workers, certificates, probes.
 
 Here and not in `webhook.controller`, since the second listener is the server's and the two know nothing of each other.
 """
@@ -181,7 +181,7 @@ class Process:
             count=self._metrics.credential_checked,
         )
 
-    # --- what is told
+    # --- what is reported
 
     def _judged(self, state: CentralState) -> None:
         self._central = state

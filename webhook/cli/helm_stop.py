@@ -1,4 +1,4 @@
-"""`ghcr-pull-secrets helm-stop`: what the chart runs before a release is uninstalled."""
+"""Command `helm-stop`: stop a release before its uninstallation."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""`ghcr-pull-secrets helm-test`: what the chart's test Pod runs."""
+"""Command `helm-test`: try an installed release end to end."""
 
 import sys
 from typing import Any

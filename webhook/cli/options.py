@@ -1,4 +1,4 @@
-"""Options made from `webhook.config` settings, and the one way in which faults are reported."""
+"""Command-line options generated from settings, with uniform fault reports."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence

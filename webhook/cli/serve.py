@@ -1,4 +1,4 @@
-"""`ghcr-pull-secrets serve`."""
+"""Command `serve`: run the webhook server process."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as an event that threads can wait for."""
+"""SIGTERM and SIGINT as a threading event."""
 
 import signal
 import threading

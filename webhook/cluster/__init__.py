@@ -1,4 +1,4 @@
-"""The Kubernetes side of `webhook.ports`; nothing else imports `kubernetes`.
+"""Kubernetes adapters behind `webhook.ports`; the only importer of `kubernetes`.
 
 An entry point calls `connect`, starts `Cluster.caches`, and hands `facts` and `writer` to the services.
 """

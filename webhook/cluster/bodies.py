@@ -1,4 +1,4 @@
-"""Bodies of the API server's answers, read with bounds: how large, how many large ones at once, and until when."""
+"""Response bodies read within bounds of size, number and time."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What is watched, as small as can be: core values only, and what is equal is held once."""
+"""Caches of watched resources, reduced to compact core values."""
 
 import functools
 import sys
@@ -35,7 +35,7 @@ SHARED_BYTES: Final = 16 * 1024
 
 
 def later(version: str, than: str) -> bool:
-    """Tell whether a resourceVersion is certainly later than another.
+    """Return whether a resourceVersion is certainly later than another.
 
     They are opaque strings by the API's old words, and decimal numbers to be compared as such by those since
     Kubernetes 1.35; etcd's revisions always were. What is no such number is not *certainly* later.

@@ -1,4 +1,4 @@
-"""Watches that tell a keeper of what concerns the certificates, and a server of its certificate."""
+"""Watches of the certificate Secrets and the webhook configurations."""
 
 from collections.abc import Callable, Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""The Kubernetes side of `certs.ports`.
+"""Kubernetes adapter of `certs.ports`.
 
 RBAC, watches (`webhook.cluster.certificate_watches`) included, all of it by `resourceNames` but `create`:
 

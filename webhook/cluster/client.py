@@ -1,4 +1,4 @@
-"""HTTP to the API server, by the official client's configuration and connection pool.
+"""HTTP client for the API server with connection pool and deadlines.
 
 Bodies stay plain JSON: building the client's model objects would cost more than everything else here together. Bodies
 are read to their end so that connections are used again.
@@ -130,7 +130,7 @@ class Client:
         self._log = structlog.get_logger()
 
     def on_request(self, listener: Callable[[str, str, int], None]) -> None:
-        """Tell of every request from now on: verb, resource, and HTTP status or 0 if there was no answer."""
+        """Report every request from now on: verb, resource, and HTTP status or 0 if there was no answer."""
         self._listeners.append(listener)
 
     def request(

@@ -1,4 +1,4 @@
-"""The one way in which the command line connects to a cluster: as kubectl would."""
+"""Cluster connection for commands, with kubectl's rules."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the controller and `cleanup` know of the cluster: every `ghcr-secret`, and what may ask for one."""
+"""Watches of every `ghcr-secret` and of what asks for one."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,7 @@
-"""Answers and failures of HTTP to the errors of `webhook.ports`; never with a body or a message in them."""
+"""HTTP failures translated to the errors of `webhook.ports`.
+
+None of them carries a body or a message of the answer.
+"""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeVar

@@ -1,4 +1,4 @@
-"""`webhook.ports.Events` as Kubernetes Events, written by a thread of its own.
+"""Kubernetes Events written by a background thread.
 
 They are `v1` Events: `kubectl events` and `kubectl get events` read these, with `count` and `lastTimestamp` for what
 repeats. The rules are those of client-go's `EventCorrelator`: what is equal is counted on one Event by a patch, and
@@ -107,7 +107,7 @@ class ClusterEvents:
     Args:
         client: HTTP to the API server.
         instance: Name of this process (`reportingInstance`).
-        count: Told what came of each event that was emitted.
+        count: Called with the outcome of each event that was emitted.
         utc, clock: The time of day, and the seconds for the token buckets.
         pause_s: Between two writes.
         backoff_s: First pause after the API server could not be reached.
@@ -165,7 +165,7 @@ class ClusterEvents:
         self._thread.start()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until all that was emitted is dealt with; tells whether it was in time."""
+        """Wait until all that was emitted is dealt with; returns whether it was in time."""
         with self._changed:
             return self._changed.wait_for(lambda: not (self._first or self._others or self._busy), timeout_s)
 

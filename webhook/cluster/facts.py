@@ -1,4 +1,4 @@
-"""`webhook.ports.Facts` and `Copies`: the caches first, the API server for what they do not know."""
+"""Facts for reviews: from caches first, then the API server."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -68,7 +68,7 @@ class ClusterFacts:
         return self._read_secret(namespace, SECRET_NAME, deadline)
 
     def observe(self, secret: Secret) -> None:
-        """Take note of a Secret just written, before the watch tells of it."""
+        """Take note of a Secret just written, before the watch reports it."""
         self._caches.secrets.observe(secret)
 
     def namespaces_with_secret(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What the chart's hooks ask of the API server: stop a release, and make a Pod on dry run."""
+"""API calls of the chart's hooks."""
 
 from contextlib import suppress
 from typing import Any, Final
@@ -55,7 +55,7 @@ class ReleaseStopper:
             self._unless_gone(deployment, {"spec": {"replicas": 0}})
 
     def running(self, selector: str) -> bool:
-        """Tell whether Pods with these labels are left. Raises `ClusterError`."""
+        """Return whether Pods with these labels are left. Raises `ClusterError`."""
         pods = Target(verb=Verb.LIST, resource="pods", namespace=self._namespace)
         query = {"labelSelector": selector, "limit": "1"}
         found = self._client.read(

@@ -1,4 +1,4 @@
-"""Kubeconfig files, found, merged and read as kubectl does.
+"""Kubeconfig files found, merged and parsed like kubectl does.
 
 The rules are those of client-go's `clientcmd`: an explicit file is the only one; else every file of `$KUBECONFIG` that
 exists; else `~/.kube/config`; else, in a Pod, its ServiceAccount. Of several files the first to name a cluster, a user,

@@ -1,4 +1,4 @@
-"""`webhook.ports.Leases` over `coordination.k8s.io/v1`."""
+"""Leader election Leases read and written."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""Pods as JSON to whether they take content from `ghcr-secret`."""
+"""Pod JSON checked for volumes and variables from `ghcr-secret`."""
 
 import msgspec
 
@@ -64,7 +64,7 @@ class _Pod(_Part):
 
 
 def mounts_copy(content: Content) -> bool:
-    """Tell whether a Pod mounts `ghcr-secret` or reads it into variables (`webhook.core.mounts`).
+    """Return whether a Pod mounts `ghcr-secret` or reads it into variables (`webhook.core.mounts`).
 
     Raises:
         ValueError: It has not the shape of a Pod.

@@ -1,4 +1,4 @@
-"""Namespaces and ServiceAccounts as JSON to what is known of them."""
+"""Namespace and ServiceAccount JSON decoded to core values."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""Lists by pages that are bounded in bytes, whatever is in them.
+"""List requests in pages bounded by bytes.
 
 The API server bounds a page by the number of objects only. So a page that turns out too large is dropped and asked for
 again with half as many; when pages are small again, the number grows back.

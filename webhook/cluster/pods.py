@@ -1,4 +1,4 @@
-"""`webhook.ports.Pods`: Pods by pages, as plain JSON of what we look at."""
+"""Pods listed in pages and reduced to the fields we need."""
 
 import itertools
 import threading

@@ -1,4 +1,4 @@
-"""One resource, kept like the API server has it: list, then watch, for ever, whatever happens in between.
+"""Mirror of one resource by list and watch.
 
 A watch can end, be refused, break, fall silent or lose its place; each has one defined way back (see `Reflector`).
 """

@@ -1,4 +1,4 @@
-"""What is asked of the API server: a verb, a resource and whose, and the path that follows from them."""
+"""API requests as data: verb, resource, scope and path."""
 
 import re
 from dataclasses import dataclass

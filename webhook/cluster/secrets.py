@@ -1,4 +1,4 @@
-"""Secrets as JSON to `webhook.core.copies.Secret` and back, and the three writes."""
+"""Secret JSON decoded and encoded, and the three Secret writes."""
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
@@ -180,7 +180,7 @@ class ClusterSecretWriter:
         self._client = client
 
     def create(self, secret: Secret, deadline: Deadline, *, dry_run: bool = False) -> Secret:
-        """Create a Secret; a dry run asks the API server whether it would be let in."""
+        """Create a Secret; a dry run asks the API server whether it would be admitted."""
         target = Target(verb=Verb.CREATE, resource="secrets", namespace=secret.namespace, about=secret.name)
         query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
         return self._client.read(target, deadline, decode, query=query, body=encode(secret))

@@ -1,4 +1,4 @@
-"""What is said of a watch, and its times."""
+"""Watch settings: bookmarks, time-outs and pauses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

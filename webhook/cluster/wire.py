@@ -1,4 +1,4 @@
-"""JSON of the API server, read no further than it is needed.
+"""Lazy, bounded reading of API server JSON.
 
 A tenant decides how large an object is: a ServiceAccount, a Secret or a Pod of a megabyte is legal, and plain Python
 objects of one take twenty times that. So a type names the fields we look at, all others are passed over without being

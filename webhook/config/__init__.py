@@ -1,4 +1,4 @@
-"""Settings: declared once, parsed once from flags and environment, every fault reported at once.
+"""Settings declared once and parsed from flags and environment.
 
 A `Setting` (`declared`) is the one place where a flag's name, default, meaning and parser stand; the command line's
 options and their `--help` are made from it (`webhook.cli.options`). An environment variable is a flag's name in

@@ -1,4 +1,4 @@
-"""Settings of the certificates that the controller keeps."""
+"""Settings of certificate management."""
 
 import ipaddress
 import re

@@ -1,4 +1,4 @@
-"""How the command line finds its cluster: kubectl's own flags, files and order."""
+"""Settings of the cluster connection, named like kubectl's."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

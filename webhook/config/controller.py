@@ -1,4 +1,4 @@
-"""Settings of `ghcr-pull-secrets controller`."""
+"""Settings of the `controller` command."""
 
 import re
 from collections.abc import Mapping

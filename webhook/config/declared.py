@@ -1,4 +1,4 @@
-"""Every setting there is."""
+"""Registry of every setting."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""How a setting is declared, and how all of them are resolved from flags and environment with every fault at once."""
+"""Declaration and resolution of settings with all faults reported."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

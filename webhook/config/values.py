@@ -1,4 +1,7 @@
-"""From a setting's text to its value. Complaints name the kind of value wanted, never the value found."""
+"""Parsers from setting text to typed values.
+
+A complaint names the kind of value wanted, never the value found.
+"""
 
 import re
 from collections.abc import Callable, Sequence

@@ -1,1 +1,1 @@
-"""Turns what happens in the cluster into keys, and keys into reconciler calls."""
+"""Controller: events to keys, keys to reconciler calls."""

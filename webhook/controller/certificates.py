@@ -1,4 +1,4 @@
-"""The webhook's certificates, kept: `certs.keeper` on a cluster, and what it does told to people."""
+"""Certificate keeper on a cluster, with Events and metrics."""
 
 from collections.abc import Callable, Sequence
 from typing import assert_never

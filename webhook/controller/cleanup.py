@@ -1,4 +1,4 @@
-"""Removes every copy that is ours, and says what it left and why."""
+"""Removal of every copy of a release, with a report."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 
     @property
     def done(self) -> bool:
-        """Tell whether nothing that is ours remains there."""
+        """Return whether nothing that is ours remains there."""
         return self not in (Outcome.CHANGED, Outcome.FAILED)
 
 

@@ -1,4 +1,4 @@
-"""Leader election by Lease: one controller writes at a time.
+"""Leader election by Lease, so that one controller writes.
 
 The rules are client-go's `leaderelection`: clocks of two machines are never compared. A candidate notes by its own
 clock when it saw the Lease change, and may take it over only after a whole lease duration without a change.
@@ -69,7 +69,7 @@ class Elector:
 
     @property
     def leading(self) -> bool:
-        """Tell whether writing is allowed right now."""
+        """Return whether writing is allowed right now."""
         return self._clock() < self._valid_until
 
     @contextmanager

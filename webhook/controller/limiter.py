@@ -1,4 +1,4 @@
-"""How fast the controller may write: a token bucket, and the API server's own word."""
+"""Rate limit of controller writes, with respect for Retry-After."""
 
 import threading
 import time

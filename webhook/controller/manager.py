@@ -1,4 +1,4 @@
-"""Events and timers to keys, keys to reconciler calls."""
+"""Event and timer dispatch to keys and worker threads."""
 
 import threading
 import time

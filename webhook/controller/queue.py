@@ -1,4 +1,4 @@
-"""A queue of keys: a key waits once however often it is added, and is in one worker's hands at a time.
+"""Work queue of keys without duplicates, with delayed retries.
 
 The semantics are those of client-go's rate-limited workqueue: what is added while it is being worked on is worked on
 again afterwards, and what failed comes back after a delay that doubles with every failure in a row.

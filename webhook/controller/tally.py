@@ -1,4 +1,4 @@
-"""What the copies of a cluster amount to, for metrics."""
+"""Counts of copies by state, for metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Writes of the controller: only while it leads, and no faster than it may."""
+"""Secret writes only while leading and within the rate limit."""
 
 import time
 from collections.abc import Callable, Iterator

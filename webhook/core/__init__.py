@@ -1,1 +1,1 @@
-"""The decisions, as functions of plain data: no clock, environment, network or logging below this package."""
+"""Pure decisions on plain data, without clock, environment, network or log."""

@@ -1,4 +1,4 @@
-"""Name what is doubtful in a central secret that can be used.
+"""Warnings about a usable central secret's doubtful entries.
 
 Nothing here keeps a Secret from being copied; it is reported, once, before the Secret is spread.
 

@@ -1,4 +1,4 @@
-"""Judge what a pull secret holds: whether it is read at all, filled in, and of use.
+"""Pull secret contents judged: readable, filled in and usable.
 
 A content is bounded before it is read (`keyring.MAX_BYTES`, `keyring.MAX_ENTRIES`): tenants write Secrets into their
 own namespaces. How it was read is remembered: all copies have the same content, so one reading serves most reviews.
@@ -87,7 +87,7 @@ def _central_content_fault(payload: bytes, patterns: ImagePatterns) -> Reason | 
 
 
 def covers_all(payload: bytes, patterns: ImagePatterns) -> bool:
-    """Tell whether a pull secret of the type copies have covers every selected image (see `webhook.core.coverage`)."""
+    """Return whether a pull secret of a copy's type covers every selected image (see `webhook.core.coverage`)."""
     return _remembered_covers_all(payload, patterns)
 
 

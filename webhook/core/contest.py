@@ -1,4 +1,4 @@
-"""Copies that somebody else rewrites or deletes again and again."""
+"""Detection of copies that somebody else keeps rewriting."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class _Record:
     last: float = float("-inf")
 
     def over(self, now: float) -> bool:
-        """Tell whether nothing remembered here matters any more: a whole window without a write that was due."""
+        """Return whether nothing remembered here matters any more: a whole window without a write that was due."""
         return now - max(self.last, self.until) > WINDOW_S
 
 

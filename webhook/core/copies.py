@@ -1,4 +1,4 @@
-"""Central secret and what exists in a namespace, to the one step that makes them agree.
+"""Next step for a namespace's copy, planned from its state.
 
 Whose a `ghcr-secret` is says `webhook.core.ownership`. What is not ours is left alone, also what was ours until
 somebody took the label off, applied their own over it, or an owner took it over: no tug of war.
@@ -168,7 +168,7 @@ def plan(
 
 
 def _is_current(existing: Secret, central: Secret, patterns: ImagePatterns) -> bool:
-    """Tell whether `desired` would change nothing; nearly every review asks this, so nothing is built for it."""
+    """Return whether `desired` would change nothing; nearly every review asks this, so nothing is built for it."""
     marks = existing.marks
     return (
         existing.type == SECRET_TYPE

@@ -1,4 +1,4 @@
-"""Say which of the selected images a pull secret's credentials cover.
+"""Selected images covered by a pull secret's credentials.
 
 Later decisions rest on it: a central secret that covers nothing is not copied, and only one that covers everything lets
 Pods in without a review. So each answer is a proof in one direction:
@@ -98,7 +98,7 @@ def _literal(pattern: Pattern) -> str:
 
 
 def meets(location: Location, pattern: Pattern) -> bool:
-    """Tell whether some image of a pattern, however its host is written, lies at a location."""
+    """Return whether some image of a pattern, however its host is written, lies at a location."""
     if _port_number(location.port) != _port_number(pattern.port[1:]):
         return False
     if not _IMAGE_PATH.fullmatch(location.path) or not globs_meet(f"/{pattern.path}", f"{location.path}*"):
@@ -120,14 +120,14 @@ _IMAGE_PATH: Final = re.compile(r"[a-z0-9._/-]*")
 
 
 def _only_excluded(location: Location, pattern: Pattern, excluded: tuple[Pattern, ...]) -> bool:
-    """Tell whether all that a location and a pattern share is excluded."""
+    """Return whether all that a location and a pattern share is excluded."""
     path = location.path.removeprefix("/")
     shared = replace(pattern, path=f"{path}*") if path.startswith(_literal(pattern)) else pattern
     return _contained(shared, excluded) or _contained(replace(shared, name=".".join(location.labels)), excluded)
 
 
 def _contained(pattern: Pattern, excluded: tuple[Pattern, ...]) -> bool:
-    """Tell whether one exclude pattern contains every image of a pattern.
+    """Return whether one exclude pattern contains every image of a pattern.
 
     A glob contains another if it matches the other's text with the stars taken as characters: no character but its own
     star can stand for them.

@@ -1,4 +1,7 @@
-"""Which Pods need no review. The chart's policies say the same in CEL (`_covered.tpl`); a test holds them equal."""
+"""Pods that need no review, as the chart's policies decide.
+
+The chart's policies say the same in CEL (`_covered.tpl`); a test holds the two equal.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -21,7 +24,7 @@ from webhook.core.workloads import Workload
 
 
 def coverable(workload: Workload, namespace: Namespace, rules: Rules) -> bool:
-    """Tell whether a Pod that is created needs nothing but a copy that covers everything.
+    """Return whether a Pod that is created needs nothing but a copy that covers everything.
 
     All of these hold; everything else is for a review to answer:
 
@@ -51,7 +54,7 @@ def coverable(workload: Workload, namespace: Namespace, rules: Rules) -> bool:
 
 
 def covers(secret: Secret, rules: Rules) -> bool:
-    """Tell whether a namespace's `ghcr-secret` is a copy of ours that covers every selected image written plainly."""
+    """Return whether a namespace's `ghcr-secret` is a copy of ours that covers every selected image written plainly."""
     marks = secret.marks
     return (
         secret.type == SECRET_TYPE

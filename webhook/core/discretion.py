@@ -1,4 +1,4 @@
-"""Which pull secrets a caller that has not shown who it is may be told of."""
+"""Pull secrets that may be named to an unauthenticated caller."""
 
 from collections.abc import Collection
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""JSON documents as Go's ``encoding/json`` (v1 semantics) reads them.
+"""JSON parsed like Go's `encoding/json` (version 1).
 
 The kubelet decodes pull secrets with it, and what it accepts decides whether a Pod can pull. It differs from the
 standard library of Python in what counts here: members that occur twice are all seen, in order; bytes that are not

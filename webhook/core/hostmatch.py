@@ -1,4 +1,4 @@
-"""Where a registry credential applies: locations as Go's ``net/url`` reads them, matched as the kubelet does.
+"""Registry locations parsed and matched as the kubelet does.
 
 A location is what stands behind ``https://``: a key of a pull secret (``*.example.com:5000/team``) or an image's
 repository. Rules: ``ParseSchemelessURL`` and ``URLsMatch`` of kubernetes pkg/credentialprovider, ``url.Parse`` of
@@ -38,13 +38,13 @@ class Location:
     path: str
 
     def covers(self, target: "Location") -> bool:
-        """Tell whether a credential for this location is tried for the target: same port, same number of labels,
+        """Return whether a credential for this location is tried for the target: same port, same number of labels,
         each label matched by its glob, path a *string* prefix (``/ses`` covers ``/sesacthon``).
         """
         return self.port == target.port and target.path.startswith(self.path) and self.names(target.labels)
 
     def names(self, labels: tuple[str, ...]) -> bool:
-        """Tell whether the labels of this location match those of a host, each by its glob."""
+        """Return whether the labels of this location match those of a host, each by its glob."""
         return len(self.labels) == len(labels) and _all_match(map(_matcher, self.labels), labels)
 
 
@@ -144,7 +144,7 @@ def glob_matches(pieces: Sequence[str], text: str) -> bool:
 
 
 def globs_meet(left: str, right: str, *, apart: str = "") -> bool:
-    """Tell whether some text matches both of two globs.
+    """Return whether some text matches both of two globs.
 
     Args:
         left: One; its stars match any run of characters.

@@ -1,4 +1,4 @@
-"""Image references as the kubelet parses them, and the patterns that select images.
+"""Image references parsed, and patterns that select images.
 
 The grammar is that of github.com/distribution/reference v0.6.0 (``ParseNormalizedNamed``), which the kubelet calls
 through ``parsers.ParseImageName``; digests are checked as github.com/opencontainers/go-digest v1.0.0 does.
@@ -137,7 +137,7 @@ def plain_host(host: str) -> str:
 
 
 def written_plainly(image: str) -> bool:
-    """Tell whether an image's host is written as `plain_host` would."""
+    """Return whether an image's host is written as `plain_host` would."""
     host = image.partition("/")[0]
     return plain_host(host) == host
 
@@ -280,7 +280,7 @@ class ImagePatterns:
         object.__setattr__(self, "digest", hashlib.sha256(written.encode()).hexdigest()[:16])
 
     def selects(self, image: str) -> bool:
-        """Tell whether an image, as written in a pod spec, is selected."""
+        """Return whether an image, as written in a pod spec, is selected."""
         return _selects_remembered(self, image) if len(image) <= REMEMBERED_LENGTH else self._selects(image)
 
     def _selects(self, image: str) -> bool:

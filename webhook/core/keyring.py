@@ -1,4 +1,4 @@
-"""Pull secret → `Keyring`: which credentials the kubelet would find for an image, in the order it tries them.
+"""Pull secret credentials looked up for images as the kubelet does.
 
 Rules, all from kubernetes v1.36: ``pkg/credentialprovider`` (keyring.go, config.go) and its ``secrets`` package. They
 are held against ``tests/data/kubelet-keyring.jsonl``, recorded from that code.
@@ -235,7 +235,7 @@ def _index_key(registry: str) -> str | None:
 
 
 def _is_default_registry(repository: str) -> bool:
-    """Tell whether the kubelet takes a repository for one of Docker Hub: also any host without dot and port."""
+    """Return whether the kubelet takes a repository for one of Docker Hub: also any host without dot and port."""
     host, slash, _ = repository.partition("/")
     if not host:
         return False
@@ -263,7 +263,7 @@ def _count_entries(secret_type: str, document: Any) -> int:
 
 
 def _names_helper(document: Any) -> bool:
-    """Tell whether a config.json keeps logins elsewhere, as Docker Desktop writes it."""
+    """Return whether a config.json keeps logins elsewhere, as Docker Desktop writes it."""
     return any(name in ("credsStore", "credHelpers") and bool(value) for name, value in _members(document, ""))
 
 

@@ -1,4 +1,4 @@
-"""Pods that use a Secret's content as a volume or variable."""
+"""Pods that use a Secret's content as volume or variable."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -11,7 +11,7 @@ _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 
 
 def mounts(spec: Json, name: str) -> bool:
-    """Tell whether a pod spec takes content from a Secret other than to pull images.
+    """Return whether a pod spec takes content from a Secret other than to pull images.
 
     Args:
         spec: The pod spec as it came. What has not the shape of one counts as absent: it is stored nowhere.

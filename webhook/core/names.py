@@ -1,4 +1,7 @@
-"""The names users, charts and other tools depend on. They are fixed: a change here is a breaking change."""
+"""Fixed names of labels, annotations and Secrets.
+
+Users, charts and other tools depend on them: a change here is a breaking change.
+"""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""A Secret as we read it, and whose it is."""
+"""Ownership of a Secret: ours, foreign or another release's."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -118,7 +118,7 @@ def is_ours(secret: Secret, release_namespace: str) -> bool:
 
 
 def adoptable(secret: Secret, release_namespace: str) -> bool:
-    """Tell whether the owner of a foreign secret asked this release to take it over; never against an ownerReference.
+    """Return whether the owner of a foreign secret asked this release to take it over; never against an ownerReference.
 
     `"true"` asks whichever release sees it first. It then writes its own source there, so that two releases that look
     at the same namespace do not take a copy from each other for ever.
@@ -127,7 +127,7 @@ def adoptable(secret: Secret, release_namespace: str) -> bool:
 
 
 def deletable(secret: Secret, release_namespace: str) -> bool:
-    """Tell whether a copy is ours to delete where none is wanted.
+    """Return whether a copy is ours to delete where none is wanted.
 
     Our label alone is no proof: `kubectl get secret -o yaml` in one namespace and `kubectl create` in another carries
     label and source along, but not our field manager.

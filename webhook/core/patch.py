@@ -1,4 +1,4 @@
-"""RFC 6902 operations that append pull secrets to a pod spec, and nothing else."""
+"""JSON Patch operations that append pull secrets to pod specs."""
 
 import functools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What to add, whether to admit, and why."""
+"""Admission policy: what to add, whether to admit, and why."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -90,18 +90,18 @@ def _repository(image: str) -> str:
 
 
 def uses_copy(workload: Workload, rules: Rules) -> bool:
-    """Tell whether a workload as it stands pulls a selected image with `ghcr-secret`, or mounts it."""
+    """Return whether a workload as it stands pulls a selected image with `ghcr-secret`, or mounts it."""
     pulls = SECRET_NAME in workload.pull_secrets and bool(selected_images(workload, rules))
     return pulls or mounts_copy(workload)
 
 
 def mounts_copy(workload: Workload) -> bool:
-    """Tell whether a Pod takes the content of `ghcr-secret` as a volume or variable; of a template, its Pods do."""
+    """Return whether a Pod takes the content of `ghcr-secret` as a volume or variable; of a template, its Pods do."""
     return workload.is_pod and mounts(workload.template, SECRET_NAME)
 
 
 def needs_service_account(workload: Workload) -> bool:
-    """Tell whether the ServiceAccount's pull secrets bear on a decision: only where the list is empty."""
+    """Return whether the ServiceAccount's pull secrets bear on a decision: only where the list is empty."""
     return not workload.listed
 
 
@@ -177,7 +177,7 @@ def decide(
 
 
 def _left_to_pods(template: Workload, service_account: ServiceAccount, rules: Rules) -> bool:
-    """Tell whether a template stays as it is, so that its Pods are given the Secret when they are made.
+    """Return whether a template stays as it is, so that its Pods are given the Secret when they are made.
 
     A list would keep the ServiceAccount's secrets from the Pods, those too that it gets later. Of a kind outside
     client-go's scheme Argo CD compares a list as a whole, so that one more entry differs from Git for ever.

@@ -1,4 +1,4 @@
-"""Why a review was answered as it was: one code for the metric's label, the log's field and the user's text."""
+"""Reason codes of answers, for metrics, logs and texts."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""Say what fixes a workload that would pull without credentials.
+"""Remedy texts for workloads that would pull without credentials.
 
 What can be done differs by the object: a template's list can be edited, that of a running Pod cannot, and a Pod of a
 controller has no manifest of its own. It differs by the Secret too: the content of one that an owner makes is fixed at

@@ -1,4 +1,4 @@
-"""AdmissionReview bytes to `Review`, and an answer back to bytes.
+"""AdmissionReview bytes parsed, and answers rendered.
 
 The four constructors `allowed`, `patched`, `denied` and `status` (an error of ours) are the whole vocabulary of
 answers. A denial is a decision and ignores the webhook configuration's `failurePolicy`; an error must not pretend to be

@@ -1,4 +1,4 @@
-"""Which images and namespaces are ours to look after, and how strictly."""
+"""Selection of images and namespaces, and their enforcement."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -43,11 +43,11 @@ class Rules:
     leave_templates: bool = False
 
     def untouchable(self, namespace: str) -> bool:
-        """Tell whether a namespace is never touched, whatever its labels."""
+        """Return whether a namespace is never touched, whatever its labels."""
         return namespace in SYSTEM_NAMESPACES or namespace == self.release_namespace or namespace in self.excluded
 
     def injects_into(self, namespace: "Namespace") -> bool:
-        """Tell whether a namespace is in."""
+        """Return whether a namespace is in."""
         if self.untouchable(namespace.name):
             return False
         if self.mode is NamespaceMode.OPT_IN:
@@ -55,14 +55,14 @@ class Rules:
         return namespace.inject != "false"
 
     def provisions_in(self, namespace: "Namespace") -> bool:
-        """Tell whether a namespace asks for a copy outright, before anything in it does.
+        """Return whether a namespace asks for a copy outright, before anything in it does.
 
         So may one that is not in with `opt-in`; one that says `inject: "false"` gets none whatever else it says.
         """
         return namespace.provision == "true" and namespace.inject != "false" and not self.untouchable(namespace.name)
 
     def may_have_copy(self, namespace: "Namespace") -> bool:
-        """Tell whether a copy may be in a namespace: it is in, or asks for one."""
+        """Return whether a copy may be in a namespace: it is in, or asks for one."""
         return self.injects_into(namespace) or self.provisions_in(namespace)
 
     def enforcement_in(self, namespace: "Namespace") -> Enforcement:

@@ -1,4 +1,4 @@
-"""Say why a workload is refused and what would fix it.
+"""Refusal and warning texts for users.
 
 One line: the workload, the container, the image, the cause, the fix. The fixes stand in `remedies`.
 """

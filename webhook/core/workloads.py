@@ -1,4 +1,4 @@
-"""An object to `Workload`: where its pod spec is, who controls it, what it pulls and with which secrets."""
+"""Workloads read from objects: pod spec, owner, images and pull secrets."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -88,7 +88,7 @@ class PodImage:
 
     @property
     def can_be_pulled(self) -> bool:
-        """Tell whether the kubelet would ever ask a registry for it."""
+        """Return whether the kubelet would ever ask a registry for it."""
         return self.pull_policy != "Never"
 
 

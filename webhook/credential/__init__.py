@@ -1,7 +1,7 @@
-"""Is the credential accepted by its registry, for the images in use, with which scopes, and until when?
+"""Credential watch: accepted, for which images and scopes, until when.
 
-`judging` says what an answer means, `probing` which image to try, `knowledge` what is remembered and told; all from
-plain data. `watch` asks, tells people, and says when to ask again.
+`judging` says what an answer means, `probing` which image to try, `knowledge` what is remembered and reported; all from
+plain data. `watch` asks, reports, and says when to ask again.
 """
 
 from webhook.credential.judging import CredentialReport, CredentialState

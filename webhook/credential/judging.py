@@ -1,4 +1,4 @@
-"""From what registry and API answered to what it means; plain data in, plain data out, no clock and no network."""
+"""Verdict on a credential from registry and API answers."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ _GRANTING: Final = frozenset({NEEDED_SCOPE, "write:packages"})
 for *beside* `read:packages` (GitHub's "About permissions for GitHub Packages"), so they do not grant it."""
 
 EXPIRY_WARNINGS: Final = (timedelta(days=1), timedelta(days=3), timedelta(days=14))
-"""Time left at which people are told, shortest first: time to plan, time to act, last call."""
+"""Time left at which people are warned, shortest first: time to plan, time to act, last call."""
 
 MAX_TARGETS: Final = 16
 """Credentials asked about in one check. A central secret has one entry, or a few."""
@@ -206,20 +206,20 @@ def expiry_from_header(header: str | None) -> datetime | None:
         return None
 
 
-def expiry_warning(expires_at: datetime | None, *, now: datetime, told: timedelta | None) -> timedelta | None:
+def expiry_warning(expires_at: datetime | None, *, now: datetime, reported: timedelta | None) -> timedelta | None:
     """Say which of `EXPIRY_WARNINGS` is due; `None` if none is.
 
     Args:
         expires_at: When the token ends.
         now: The caller's clock.
-        told: The warning given last for this token, `None` for none yet. Each is given once, and none after a
+        reported: The warning given last for this token, `None` for none yet. Each is given once, and none after a
             shorter one.
     """
     if expires_at is None:
         return None
     left = expires_at - now
     due = next((warning for warning in EXPIRY_WARNINGS if left <= warning), None)
-    return due if due is not None and (told is None or due < told) else None
+    return due if due is not None and (reported is None or due < reported) else None
 
 
 FIRST_RETRY_S: Final = 60.0

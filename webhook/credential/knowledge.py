@@ -1,4 +1,4 @@
-"""What is remembered of a credential from check to check, and what people are told of it; plain data, no clock."""
+"""Remembered credential checks and the reports they lead to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -34,7 +34,7 @@ class CredentialFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is remembered of one credential: the last word on it, its probes, and what people were told.
+    """What is remembered of one credential: the last word on it, its probes, and what was reported of it.
 
     Attributes:
         answered_at: As in `CredentialFigures`.
@@ -47,8 +47,8 @@ class Known:
     expires_at: datetime | None = None
     probed: Probed = field(default_factory=Probed)
     probed_at: float = float("-inf")
-    told: EventReason | None = None
-    told_expiry: timedelta | None = None
+    reported: EventReason | None = None
+    reported_expiry: timedelta | None = None
     problem: str = ""
 
 

@@ -1,4 +1,4 @@
-"""Which image in use a credential is to be tried on next, and what became of it; plain data in, plain data out."""
+"""Choice of the image that a credential is tried on next."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -41,7 +41,7 @@ class Probed:
 
     @property
     def nothing_readable(self) -> bool:
-        """Tell whether all that was tried of late was denied, and that was enough to say so."""
+        """Return whether all that was tried of late was denied, and that was enough to say so."""
         return 0 < min(_ENOUGH, self.in_use) <= self.denials
 
 

@@ -1,4 +1,4 @@
-"""The credential watch: asks about the central secret's credentials, remembers the answers and tells people."""
+"""Periodic check of the central secret's credentials."""
 
 import hashlib
 import random
@@ -63,7 +63,7 @@ class CredentialWatch:
     Args:
         pods: Where the images in use are found; `None` not to try any.
         interval_s: Time between two checks of an unchanged credential, and at least between two probes of it.
-        count: Told the state of every credential checked.
+        count: Called with the state of every credential checked.
         now: The clock on the wall, for expiry; `clock` is the monotonic one, for the interval.
         jitter: From 0 to 1.
     """
@@ -238,24 +238,24 @@ class CredentialWatch:
         self._figures = figures(tuple(known.values()))
 
     def _tell(self, old: Known, new: Known, report: CredentialReport, about: ObjectRef) -> Known:
-        """Tell people what is new, and return what is known with that noted."""
+        """Report what is new, and return what is known with that noted."""
         reason, text = complaint(report)
         accepted = report.state in {CredentialState.ACCEPTED, CredentialState.UNREADABLE}
-        if reason is not None and reason is not new.told:
+        if reason is not None and reason is not new.reported:
             self._events.emit(reason, about, text, warning=True)
-            new = replace(new, told=reason)
+            new = replace(new, reported=reason)
         elif accepted and reason is None:
-            new = replace(new, told=None)
+            new = replace(new, reported=None)
         if report.state is CredentialState.UNREADABLE and report.probed not in old.probed.unreadable:
             self._events.emit(EventReason.CREDENTIAL_CANNOT_READ, about, denial(report), warning=True)
         if not accepted or new.expires_at is None:
             return new
-        warning = expiry_warning(new.expires_at, now=self._now(), told=new.told_expiry)
+        warning = expiry_warning(new.expires_at, now=self._now(), reported=new.reported_expiry)
         if warning is None:
             return new
         text = expiry_text(report.registry, new.expires_at, warning)
         self._events.emit(EventReason.CREDENTIAL_EXPIRING, about, text, warning=True)
-        return replace(new, told_expiry=warning)
+        return replace(new, reported_expiry=warning)
 
     def _about(self, secret: Secret | None) -> ObjectRef:
         return ObjectRef(

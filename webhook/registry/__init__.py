@@ -1,4 +1,4 @@
-"""Registries and GitHub's API over HTTPS: the adapter behind `webhook.ports.Registry`."""
+"""HTTPS adapter for registries and GitHub's API."""
 
 from webhook.registry.client import HttpsRegistry
 

@@ -1,4 +1,4 @@
-"""`WWW-Authenticate` to challenges, and the rule on where a credential may go because of one."""
+"""`WWW-Authenticate` challenges parsed, and where credentials may go."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Logging in to a registry, and asking GitHub's API about a token."""
+"""Registry login and GitHub token queries."""
 
 import json
 import re

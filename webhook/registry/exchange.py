@@ -1,4 +1,4 @@
-"""One request over HTTPS that ends in time, reads no more than it should, and follows nothing.
+"""One bounded HTTPS request without redirects.
 
 `http.client` rather than a pool: there are a few requests an hour, each of which must not go anywhere but to the host
 named. Its timeouts are per read, so a server that sends a byte now and then, or a resolver that hangs, is bounded by

@@ -1,4 +1,4 @@
-"""Which proxy leads to a host: `HTTPS_PROXY` and `NO_PROXY`, as curl and container runtimes read them."""
+"""Proxy selection from `HTTPS_PROXY` and `NO_PROXY`."""
 
 from base64 import b64encode
 from dataclasses import dataclass, field

@@ -1,1 +1,1 @@
-"""The webhook as a process: Flask app, gunicorn, TLS, and the listener for probes and metrics."""
+"""Webhook server process: Flask app, gunicorn, TLS, probes and metrics."""

@@ -1,4 +1,4 @@
-"""The Flask app: HTTP to reviews, answers to HTTP, and everything that is no answer to a `v1` `Status`."""
+"""Flask app that answers admission reviews."""
 
 from collections.abc import Callable
 from time import perf_counter

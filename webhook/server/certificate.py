@@ -1,4 +1,7 @@
-"""The certificate that is served: read again when its files are replaced, kept when its successor is bad."""
+"""Served certificate, reloaded when its files change.
+
+It is kept when its successor cannot be used.
+"""
 
 import ssl
 import threading

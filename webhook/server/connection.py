@@ -1,4 +1,7 @@
-"""One connection: TLS and HTTP framing over bytes that are there; nothing here waits."""
+"""State machine of one connection: TLS and HTTP framing.
+
+Nothing here waits: it works on bytes that are there.
+"""
 
 import socket
 import ssl

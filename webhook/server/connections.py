@@ -1,4 +1,4 @@
-"""The open connections: who may have one, which one is closed when there are too many, what their bodies may take."""
+"""Table of open connections with its limits."""
 
 import threading
 import time

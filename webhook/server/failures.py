@@ -1,4 +1,4 @@
-"""Whatever keeps a review from an answer, as a `v1` `Status`, a count and a line, each once."""
+"""Failed reviews as `v1` `Status`, metric and log line."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""Who may work on a review now: threads, a quarter of them for one namespace, and a budget of parsed bytes."""
+"""Admission of reviews to threads and memory, fair by namespace."""
 
 import threading
 from collections import Counter
@@ -21,7 +21,7 @@ class Gate:
         return 0 if len(body) <= FREE_BYTES else document_bytes(body)
 
     def fits(self, cost: int) -> bool:
-        """Tell whether a document of that cost can ever be parsed."""
+        """Return whether a document of that cost can ever be parsed."""
         return cost <= self._limits.document_bytes
 
     def take(self, cost: int) -> bool:

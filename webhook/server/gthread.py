@@ -1,4 +1,4 @@
-"""The worker that gunicorn runs, and every name of gunicorn's that its documentation does not promise.
+"""gunicorn worker, and every private gunicorn name we use.
 
 gunicorn supervises: it forks the worker, replaces one that dies or hangs, and hands on signals. It also parses heads
 and writes answers as WSGI has them. The connections are the event loop's (`webhook.server.loop`), because gunicorn's
@@ -78,7 +78,7 @@ class WsgiHttp:
         config: gunicorn's.
         app: The WSGI app.
         most: Longest body that is received.
-        stopping: Tells whether connections are to be closed after their next answer.
+        stopping: Returns whether connections are to be closed after their next answer.
     """
 
     def __init__(self, config: Any, app: Any, most: int, stopping: Any) -> None:

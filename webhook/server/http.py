@@ -1,4 +1,4 @@
-"""What the event loop asks of whoever reads heads of requests and answers them."""
+"""Protocol between the event loop and the HTTP application."""
 
 from typing import Any, Protocol
 

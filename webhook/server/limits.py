@@ -1,4 +1,4 @@
-"""How threads, bodies, connections and memory of a server fit each other: every number in one place."""
+"""Server limits for threads, bodies, connections and memory, derived together."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""The event loop: threads that wait together for connections with something to read, and answer what is complete.
+"""Event loop that reads requests and answers complete ones.
 
 All threads wait on one `epoll`. A connection is armed for one event, so the thread that wakes has it for itself: it
 reads what is there and, once a request is complete, answers it and writes the answer, with no handing over in between.

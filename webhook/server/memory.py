@@ -1,4 +1,4 @@
-"""Have the C library give back what was freed: large blocks to the system at once, and few arenas for many threads."""
+"""C library settings that return freed memory to the system."""
 
 import ctypes
 from typing import Final

@@ -1,4 +1,4 @@
-"""The second listener, plain HTTP, for the kubelet and Prometheus: `/healthz`, `/readyz`, `/metrics`."""
+"""HTTP listener for `/healthz`, `/readyz` and `/metrics`."""
 
 import io
 import socket
@@ -62,7 +62,7 @@ def serve(
         listener: From `listen`.
         checks: Looks, at the moment of a probe.
         metrics: Renders, at the moment of a scrape.
-        alive: Tells whether anything can still be hoped for from this process.
+        alive: Returns whether anything can still be hoped for from this process.
     """
 
     class Handler(_Handler):

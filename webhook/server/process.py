@@ -1,4 +1,7 @@
-"""gunicorn, configured: one worker with threads, TLS, and nothing written but to `/dev/shm`."""
+"""gunicorn configuration for one TLS worker with threads.
+
+Nothing is written to any file system but `/dev/shm`.
+"""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""The certificate that a Secret holds, as the files it is served from."""
+"""Certificate files written from a Secret."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""A look at ourselves: a review sent through the event loop, its threads and the app, as an API server's would go."""
+"""Self-check by a review through the event loop."""
 
 import socket
 import threading
@@ -68,11 +68,11 @@ class SelfCheck:
         return 0.0 if asked is None else self._clock() - asked
 
     def alive(self) -> bool:
-        """Tell whether answers can still be hoped for."""
+        """Return whether answers can still be hoped for."""
         return self.waiting() < ALIVE_SECONDS
 
     def check(self) -> Check:
-        """Tell whether answers come in time."""
+        """Return whether answers come in time."""
         waiting = self.waiting()
         detail = self._problem or (f"a review has waited for {waiting:.0f} s" if waiting >= READY_SECONDS else "")
         return Check(name="review-path", ok=waiting < READY_SECONDS, detail=detail)

@@ -1,4 +1,4 @@
-"""`ghcr-pull-secrets serve`: everything put together."""
+"""Wiring of the webhook server process."""
 
 import importlib.metadata
 import socket

@@ -1,4 +1,4 @@
-"""How long the API server will wait, from the `?timeout=` it puts on the URL it calls."""
+"""Review deadline parsed from the API server's `?timeout=`."""
 
 import re
 from typing import Final

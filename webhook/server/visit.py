@@ -1,4 +1,4 @@
-"""One request on its way: what the event loop and the app tell each other of it."""
+"""State of one request, shared by event loop and app."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

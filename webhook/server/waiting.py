@@ -1,4 +1,4 @@
-"""Reviews that wait for their turn without holding a thread."""
+"""Queue of reviews that wait without holding a thread."""
 
 import threading
 import time
@@ -58,6 +58,6 @@ class Waiting:
         return None
 
     def overdue(self) -> bool:
-        """Tell whether one has waited for too long."""
+        """Return whether one has waited for too long."""
         with self._lock:
             return bool(self._parked) and self._clock() - self._parked[0].since > WAIT_SECONDS

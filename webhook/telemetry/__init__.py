@@ -1,1 +1,1 @@
-"""What the add-on tells of itself: log lines and metrics."""
+"""Log lines and metrics."""

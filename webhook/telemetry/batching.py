@@ -1,4 +1,4 @@
-"""Lines handed to one thread, which writes in one call what has gathered."""
+"""Log lines written in batches by one thread."""
 
 import atexit
 import threading

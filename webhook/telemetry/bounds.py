@@ -1,4 +1,4 @@
-"""How long a log line, a text in it and a batch of them may be."""
+"""Length bounds of log lines, texts and batches."""
 
 from collections.abc import Mapping
 from typing import Any, Final

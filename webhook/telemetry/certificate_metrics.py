@@ -1,4 +1,4 @@
-"""The metrics of whoever keeps the certificates."""
+"""Certificate metrics."""
 
 from itertools import product
 

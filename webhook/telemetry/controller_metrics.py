@@ -1,4 +1,7 @@
-"""The metrics of a controller; those of every process are in `webhook.telemetry.metrics`."""
+"""Controller metrics.
+
+Those of every process are in `webhook.telemetry.metrics`.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Log lines: one JSON object a line, an event's name and its fields, on standard output.
+"""JSON log lines on standard output.
 
 Whatever libraries log through `logging`, warnings, and exceptions that nobody caught come out in the same form.
 """

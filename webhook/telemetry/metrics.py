@@ -1,6 +1,7 @@
-"""Every metric, declared once. Labels are bounded, and each series that can come to be exists at zero from the start.
+"""Server metrics, each declared once with bounded labels.
 
-A series that appears with its first increment is worse than none: `rate()` cannot see the first error.
+Each series exists at zero from the start. One that appears with its first increment is worse than none: `rate()` cannot
+see the first error.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The last line of defence against a credential in a log line.
+"""Redaction of credentials in log lines.
 
 No event is meant to carry one: errors name a value's kind, `repr` leaves payloads out. This is for the mistake nobody
 has made yet, and for libraries that log what they like.
@@ -86,7 +86,7 @@ def redact_keys(_logger: object, _method: str, event: Any) -> Any:
 
 
 def is_plain(text: str) -> bool:
-    """Tell, at little cost, that there is nothing in a text for `redact_line` to find; `False` may be a false alarm.
+    """Return, at little cost, whether `redact_line` has nothing to do in a text; `False` may be a false alarm.
 
     Whatever `redact_line` looks for has a space, an underscore or a colon, or is a JSON Web Token.
     """

@@ -1,4 +1,4 @@
-"""Reports as text, JSON, SARIF, JUnit XML, and GitHub's annotations."""
+"""Report formats: text, JSON, SARIF, JUnit XML and GitHub annotations."""
 
 from collections.abc import Callable, Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""A report as GitHub's workflow commands, which become annotations, and as Markdown for a step's summary.
+"""Report as GitHub workflow annotations and a Markdown step summary.
 
 GitHub shows ten errors and ten warnings of one step; the summary has all of them.
 """

@@ -1,4 +1,4 @@
-"""A report as JUnit XML, as far as GitLab, Jenkins and GitHub's reporters read it: a test case for each workload."""
+"""Report as JUnit XML with one test case per workload."""
 
 import re
 from typing import Final

@@ -1,4 +1,7 @@
-"""A report for programs. `version` goes up when a field changes its meaning or goes; new fields may come."""
+"""Report as versioned JSON for programs.
+
+`version` goes up when a field changes its meaning or goes; new fields may come.
+"""
 
 from typing import Any, Final
 

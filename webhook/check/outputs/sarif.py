@@ -1,4 +1,4 @@
-"""A report as SARIF 2.1.0 (OASIS), as GitHub's code scanning reads it."""
+"""Report as SARIF 2.1.0 for GitHub code scanning."""
 
 import hashlib
 import importlib.metadata

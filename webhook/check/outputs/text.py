@@ -1,4 +1,4 @@
-"""A report for people."""
+"""Report as text for people."""
 
 from collections import Counter
 from typing import Final
