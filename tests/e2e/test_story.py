@@ -1,4 +1,4 @@
-"""The story of DESIGN.md, as its users live it: kubectl in, kubectl out."""
+"""The story of the seven namespaces, as its users live it: kubectl in, kubectl out."""
 
 import base64
 import json
