@@ -281,13 +281,23 @@ def _recreate(problem: Problem, refusal: Refusal) -> str:
 
 
 def _create(name: str, namespace: str, problem: Problem, refusal: Refusal) -> str:
-    """Give the command that makes a pull secret; the token stays out of the shell's history and of annotations."""
     if not _DNS_SUBDOMAIN.fullmatch(name):
         return "write a name that a Secret can have: lower-case letters, digits, '-' and '.'"
-    return (
-        f"run: read -rsp 'Token: ' TOKEN; kubectl create secret docker-registry {name} --namespace {namespace} "
-        f'--docker-server={_server(problem, refusal)} --docker-username=USER --docker-password="$TOKEN"'
+    return f"run: {'; '.join(create_commands(name, namespace, _server(problem, refusal)))}"
+
+
+def create_commands(name: str, namespace: str, entry: str) -> tuple[str, ...]:
+    """Give the commands that make a pull secret; the token stays out of the shell's history and of annotations.
+
+    None for a name that no Secret can have.
+    """
+    if not _DNS_SUBDOMAIN.fullmatch(name):
+        return ()
+    create = (
+        f"kubectl create secret docker-registry {name} --namespace {namespace} --docker-server={entry or 'REGISTRY'} "
+        '--docker-username=USER --docker-password="$TOKEN"'
     )
+    return "read -rsp 'Token: ' TOKEN", create
 
 
 def _again(refusal: Refusal) -> str:

@@ -1,0 +1,165 @@
+"""What is said of a Pod that cannot pull, and what fixes it.
+
+What the webhook says of a workload that it refuses is said here in the same words (`texts`, `remedies`). A Pod that is
+there differs in one thing: nobody applies it again, so that what helps is the kubelet's next attempt, or a new Pod.
+"""
+
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from webhook.core import advice_secrets, images
+from webhook.core.advice_words import (
+    Advice,
+    Subject,
+    again,
+    events,
+    image,
+    node,
+    place,
+    problem_of,
+    registry,
+    remedy,
+    template,
+    within,
+)
+from webhook.core.causes import Cause, Diagnosis
+from webhook.core.remedies import shown
+from webhook.core.waiting import after_the_pull
+
+__all__ = ["Advice", "Subject", "advise"]
+
+
+def advise(diagnosis: Diagnosis, subject: Subject) -> Advice:
+    """Say what was seen and what fixes it."""
+    return _ADVICE[diagnosis.cause](diagnosis, subject)
+
+
+def _host_spelling(diagnosis: Diagnosis, subject: Subject) -> Advice:
+    return Advice(
+        detail=f"{image(diagnosis)} is pulled without a credential: no entry has a host that is written so",
+        remedy=f"{remedy(problem_of(diagnosis), subject)}; change it in {template(subject)}",
+    )
+
+
+def _invalid_image_name(diagnosis: Diagnosis, subject: Subject) -> Advice:
+    try:
+        images.parse(diagnosis.stuck.image.image)
+        fault = "the kubelet cannot read it"
+    except images.InvalidReference as error:
+        fault = str(error.reason).replace("_", " ")
+    return Advice(
+        detail=f"{image(diagnosis)} is no valid image ({fault})",
+        remedy=f"correct the image in {template(subject)}",
+    )
+
+
+def _image_not_found(diagnosis: Diagnosis, subject: Subject) -> Advice:
+    exposed = "; besides, none of the Pod's pull secrets covers it" if diagnosis.exposed else ""
+    return Advice(
+        detail=f"the registry has no {image(diagnosis)}, or does not tell who may not read it{exposed}",
+        remedy=f"push that tag, or correct the image in {template(subject)}",
+    )
+
+
+def _never_pulled(diagnosis: Diagnosis, subject: Subject) -> Advice:
+    return Advice(
+        detail=f"{image(diagnosis)} is not on the node, and imagePullPolicy Never keeps the kubelet from pulling it",
+        remedy=f"set imagePullPolicy to IfNotPresent in {template(subject)}, or load the image on the node",
+    )
+
+
+def _registry_mirror(diagnosis: Diagnosis, subject: Subject) -> Advice:
+    return Advice(
+        detail=f"the node asks the mirror {shown(diagnosis.host)} for {image(diagnosis)}, and does not get it",
+        remedy=(
+            f"see whether that mirror is up and may read the image, or take it out of the runtime's configuration on "
+            f"{node(subject)} (/etc/containerd/certs.d, or mirrors of registries.conf)"
+        ),
+    )
+
+
+def _registry_failing(diagnosis: Diagnosis, _: Subject) -> Advice:
+    return Advice(
+        detail=f"{registry(diagnosis)} answers with an error of its own, or that it is asked too often",
+        remedy="wait; the kubelet tries again by itself, at least every five minutes",
+    )
+
+
+def _registry_unreachable(diagnosis: Diagnosis, subject: Subject) -> Advice:
+    return Advice(
+        detail=(
+            f"{node(subject)} has no connection to {registry(diagnosis)}: DNS, a firewall, a proxy, or a CA it does "
+            "not trust"
+        ),
+        remedy=f"look at the network of {node(subject)}; nothing in the cluster's pull secrets changes it",
+        commands=(events(subject),),
+    )
+
+
+def _node_unreachable(_: Diagnosis, subject: Subject) -> Advice:
+    return Advice(
+        detail=f"the kubelet of {node(subject)} is not heard of, so that the Pod's status is old",
+        remedy="bring the node back, or delete it, so that its Pods are made elsewhere",
+        commands=(f"kubectl get node {shlex.quote(subject.node)}",) if subject.node else (),
+    )
+
+
+def _back_off(_: Diagnosis, subject: Subject) -> Advice:
+    return again(
+        f"the kubelet tries again by itself {within(subject.next_pull_s)}; a new Pod pulls at once",
+        "what kept it from pulling is gone",
+        subject,
+    )
+
+
+def _unknown(_: Diagnosis, subject: Subject) -> Advice:
+    return Advice(
+        detail="its kubelet cannot pull, in words that are not known here",
+        remedy="read them in the Pod's events",
+        commands=(events(subject),),
+    )
+
+
+def _pulled(diagnosis: Diagnosis, subject: Subject) -> Advice:
+    waiting = diagnosis.stuck.waiting
+    crashed = waiting.crashed or waiting.reason == "CrashLoopBackOff"
+    pod, container = shlex.quote(subject.workload.name), shlex.quote(waiting.container)
+    logs = f"kubectl logs {pod} --container {container} --namespace {place(subject)} --previous"
+    return Advice(
+        detail=after_the_pull(waiting),
+        remedy="the image was pulled; look at the logs"
+        if crashed
+        else "the image was pulled; look at the Pod's events",
+        commands=(logs if crashed else events(subject),),
+    )
+
+
+_ADVICE: Final[Mapping[Cause, Callable[[Diagnosis, Subject], Advice]]] = {
+    Cause.SECRET_MISSING: advice_secrets.secret_missing,
+    Cause.NOT_LISTED: advice_secrets.not_listed,
+    Cause.WRONG_TYPE: advice_secrets.unfit,
+    Cause.MALFORMED: advice_secrets.unfit,
+    Cause.NO_ENTRY_FOR_IMAGE: advice_secrets.content,
+    Cause.EMPTY_CREDENTIAL: advice_secrets.content,
+    Cause.CENTRAL_MISSING: advice_secrets.content,
+    Cause.CENTRAL_UNUSABLE: advice_secrets.content,
+    Cause.UNVERIFIABLE: advice_secrets.unread,
+    Cause.TOO_LARGE: advice_secrets.unread,
+    Cause.STALE: advice_secrets.stale,
+    Cause.FOREIGN: advice_secrets.foreign,
+    Cause.ACCOUNT_UNUSED: advice_secrets.account_unused,
+    Cause.HOST_SPELLING: _host_spelling,
+    Cause.INVALID_IMAGE_NAME: _invalid_image_name,
+    Cause.IMAGE_NOT_FOUND: _image_not_found,
+    Cause.NEVER_PULLED: _never_pulled,
+    Cause.CREDENTIAL_REJECTED: advice_secrets.credential_rejected,
+    Cause.CREDENTIAL_NO_ACCESS: advice_secrets.credential_no_access,
+    Cause.REGISTRY_MIRROR: _registry_mirror,
+    Cause.REGISTRY_FAILING: _registry_failing,
+    Cause.REGISTRY_UNREACHABLE: _registry_unreachable,
+    Cause.NODE_UNREACHABLE: _node_unreachable,
+    Cause.BACK_OFF: _back_off,
+    Cause.UNKNOWN: _unknown,
+    Cause.PULLED: _pulled,
+}

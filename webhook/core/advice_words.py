@@ -1,0 +1,184 @@
+"""The words and commands that advice on Pods is put together from."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from webhook.core import images, remedies, texts
+from webhook.core.causes import Diagnosis
+from webhook.core.names import SECRET_NAME
+from webhook.core.ownership import Owner
+from webhook.core.policy import Decision, Problem
+from webhook.core.reasons import Reason
+from webhook.core.remedies import Refusal, shown
+from webhook.core.scope import Namespace, Rules
+from webhook.core.workloads import Workload
+
+_ROLLED_OUT: Final[Mapping[str, str]] = {
+    "Deployment": "deployment",
+    "StatefulSet": "statefulset",
+    "DaemonSet": "daemonset",
+}
+"""What `kubectl rollout restart` takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A Pod that cannot pull, as people know it.
+
+    Attributes:
+        workload: The Pod.
+        namespace: Where it is.
+        rules: The installation's settings.
+        owner_kind, owner_name: What is edited or restarted to change it; of a Pod without controller the Pod itself.
+        node: Where it runs, "" if that is not known.
+        made_before: It was made before the webhook was there.
+        next_pull_s: Seconds until the kubelet pulls again.
+    """
+
+    workload: Workload
+    namespace: Namespace
+    rules: Rules
+    owner_kind: str = "Pod"
+    owner_name: str = ""
+    node: str = ""
+    made_before: bool = False
+    next_pull_s: float = 0
+
+    @property
+    def injected(self) -> bool:
+        """Tell whether a new Pod in its place would be given `ghcr-secret`."""
+        return not self.workload.opted_out and self.rules.injects_into(self.namespace)
+
+    @property
+    def restart(self) -> str:
+        """Give the command that makes a new Pod; "" for a Pod that nobody makes again."""
+        where = f"--namespace {shlex.quote(self.namespace.name)}"
+        if (resource := _ROLLED_OUT.get(self.owner_kind)) is not None:
+            return f"kubectl rollout restart {resource}/{shlex.quote(self.owner_name)} {where}"
+        if self.owner_kind == "Pod":
+            return ""
+        return f"kubectl delete pod {shlex.quote(self.workload.name)} {where}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What is told of a Pod that cannot pull.
+
+    Attributes:
+        detail: What was seen, in one line.
+        remedy: What fixes it.
+        commands: Shell commands that do it, in their order; none where it is done elsewhere.
+        restart: A new Pod is all that is needed.
+    """
+
+    detail: str
+    remedy: str
+    commands: tuple[str, ...] = ()
+    restart: bool = False
+
+
+def again(why: str, detail: str, subject: Subject) -> Advice:
+    """Advise to have a new Pod."""
+    if restart := subject.restart:
+        return Advice(detail=detail, remedy=f"restart it: {why}", commands=(restart,), restart=True)
+    return Advice(detail=detail, remedy=f"delete the Pod and create it again from its manifest: {why}")
+
+
+def problem_of(diagnosis: Diagnosis) -> Problem:
+    assert diagnosis.problem is not None  # noqa: S101 - these causes are a verdict's reason
+    return diagnosis.problem
+
+
+def refusal(subject: Subject) -> Refusal:
+    decision = Decision(reason=Reason.NOT_MUTABLE if subject.injected else Reason.OPTED_OUT)
+    return remedies.refused(
+        subject.workload,
+        namespace=subject.namespace.name,
+        selected=(),
+        update=not subject.workload.controlled,
+        decision=decision,
+        rules=subject.rules,
+    )
+
+
+def cause(problem: Problem, subject: Subject) -> str:
+    return texts.CAUSES[problem.reason](problem, refusal(subject))
+
+
+def remedy(problem: Problem, subject: Subject) -> str:
+    return remedies.remedy(problem, refusal(subject))
+
+
+def create(name: str, diagnosis: Diagnosis, subject: Subject) -> tuple[str, ...]:
+    return remedies.create_commands(name, subject.namespace.name, remedies.server(diagnosis.stuck.image.image))
+
+
+def whose(text: str, diagnosis: Diagnosis) -> str:
+    """Add whose a `ghcr-secret` is that is not ours."""
+    match diagnosis.owner:
+        case None | Owner.OURS:
+            return text
+        case Owner.OWNED if diagnosis.found is not None and diagnosis.found.owner:
+            return f"{text}; {SECRET_NAME} belongs to {shown(diagnosis.found.owner)}"
+        case Owner.OTHER_RELEASE:
+            return f"{text}; {SECRET_NAME} is a copy of another release"
+        case Owner.GIVEN_AWAY:
+            return f"{text}; somebody applied their own {SECRET_NAME} over the copy"
+        case _:
+            return f"{text}; {SECRET_NAME} was not made by the add-on"
+
+
+def at_source(task: str, guide: str, diagnosis: Diagnosis, subject: Subject) -> str:
+    """Say where the content of the Secret comes from that the kubelet took the credential from."""
+    found = diagnosis.found
+    if found is not None and found.owner:
+        return f"{task} {shown(found.owner)}, which makes Secret {subject.namespace.name}/{shown(found.name)}"
+    if diagnosis.owner is Owner.OURS:
+        return f"{task} the central secret {subject.rules.release_namespace}/{SECRET_NAME} ({guide})"
+    if diagnosis.secret:
+        return f"{task} Secret {subject.namespace.name}/{shown(diagnosis.secret)}"
+    return f"{task} the Secret that the credential is from"
+
+
+def template(subject: Subject) -> str:
+    return (
+        "the Pod's manifest"
+        if subject.owner_kind == "Pod"
+        else f"{shown(subject.owner_kind)} {shown(subject.owner_name)}"
+    )
+
+
+def roll_out(subject: Subject) -> str:
+    return "create it again" if subject.owner_kind == "Pod" else "roll it out"
+
+
+def image(diagnosis: Diagnosis) -> str:
+    return shown(diagnosis.stuck.image.image)
+
+
+def registry(diagnosis: Diagnosis) -> str:
+    try:
+        return shown(images.parse(diagnosis.stuck.image.image).registry)
+    except images.InvalidReference:
+        return "the registry"
+
+
+def node(subject: Subject) -> str:
+    return f"node {shown(subject.node)}" if subject.node else "the node"
+
+
+def events(subject: Subject) -> str:
+    return f"kubectl describe pod {shlex.quote(subject.workload.name)} --namespace {place(subject)}"
+
+
+def place(subject: Subject) -> str:
+    return shlex.quote(subject.namespace.name)
+
+
+def within(seconds: float) -> str:
+    """Say roughly when: the kubelet's times are known to some seconds."""
+    if seconds < 90:
+        return f"in about {max(10, round(seconds, -1)):.0f} s"
+    return f"in about {round(seconds / 60):.0f} min"
