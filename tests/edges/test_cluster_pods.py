@@ -14,9 +14,10 @@ from tests.services.controller_contracts import PodsContract, PodsWorld, soon
 from webhook.cluster import connect
 from webhook.cluster.client import METADATA_ONLY
 from webhook.cluster.objects import KEPT_NAMES
-from webhook.cluster.pods import PODS_A_PAGE, ClusterPods
+from webhook.cluster.pods import MAX_WAITING, PODS_A_PAGE, ClusterPods
 from webhook.cluster.wire import OBJECT_BYTES
 from webhook.core.names import SECRET_NAME
+from webhook.core.waiting import MAX_MESSAGE, MAX_REASON
 from webhook.ports import Expired, Forbidden, Unavailable
 
 RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
@@ -159,20 +160,80 @@ def test_a_pod_is_what_a_decision_reads_of_it_and_no_more() -> None:
                     {"name": "w", "emptyDir": {}},
                 ],
             },
-            "status": {"phase": "Pending"},
+            "status": {
+                "phase": "Pending",
+                "hostIP": "10.0.0.1",
+                "startTime": "2026-05-04T12:00:00Z",
+                "conditions": [{"type": "ContainersReady", "status": "False", "lastTransitionTime": "x"}],
+                "initContainerStatuses": [{"name": "d", "state": {"terminated": {"exitCode": 0}}}],
+                "containerStatuses": [{"name": "c", "imageID": "", "state": {"running": {"startedAt": "x"}}}, None],
+            },
         }
     )
     assert pod == {
         "metadata": {"name": "p", "namespace": "a", "annotations": {"ghcr-pull-secrets.io/inject": "false"}},
         "spec": {
             "serviceAccountName": "builder",
+            "nodeName": "n",
             "imagePullSecrets": [{"name": "s"}],
             "containers": [{"name": "c", "image": "i", "imagePullPolicy": "Never"}],
             "initContainers": [{"name": "d", "image": "j"}],
             "ephemeralContainers": [{"name": "e", "image": "k"}],
             "volumes": [{"name": "v", "image": {"reference": "r", "pullPolicy": "Always"}}],
         },
+        "status": {"phase": "Pending"},
     }
+
+
+def test_of_a_pod_whose_containers_do_not_run_is_kept_what_says_why_and_since_when() -> None:
+    ready = {"type": "ContainersReady", "status": "False", "lastTransitionTime": "2026-05-04T12:00:03Z", "reason": "x"}
+    ended = {
+        "name": "c",
+        "state": {"terminated": {"exitCode": 1, "message": "x"}},
+        "lastState": {"terminated": {"exitCode": 1}},
+    }
+    pulling = {
+        "name": "d",
+        "image": "x",
+        "ready": False,
+        "state": {"waiting": {"reason": "ErrImagePull", "message": "m"}},
+    }
+    owners = [
+        {"apiVersion": "v1", "kind": "A", "name": "a", "uid": "u"},
+        {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "u", "controller": True},
+    ]
+    made = obj("p", 1, namespace="a", ownerReferences=owners, creationTimestamp="2026-05-04T11:59:59Z")
+
+    [pod] = decoded(made | {"status": {
+        "phase": "Running", "startTime": "2026-05-04T12:00:00Z", "conditions": [{"type": "Ready", "status": "False"}, ready],
+        "initContainerStatuses": [pulling], "containerStatuses": [ended],
+    }})  # fmt: skip
+
+    assert pod["metadata"] == {
+        "name": "p",
+        "namespace": "a",
+        "creationTimestamp": "2026-05-04T11:59:59Z",
+        "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "controller": True}],
+    }
+    assert pod["status"] == {
+        "phase": "Running",
+        "startTime": "2026-05-04T12:00:00Z",
+        "conditions": [{"type": "ContainersReady", "status": "False", "lastTransitionTime": "2026-05-04T12:00:03Z"}],
+        "initContainerStatuses": [{"name": "d", "state": {"waiting": {"reason": "ErrImagePull", "message": "m"}}}],
+        "containerStatuses": [{"name": "c", "state": {"terminated": {"exitCode": 1}}, "lastState": {"terminated": {}}}],
+    }
+
+
+def test_the_words_of_a_kubelet_and_the_containers_they_are_of_have_bounds() -> None:
+    waiting = {"waiting": {"reason": "r" * 10_000, "message": "m" * 100_000}}
+    [pod] = decoded(
+        obj("p", 1)
+        | {"status": {"containerStatuses": [{"name": f"c{n}", "state": waiting} for n in range(MAX_WAITING + 9)]}}
+    )
+
+    kept = pod["status"]["containerStatuses"]
+    assert len(kept) == MAX_WAITING
+    assert {len(kept[-1]["state"]["waiting"][field]) for field in ("reason", "message")} == {MAX_REASON, MAX_MESSAGE}
 
 
 @pytest.mark.parametrize("spec", [{}, {"spec": None}, {"spec": {"containers": None, "volumes": [None]}}])

@@ -1,0 +1,288 @@
+"""The Pods that cannot pull, by cause and owner.
+
+Pods are read in pages, and only those that wait are kept. What there is to pull with is read of their namespaces alone,
+a namespace at a time, and forgotten with its diagnosis.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from webhook.cluster.client import Client
+from webhook.cluster.pods import ClusterPods
+from webhook.cluster.surroundings import ClusterSurroundings
+from webhook.core import diagnosing, waiting, workloads
+from webhook.core.advice import Subject, advise
+from webhook.core.causes import Cause, Diagnosis, Stuck, Surroundings
+from webhook.core.names import SECRET_NAME
+from webhook.core.policy import SecretFact, ServiceAccount, Unreadable
+from webhook.core.review import Json
+from webhook.core.scope import Namespace
+from webhook.core.waiting import Symptom
+from webhook.core.workloads import POD, MalformedObject, Workload
+from webhook.doctor.model import Counts, PodFindings, PodGroup, Question, State, Station
+from webhook.doctor.permissions import Permissions
+from webhook.ports import Deadline
+
+MAX_WAITING_PODS: Final = 20_000
+"""Pods that wait and are kept; each takes some two kilobytes."""
+
+MAX_NAMES: Final = 64
+"""Secrets that are read of one namespace; a tenant decides how many its Pods list."""
+
+_KEPT_MESSAGE: Final = 1024
+"""Characters of a runtime's message that are kept of each Pod; a real one has some hundred."""
+
+_AT_ONCE: Final = 8
+"""Namespaces that are looked into at the same time."""
+
+_TELL_EVERY: Final = 100
+
+Tell = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingPod:
+    """A Pod that does not run, as far as it is kept.
+
+    Attributes:
+        workload: The Pod, without its spec as it came.
+        stuck: The container that says why.
+        controller: Kind and name, `("", "")` without one.
+        node: Where it runs; "" if nowhere yet.
+        created: When it was made, as the API server has it.
+        since: Since when it waits; `None` if that is not said.
+    """
+
+    namespace: str
+    workload: Workload
+    stuck: Stuck
+    controller: tuple[str, str]
+    node: str
+    created: str
+    since: datetime | None
+
+
+def find_pod_groups(client: Client, question: Question, deadline: Deadline, tell: Tell = lambda _: None) -> PodFindings:
+    """Find the Pods that cannot pull, and why.
+
+    Args:
+        client: The cluster.
+        question: Where to look, and by which settings.
+        deadline: For all of it.
+        tell: Called with the number of Pods looked at so far.
+
+    Raises:
+        ClusterError: The Pods could not be listed, or the API server is not available. What is forbidden besides is
+            said in `PodFindings.skipped`.
+    """
+    pods = ClusterPods(client).list(deadline, namespace=question.namespace)
+    kept, counts, cut_off = collect(pods, question, tell)
+    permissions = Permissions(ClusterSurroundings(client), deadline)
+    found = _Diagnoser(question, permissions, kept).groups()
+    skipped = permissions.skipped()
+    if cut_off:
+        text = f"no more than {MAX_WAITING_PODS} Pods that wait were looked at; {cut_off} were not"
+        skipped = (*skipped, Station(name="pods", state=State.SKIPPED, text=text))
+    unable = sum(group.pods for group in found if not group.pulled)
+    return PodFindings(groups=found, counts=replace(counts, unable=unable), skipped=skipped)
+
+
+def collect(pods: Iterable[Json], question: Question, tell: Tell) -> tuple[list[WaitingPod], Counts, int]:
+    """Keep the Pods that do not run, count the others, and say how many of the former there was no room for."""
+    kept: list[WaitingPod] = []
+    seen = selected = cut_off = 0
+    namespaces = set()
+    for pod in pods:
+        seen += 1
+        if seen % _TELL_EVERY == 0:
+            tell(seen)
+        namespaces.add(pod["metadata"].get("namespace", ""))
+        try:
+            workload = workloads.read(POD, pod)
+        except MalformedObject:
+            continue
+        selected += any(question.rules.patterns.selects(image.image) for image in workload.images)
+        stuck = diagnosing.find_stuck(workload, waiting.read(pod), question.rules)
+        if stuck is None or workload.mirror:
+            continue
+        if len(kept) == MAX_WAITING_PODS:
+            cut_off += 1
+            continue
+        kept.append(_kept(pod, workload, stuck))
+    tell(seen)
+    return kept, Counts(namespaces=len(namespaces), pods=seen, selected=selected), cut_off
+
+
+def _kept(pod: Json, workload: Workload, stuck: Stuck) -> WaitingPod:
+    metadata = pod["metadata"]
+    owner: Json = next(iter(metadata.get("ownerReferences") or ()), {})
+    said = replace(stuck.waiting, message=stuck.waiting.message[:_KEPT_MESSAGE])
+    return WaitingPod(
+        namespace=metadata.get("namespace", ""),
+        workload=replace(workload, template={}),
+        stuck=replace(stuck, waiting=said),
+        controller=(owner.get("kind", ""), owner.get("name", "")),
+        node=pod["spec"].get("nodeName", ""),
+        created=metadata.get("creationTimestamp", ""),
+        since=_since(pod),
+    )
+
+
+def _since(pod: Json) -> datetime | None:
+    """Say since when a Pod waits: since its containers were not ready, else since it was begun with, or made."""
+    status = pod.get("status") or {}
+    not_ready = [
+        each.get("lastTransitionTime") for each in status.get("conditions") or () if each.get("status") == "False"
+    ]
+    for text in (*not_ready, status.get("startTime"), pod["metadata"].get("creationTimestamp")):
+        if (moment := parse_time(text)) is not None:
+            return moment
+    return None
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Read a time as the API server writes it; `None` for anything else."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
+@dataclass(slots=True)
+class _Group:
+    """One owner's Pods of one cause, while they are counted."""
+
+    pod: WaitingPod
+    diagnosis: Diagnosis
+    owner: tuple[str, str]
+    pods: int = 0
+    since: datetime | None = None
+
+
+class _Diagnoser:
+    def __init__(self, question: Question, permissions: Permissions, pods: Sequence[WaitingPod]) -> None:
+        self._question = question
+        self._ask = permissions
+        self._pods = pods
+        self._lost: frozenset[str] = frozenset()
+        self._registered: datetime | None = None
+
+    def groups(self) -> tuple[PodGroup, ...]:
+        """Diagnose, a namespace at a time."""
+        if not self._pods:
+            return ()
+        by_namespace: dict[str, list[WaitingPod]] = {}
+        for pod in self._pods:
+            by_namespace.setdefault(pod.namespace, []).append(pod)
+        if any(pod.node for pod in self._pods):
+            self._lost = self._ask.lost_nodes()
+        self._registered = parse_time(self._ask.registered_at())
+        self._central = self._central_fact()
+        namespaces = self._ask.namespaces(by_namespace.keys())
+        places = [(namespaces[name], pods) for name, pods in by_namespace.items()]
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="doctor") as pool:
+            found = [group for groups in pool.map(self._namespace, places) for group in groups]
+        order = list(Cause)
+        return tuple(sorted(found, key=lambda each: (order.index(Cause(each.cause)), each.namespace, each.owner_name)))
+
+    def _central_fact(self) -> SecretFact:
+        if self._question.central is not None:
+            return self._question.central
+        found = self._ask.secret(self._question.rules.release_namespace, SECRET_NAME)
+        return found if isinstance(found, Unreadable) or found is None else found.secret
+
+    def _namespace(self, place: tuple[Namespace, list[WaitingPod]]) -> list[PodGroup]:
+        namespace, pods = place
+        name = namespace.name
+        unable = [pod for pod in pods if pod.stuck.symptom is not Symptom.PULLED]
+        accounts = {account: self._ask.account(name, account) for account in self._accounts(unable)}
+        names = sorted({each for pod in unable for each in diagnosing.names_to_read(pod.workload, *accounts.values())})
+        # Ours first, should there be more than are read.
+        names.sort(key=lambda each: each != SECRET_NAME)
+        written = {each: self._ask.secret(name, each) for each in names[:MAX_NAMES]}
+        secrets: dict[str, SecretFact] = {
+            each: fact if fact is None or isinstance(fact, Unreadable) else fact.secret
+            for each in names
+            for fact in (written.get(each, Unreadable()),)
+        }
+        times = {
+            each: parse_time(fact.written_at)
+            for each, fact in written.items()
+            if fact is not None and not isinstance(fact, Unreadable)
+        }
+        groups: dict[tuple[str, ...], _Group] = {}
+        for pod in pods:
+            around = Surroundings(
+                namespace=namespace,
+                account=accounts.get(pod.workload.service_account, ServiceAccount()),
+                default_account=accounts.get("default", ServiceAccount()),
+                secrets=secrets,
+                central=self._central,
+                rewritten=self._rewritten(pod, times),
+                node_lost=pod.node in self._lost,
+            )
+            diagnosis = diagnosing.diagnose(pod.workload, pod.stuck, around, self._question.rules)
+            self._count(groups, pod, diagnosis)
+        return [self._told(group, namespace) for group in groups.values()]
+
+    @staticmethod
+    def _accounts(pods: Iterable[WaitingPod]) -> set[str]:
+        """Name the ServiceAccounts whose pull secrets may explain something."""
+        own = {pod.workload.service_account for pod in pods}
+        return own | ({"default"} if any(not pod.workload.listed for pod in pods) else set())
+
+    def _rewritten(self, pod: WaitingPod, times: dict[str, datetime | None]) -> frozenset[str]:
+        elapsed = self._elapsed(pod)
+        if elapsed is None:
+            return frozenset()
+        since_last, _ = waiting.pulls(elapsed, pod.stuck.symptom)
+        now = self._question.now
+        return frozenset(
+            name for name, moment in times.items() if moment is not None and (now - moment).total_seconds() < since_last
+        )
+
+    def _elapsed(self, pod: WaitingPod) -> float | None:
+        return None if pod.since is None else max(0.0, (self._question.now - pod.since).total_seconds())
+
+    def _count(self, groups: dict[tuple[str, ...], _Group], pod: WaitingPod, diagnosis: Diagnosis) -> None:
+        kind, name = pod.controller
+        owner = self._ask.owner(pod.namespace, kind, name) if kind else ("Pod", pod.workload.name)
+        detail = waiting.after_the_pull(pod.stuck.waiting) if diagnosis.cause is Cause.PULLED else ""
+        key = (diagnosis.cause, *owner, diagnosis.secret, diagnosis.host, detail)
+        group = groups.setdefault(key, _Group(pod=pod, diagnosis=diagnosis, owner=owner))
+        group.pods += 1
+        if pod.since is not None and (group.since is None or pod.since < group.since):
+            group.since = pod.since
+
+    def _told(self, group: _Group, namespace: Namespace) -> PodGroup:
+        pod = group.pod
+        elapsed = self._elapsed(pod)
+        created = parse_time(pod.created)
+        subject = Subject(
+            workload=pod.workload,
+            namespace=namespace,
+            rules=self._question.rules,
+            owner_kind=group.owner[0],
+            owner_name=group.owner[1],
+            node=pod.node,
+            made_before=created is not None and self._registered is not None and created < self._registered,
+            next_pull_s=waiting.pulls(elapsed or 0.0, pod.stuck.symptom)[1],
+        )
+        advice = advise(group.diagnosis, subject)
+        return PodGroup(
+            namespace=pod.namespace,
+            owner_kind=group.owner[0],
+            owner_name=group.owner[1],
+            pods=group.pods,
+            since=group.since,
+            cause=group.diagnosis.cause.value,
+            detail=advice.detail,
+            remedy=advice.remedy,
+            commands=advice.commands,
+            pulled=group.diagnosis.cause is Cause.PULLED,
+            restart=advice.restart,
+        )
