@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, assert_never
 
+from webhook import applying
+from webhook.applying import Applied, Tried
 from webhook.core import copies, texts
-from webhook.core.copies import Create, Delete, Leave, Place, Secret, Step, StepReason, Update
+from webhook.core.copies import Create, Delete, Leave, LeaveReason, Place, Secret, Step, Update
 from webhook.core.reasons import Reason
 from webhook.core.scope import Namespace, Rules
 from webhook.ports import (
@@ -24,9 +26,6 @@ from webhook.ports import (
     QuotaExceeded,
     SecretWriter,
 )
-
-_ATTEMPTS: Final = 5
-"""Writes tried before giving up: replacing a Secret of the wrong type takes two, the rest is for lost races."""
 
 
 class Result(StrEnum):
@@ -75,21 +74,8 @@ _OF_ERROR: Final[Mapping[type[ClusterError], Result]] = {
     QuotaExceeded: Result.QUOTA_EXCEEDED,
     Forbidden: Result.FORBIDDEN,
     Invalid: Result.INVALID,
-    Conflict: Result.CONFLICT,
-    AlreadyExists: Result.CONFLICT,
     NotFound: Result.NAMESPACE_TERMINATING,
     DeadlineExceeded: Result.TIMEOUT,
-}
-
-_OF_LEAVE: Final[Mapping[StepReason, Provisioned]] = {
-    StepReason.CURRENT: Provisioned(result=Result.CURRENT),
-    StepReason.FOREIGN: Provisioned(result=Result.FOREIGN),
-    StepReason.OTHER_RELEASE: Provisioned(result=Result.FOREIGN),
-    StepReason.NAMESPACE_TERMINATING: Provisioned(
-        result=Result.NAMESPACE_TERMINATING, cause=NamespaceTerminating.cause
-    ),
-    StepReason.DELETING: Provisioned(result=Result.DELETING, cause="the Secret there is being deleted"),
-    StepReason.CENTRAL_MISSING: Provisioned(result=Result.CENTRAL_MISSING, cause="the central secret does not exist"),
 }
 
 
@@ -106,11 +92,48 @@ class _Flight:
     outcome: Provisioned | None = None
 
 
+def _result(applied: Applied) -> Provisioned:
+    match applied.step:
+        case Create():
+            return Provisioned(result=Result.UPDATED if applied.replaced else Result.CREATED)
+        case Update():
+            return Provisioned(result=Result.UPDATED)
+        case Delete():
+            return _NOT_HERE
+        case Leave(reason=LeaveReason.CURRENT) if applied.replaced:
+            return Provisioned(result=Result.UPDATED)
+        case Leave():
+            return _left(applied.step)
+        case _:
+            assert_never(applied.step)
+
+
 def _left(step: Leave) -> Provisioned:
-    if step.fault is not None:
-        cause = f"the central secret is unusable: {texts.central_fault(step.fault)}"
-        return Provisioned(result=Result.CENTRAL_UNUSABLE, cause=cause)
-    return _OF_LEAVE[step.reason]
+    match step.reason:
+        case LeaveReason.CURRENT:
+            return Provisioned(result=Result.CURRENT)
+        case LeaveReason.FOREIGN | LeaveReason.OWNED | LeaveReason.GIVEN_AWAY | LeaveReason.OTHER_RELEASE:
+            return Provisioned(result=Result.FOREIGN)
+        case LeaveReason.NAMESPACE_TERMINATING:
+            return Provisioned(result=Result.NAMESPACE_TERMINATING, cause=NamespaceTerminating.cause)
+        case LeaveReason.DELETING:
+            return Provisioned(result=Result.DELETING, cause="the Secret there is being deleted")
+        case LeaveReason.CENTRAL_MISSING:
+            return Provisioned(result=Result.CENTRAL_MISSING, cause="the central secret does not exist")
+        case LeaveReason.CENTRAL_UNUSABLE:
+            fault = f": {texts.central_fault(step.fault)}" if step.fault else ""
+            return Provisioned(result=Result.CENTRAL_UNUSABLE, cause=f"the central secret is unusable{fault}")
+        case LeaveReason.HELD_BACK:
+            return Provisioned(result=Result.CONFLICT, cause=_LOST)
+        case LeaveReason.ABSENT | LeaveReason.OPTED_OUT | LeaveReason.NOT_WANTED | LeaveReason.CENTRAL:
+            return _NOT_HERE
+        case _:
+            assert_never(step.reason)
+
+
+_LOST: Final = "it was changed by others again and again"
+_NOT_HERE: Final = Provisioned(result=Result.FORBIDDEN, cause="no copy is kept in this namespace")
+"""Reviews of such a namespace ask for no copy, so this is no answer to one; a plan can say it all the same."""
 
 
 class Provisioner:
@@ -164,15 +187,15 @@ class Provisioner:
 
         A foreign secret that does not help will lead to a rejection, so it is looked at again before it is left.
         """
-        match self._plan(namespace, repositories, deadline, fresh=False):
-            case Leave(reason=StepReason.CURRENT):
-                return _OF_LEAVE[StepReason.CURRENT]
-            case Leave(reason=StepReason.FOREIGN):
+        match step := self._plan(namespace, repositories, deadline, fresh=False):
+            case Leave(reason=LeaveReason.CURRENT):
+                return _left(step)
+            case Leave(reason=LeaveReason.FOREIGN):
                 foreign = self._facts.copy(namespace.name, deadline)
                 # One that is too large to be judged leads to no rejection by itself.
                 known = foreign and copies.fault(foreign, repositories)
                 helps = foreign is not None and known in (None, Reason.TOO_LARGE)
-                return _OF_LEAVE[StepReason.FOREIGN] if helps else None
+                return _left(step) if helps else None
             case _:
                 return None
 
@@ -199,31 +222,13 @@ class Provisioner:
             flight.done.set()
 
     def _write(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline) -> Provisioned:
-        changed = Result.CURRENT
-        for _ in range(_ATTEMPTS):
-            step = self._plan(namespace, repositories, deadline, fresh=True)
-            try:
-                match step:
-                    case Leave():
-                        if step.reason is StepReason.CURRENT:
-                            return Provisioned(result=changed)
-                        return _left(step)
-                    case Create():
-                        self._facts.observe(self._writer.create(step.copy, deadline))
-                        return Provisioned(result=Result.CREATED if changed is Result.CURRENT else Result.UPDATED)
-                    case Update():
-                        self._facts.observe(self._writer.update(step.copy, deadline))
-                        return Provisioned(result=Result.UPDATED)
-                    case Delete():
-                        self._writer.delete(step.copy, deadline)
-                        changed = Result.UPDATED
-                    case _:
-                        assert_never(step)
-            except (AlreadyExists, Conflict, NotFound) as error:
-                # Somebody was faster; what is there now decides. On create only the namespace can be what is not found.
-                if isinstance(error, NotFound) and isinstance(step, Create):
-                    raise
-        return Provisioned(result=Result.CONFLICT, cause="it was changed by others again and again")
+        def plan(_: Tried) -> Step:
+            return self._plan(namespace, repositories, deadline, fresh=True)
+
+        try:
+            return _result(applying.apply(plan, self._facts, self._writer, namespace.name, deadline))
+        except Conflict:
+            return Provisioned(result=Result.CONFLICT, cause=_LOST)
 
     def _plan(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline, *, fresh: bool) -> Step:
         return copies.plan(

@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Final, assert_never
 
+from webhook import applying
+from webhook.applying import Applied, Tried
 from webhook.core import copies, policy, workloads
 from webhook.core.contest import Contests
-from webhook.core.copies import Create, Delete, Leave, Place, Secret, Step, StepReason, Update
-from webhook.core.names import SECRET_NAME
+from webhook.core.copies import Create, Delete, Leave, LeaveReason, Place, Replace, Secret, Step, Update
 from webhook.core.ownership import Owner, is_ours, owner_of
 from webhook.core.review import Json
 from webhook.core.scope import Rules
 from webhook.core.workloads import POD, MalformedObject
 from webhook.ports import (
-    AlreadyExists,
     ClusterError,
-    Conflict,
     Copies,
     Deadline,
     Events,
@@ -28,9 +27,6 @@ from webhook.ports import (
     SecretWriter,
 )
 from webhook.reporting import CentralReports, CentralState, CopyReports
-
-_ATTEMPTS: Final = 5
-"""Steps for one namespace before it goes back in line: delete and create are two, the rest is for lost races."""
 
 
 class Work(StrEnum):
@@ -172,26 +168,25 @@ class Reconciler:
     def _reconcile(self, namespace: str, deadline: Deadline) -> Work:
         if self._rules.untouchable(namespace):
             return Work.LEFT
-        replaced = False
-        for attempt in range(_ATTEMPTS):
-            existing, step = self._plan(namespace, deadline, fresh=attempt > 0)
-            if not replaced and _rewrites(step) and self.pause_s(namespace) > 0:
-                return Work.HELD_BACK
-            try:
-                if (work := self._apply(existing, step, namespace, deadline)) is not None:
-                    return Work.UPDATED if replaced and work is Work.CREATED else work
-                replaced = True
-            except NamespaceTerminating:
-                self.forget(namespace)
-                return Work.LEFT
-            except (AlreadyExists, Conflict):
-                continue
-            except NotFound:
-                if isinstance(step, Create):
-                    # Only its namespace can be what was not found.
-                    self.forget(namespace)
-                    return Work.LEFT
-        raise Conflict("update", "secrets", namespace, SECRET_NAME)
+        existing: Secret | None = None
+
+        def plan(tried: Tried) -> Step:
+            nonlocal existing
+            existing, step = self._plan(namespace, deadline, fresh=tried.again)
+            if isinstance(step, Create | Update | Replace) and not tried.replaced and self.pause_s(namespace) > 0:
+                return Leave(reason=LeaveReason.HELD_BACK)
+            if isinstance(step, Replace):
+                # Should the create not come, it is known to be missing.
+                with self._lock:
+                    self._missing.add(namespace)
+            return step
+
+        try:
+            applied = applying.apply(plan, self._facts, self._writer, namespace, deadline)
+        except (NamespaceTerminating, NotFound):
+            self.forget(namespace)
+            return Work.LEFT
+        return self._note(applied, existing, namespace)
 
     def _plan(self, namespace: str, deadline: Deadline, *, fresh: bool) -> tuple[Secret | None, Step]:
         """Read and plan. A watch that is behind must not bring an old token back over a new one.
@@ -209,38 +204,32 @@ class Reconciler:
             step = copies.plan(place, central, existing, self._rules.patterns)
         return existing, step
 
-    def _apply(self, existing: Secret | None, step: Step, namespace: str, deadline: Deadline) -> Work | None:
-        """Take one step; `None` if another has to follow."""
-        match step:
-            case Leave():
-                self._reports.left(namespace, existing, step.reason)
-                if step.reason in _NOTHING_MISSED:
-                    self._settled(namespace)
-                return Work.CURRENT if step.reason is StepReason.CURRENT else Work.LEFT
-            case Create():
-                made = self._writer.create(step.copy, deadline)
+    def _note(self, applied: Applied, existing: Secret | None, namespace: str) -> Work:
+        """Remember and report what was done or left."""
+        match applied.step:
+            case Create(copy=made):
                 with self._lock:
                     again = namespace in self._missing
                 self._written(made, again=again)
                 self._reports.created(made, again=again)
-                return Work.CREATED
-            case Update():
-                made = self._writer.update(step.copy, deadline)
+                return Work.UPDATED if applied.replaced else Work.CREATED
+            case Update(copy=made, adopts=adopts):
                 self._written(made, again=True)
-                self._reports.updated(made, step.reason)
+                self._reports.updated(made, adopts=adopts)
                 return Work.UPDATED
             case Delete():
-                self._writer.delete(step.copy, deadline)
-                if step.reason is StepReason.OPTED_OUT:
-                    self._reports.deleted(namespace)
-                    self.forget(namespace)
-                    return Work.DELETED
-                # Recreated in the next round. Should that not come, it is known to be missing.
-                with self._lock:
-                    self._missing.add(namespace)
-                return None
+                self._reports.deleted(namespace)
+                self.forget(namespace)
+                return Work.DELETED
+            case Leave(reason=LeaveReason.HELD_BACK):
+                return Work.HELD_BACK
+            case Leave(reason=reason):
+                self._reports.left(namespace, existing, reason)
+                if reason in _NOTHING_MISSED:
+                    self._settled(namespace)
+                return Work.CURRENT if reason is LeaveReason.CURRENT else Work.LEFT
             case _:
-                assert_never(step)
+                assert_never(applied.step)
 
     def _place(self, namespace: str, existing: Secret | None, deadline: Deadline) -> Place:
         facts = self._facts.namespace(namespace, deadline)
@@ -270,7 +259,6 @@ class Reconciler:
             return False
 
     def _written(self, made: Secret, *, again: bool) -> None:
-        self._facts.observe(made)
         with self._lock:
             self._missing.discard(made.namespace)
             contested = self._contests.wrote(made.namespace, made.payload, self._clock(), again=again)
@@ -280,15 +268,10 @@ class Reconciler:
 
 _NOTHING_MISSED: Final = frozenset(
     {
-        StepReason.NAMESPACE_TERMINATING,
-        StepReason.OPTED_OUT,
-        StepReason.CURRENT,
-        StepReason.FOREIGN,
-        StepReason.OTHER_RELEASE,
+        LeaveReason.NAMESPACE_TERMINATING,
+        LeaveReason.OPTED_OUT,
+        LeaveReason.CURRENT,
+        LeaveReason.FOREIGN,
+        LeaveReason.OTHER_RELEASE,
     }
 )
-
-
-def _rewrites(step: Step) -> bool:
-    """Tell the steps that a contested copy has to wait for; what a namespace opted out of goes at once."""
-    return not isinstance(step, Leave) and step.reason is not StepReason.OPTED_OUT

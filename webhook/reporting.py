@@ -1,29 +1,17 @@
 """Kubernetes Events about copies and the central secret."""
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 from webhook.core import concerns, texts
 from webhook.core.concerns import Concern
 from webhook.core.contest import LIMIT, MAX_PAUSE_S
-from webhook.core.copies import Secret, StepReason
+from webhook.core.copies import LeaveReason, Secret
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner, give_away
 from webhook.core.reasons import Reason
 from webhook.ports import ClusterError, Conflict, EventReason, Events, ObjectRef
-
-_FOREIGN: Final[Mapping[Owner, str]] = {
-    Owner.OWNED: "has an owner now and is left to it",
-    Owner.FOREIGN: "lost the label that makes it ours and is left as it is",
-    Owner.GIVEN_AWAY: "was applied by somebody, and is theirs from now on: no rotation reaches it",
-    Owner.OTHER_RELEASE: "names another release as its source and is left to it",
-}
-_UPDATED: Final[Mapping[StepReason, str]] = {
-    StepReason.STALE: "brought to what the central secret says",
-    StepReason.ADOPTED: "taken over, as its annotation asked",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +71,7 @@ class CopyReports:
     def note_foreign(self, secret: Secret, owner: Owner) -> None:
         """Take note of a copy of ours that is somebody else's from now on."""
         with self._lock:
-            self._became_foreign[secret.namespace] = (about(secret), f"{SECRET_NAME} {_FOREIGN[owner]}")
+            self._became_foreign[secret.namespace] = (about(secret), _not_ours(owner))
 
     def forget(self, namespace: str) -> None:
         """Forget what is noted of a namespace."""
@@ -91,16 +79,16 @@ class CopyReports:
             self._became_foreign.pop(namespace, None)
             self._of_other_releases.discard(namespace)
 
-    def left(self, namespace: str, existing: Secret | None, reason: StepReason) -> None:
+    def left(self, namespace: str, existing: Secret | None, reason: LeaveReason) -> None:
         """Report why a Secret is not touched, where people would wonder; once each."""
         with self._lock:
             note = self._became_foreign.pop(namespace, None) if reason in _SETTLED else None
-            if reason is not StepReason.OTHER_RELEASE:
+            if reason is not LeaveReason.OTHER_RELEASE:
                 self._of_other_releases.discard(namespace)
             elif namespace not in self._of_other_releases and existing is not None:
                 self._of_other_releases.add(namespace)
-                note = about(existing), f"{SECRET_NAME} {_FOREIGN[Owner.OTHER_RELEASE]}"
-        if note is not None and reason is not StepReason.CURRENT:
+                note = about(existing), _not_ours(Owner.OTHER_RELEASE)
+        if note is not None and reason is not LeaveReason.CURRENT:
             self._events.emit(EventReason.COPY_FOREIGN, *note, warning=True)
 
     def created(self, copy: Secret, *, again: bool) -> None:
@@ -108,11 +96,9 @@ class CopyReports:
         text = f"created again from the central secret; {give_away(copy.namespace)}" if again else _CREATED
         self._events.emit(EventReason.COPY_CREATED, about(copy), text)
 
-    def updated(self, copy: Secret, reason: StepReason) -> None:
+    def updated(self, copy: Secret, *, adopts: bool) -> None:
         """Report a copy that was changed."""
-        text = _UPDATED[reason]
-        if reason is StepReason.STALE:
-            text = f"{text}; {give_away(copy.namespace)}"
+        text = _ADOPTED if adopts else f"{_UPDATED}; {give_away(copy.namespace)}"
         self._events.emit(EventReason.COPY_UPDATED, about(copy), text)
 
     def deleted(self, namespace: str) -> None:
@@ -135,8 +121,27 @@ class CopyReports:
 
 
 _CREATED: Final = "created from the central secret"
-_SETTLED: Final = frozenset({StepReason.FOREIGN, StepReason.OTHER_RELEASE, StepReason.CURRENT})
+_UPDATED: Final = "brought to what the central secret says"
+_ADOPTED: Final = "taken over, as its annotation asked"
+_SETTLED: Final = frozenset({LeaveReason.FOREIGN, LeaveReason.OTHER_RELEASE, LeaveReason.CURRENT})
 """Whose the Secret is, is known by now, and a note of it has served."""
+
+
+def _not_ours(owner: Owner) -> str:
+    match owner:
+        case Owner.OWNED:
+            why = "has an owner now and is left to it"
+        case Owner.FOREIGN:
+            why = "lost the label that makes it ours and is left as it is"
+        case Owner.GIVEN_AWAY:
+            why = "was applied by somebody, and is theirs from now on: no rotation reaches it"
+        case Owner.OTHER_RELEASE:
+            why = "names another release as its source and is left to it"
+        case Owner.OURS:
+            why = "is ours"
+        case _:
+            assert_never(owner)
+    return f"{SECRET_NAME} {why}"
 
 
 def about(secret: Secret) -> ObjectRef:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, secret
 from webhook.core import copies
-from webhook.core.copies import Create, Delete, Leave, Place, Secret, Step, StepReason, Update
+from webhook.core.copies import Create, Delete, Leave, LeaveReason, Place, Replace, Secret, Step, Update
 from webhook.core.images import ImagePatterns
 from webhook.core.names import (
     ADOPT_ANNOTATION,
@@ -53,7 +53,7 @@ def test_an_absent_copy_is_created_with_nothing_of_the_source_but_its_credential
 
 
 def test_a_copy_that_is_as_it_should_be_is_left() -> None:
-    assert plan(CENTRAL, changed(uid="u", resource_version="9")) == Leave(reason=StepReason.CURRENT)
+    assert plan(CENTRAL, changed(uid="u", resource_version="9")) == Leave(reason=LeaveReason.CURRENT)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_copy_that_is_as_it_should_be_is_left() -> None:
 def test_a_copy_that_differs_is_updated_where_it_stands(existing: Secret) -> None:
     step = plan(CENTRAL, dataclasses.replace(existing, uid="u", resource_version="9"))
     assert isinstance(step, Update)
-    assert step.reason is StepReason.STALE
+    assert not step.adopts
     assert step.copy == changed(uid="u", resource_version="9")
 
 
@@ -107,7 +107,7 @@ def test_a_mark_that_is_not_true_is_put_right(central: Secret, marks: dict[str, 
     step = plan(central, changed(payload=central.payload, marks=marks))
     assert isinstance(step, Update)
     assert step.copy.marks == copies.desired("auth", central, RULES.patterns).marks
-    assert plan(central, step.copy) == Leave(reason=StepReason.CURRENT)
+    assert plan(central, step.copy) == Leave(reason=LeaveReason.CURRENT)
 
 
 def test_patterns_are_told_apart_by_their_digest() -> None:
@@ -125,43 +125,43 @@ def test_patterns_are_told_apart_by_their_digest() -> None:
 def test_what_an_update_leads_to_needs_no_further_step() -> None:
     step = plan(ROTATED, changed(marks={**GOOD.marks, ADOPT_ANNOTATION: "true"}, extra_keys=True))
     assert isinstance(step, Update)
-    assert plan(ROTATED, step.copy) == Leave(reason=StepReason.CURRENT)
+    assert plan(ROTATED, step.copy) == Leave(reason=LeaveReason.CURRENT)
 
 
 @pytest.mark.parametrize(
-    ("existing", "reason"),
+    "existing",
     [
-        (changed(type="Opaque", payload=None), StepReason.WRONG_TYPE),
-        (changed(type="kubernetes.io/dockercfg"), StepReason.WRONG_TYPE),
-        (changed(payload=b"{}", immutable=True), StepReason.IMMUTABLE),
+        changed(type="Opaque", payload=None),
+        changed(type="kubernetes.io/dockercfg"),
+        changed(payload=b"{}", immutable=True),
     ],
 )
-def test_what_cannot_be_changed_is_deleted_to_be_recreated(existing: Secret, reason: StepReason) -> None:
-    assert plan(CENTRAL, existing) == Delete(copy=existing, reason=reason)
+def test_what_cannot_be_changed_is_deleted_to_be_recreated(existing: Secret) -> None:
+    assert plan(CENTRAL, existing) == Replace(existing=existing)
 
 
 def test_an_immutable_copy_that_is_right_is_left() -> None:
-    assert plan(CENTRAL, changed(immutable=True)) == Leave(reason=StepReason.CURRENT)
+    assert plan(CENTRAL, changed(immutable=True)) == Leave(reason=LeaveReason.CURRENT)
 
 
 @pytest.mark.parametrize("opted_out", [False, True])
 def test_what_somebody_applied_is_left_alone(opted_out: bool) -> None:
     existing = changed(given_away=True, payload=b"{}")
-    assert plan(CENTRAL, existing, opted_out=opted_out) == Leave(reason=StepReason.FOREIGN)
+    assert plan(CENTRAL, existing, opted_out=opted_out) == Leave(reason=LeaveReason.FOREIGN)
 
 
 def test_a_copy_of_another_release_is_left_alone_whatever_is_in_it_until_its_adoption_is_asked_for() -> None:
     existing = changed(marks={**GOOD.marks, SOURCE_ANNOTATION: "elsewhere/ghcr-secret"})
     for other in (existing, dataclasses.replace(existing, payload=b"{}")):
-        assert plan(CENTRAL, other) == Leave(reason=StepReason.OTHER_RELEASE)
-        assert plan(None, other) == Leave(reason=StepReason.OTHER_RELEASE)
-        assert plan(CENTRAL, other, opted_out=True) == Leave(reason=StepReason.FOREIGN)
+        assert plan(CENTRAL, other) == Leave(reason=LeaveReason.OTHER_RELEASE)
+        assert plan(None, other) == Leave(reason=LeaveReason.OTHER_RELEASE)
+        assert plan(CENTRAL, other, opted_out=True) == Leave(reason=LeaveReason.FOREIGN)
     asked = dataclasses.replace(existing, marks={**existing.marks, ADOPT_ANNOTATION: "true"})
     step = plan(CENTRAL, asked)
     assert isinstance(step, Update)
-    assert step.reason is StepReason.ADOPTED
+    assert step.adopts
     assert step.copy.marks == {**GOOD.marks, ADOPT_ANNOTATION: "ghcr-pull-secrets/ghcr-secret"}
-    assert plan(CENTRAL, step.copy) == Leave(reason=StepReason.CURRENT)
+    assert plan(CENTRAL, step.copy) == Leave(reason=LeaveReason.CURRENT)
 
 
 def test_adoption_of_what_somebody_applied_leads_to_nothing_further() -> None:
@@ -169,12 +169,12 @@ def test_adoption_of_what_somebody_applied_leads_to_nothing_further() -> None:
     step = plan(CENTRAL, applied)
     assert isinstance(step, Update)
     assert step.copy.given_away
-    assert plan(CENTRAL, step.copy) == Leave(reason=StepReason.CURRENT)
+    assert plan(CENTRAL, step.copy) == Leave(reason=LeaveReason.CURRENT)
 
 
 def test_a_copy_carried_into_a_namespace_that_opted_out_is_not_ours_to_delete() -> None:
     for carried in (changed(written_by_us=False), changed(marks={MANAGED_BY_LABEL: "ghcr-pull-secrets"})):
-        assert plan(CENTRAL, carried, opted_out=True) == Leave(reason=StepReason.FOREIGN)
+        assert plan(CENTRAL, carried, opted_out=True) == Leave(reason=LeaveReason.FOREIGN)
 
 
 @pytest.mark.parametrize(
@@ -198,38 +198,62 @@ def test_a_copy_carried_into_a_namespace_that_opted_out_is_not_ours_to_delete() 
 )
 @pytest.mark.parametrize("opted_out", [False, True])
 def test_a_foreign_secret_is_left_alone(existing: Secret, opted_out: bool) -> None:
-    assert plan(CENTRAL, existing, opted_out=opted_out) == Leave(reason=StepReason.FOREIGN)
+    assert plan(CENTRAL, existing, opted_out=opted_out) == Leave(reason=LeaveReason.FOREIGN)
 
 
 def test_a_foreign_secret_is_adopted_when_its_annotation_asks_for_it() -> None:
     foreign = secret("auth", marks={ADOPT_ANNOTATION: "true"}, payload=b"{}", resource_version="3")
     step = plan(CENTRAL, foreign)
     assert isinstance(step, Update)
-    assert (step.reason, step.copy.resource_version) == (StepReason.ADOPTED, "3")
+    assert (step.adopts, step.copy.resource_version) == (True, "3")
     assert is_ours(step.copy, RELEASE_NAMESPACE)
     assert step.copy.payload == CENTRAL.payload
-    assert isinstance(plan(CENTRAL, dataclasses.replace(foreign, type="Opaque")), Delete)
-    assert plan(CENTRAL, foreign, opted_out=True) == Leave(reason=StepReason.FOREIGN)
+    assert isinstance(plan(CENTRAL, dataclasses.replace(foreign, type="Opaque")), Replace)
+    assert plan(CENTRAL, foreign, opted_out=True) == Leave(reason=LeaveReason.FOREIGN)
 
 
 def test_a_copy_in_a_namespace_that_opted_out_goes() -> None:
-    assert plan(CENTRAL, GOOD, opted_out=True) == Delete(copy=GOOD, reason=StepReason.OPTED_OUT)
-    assert plan(None, GOOD, opted_out=True) == Delete(copy=GOOD, reason=StepReason.OPTED_OUT)
-    assert plan(CENTRAL, None, opted_out=True) == Leave(reason=StepReason.OPTED_OUT)
+    assert plan(CENTRAL, GOOD, opted_out=True) == Delete(copy=GOOD)
+    assert plan(None, GOOD, opted_out=True) == Delete(copy=GOOD)
+    assert plan(CENTRAL, None, opted_out=True) == Leave(reason=LeaveReason.OPTED_OUT)
 
 
 def test_nothing_is_done_in_a_terminating_namespace() -> None:
     for existing in (None, GOOD, changed(payload=b"{}")):
-        assert plan(CENTRAL, existing, terminating=True) == Leave(reason=StepReason.NAMESPACE_TERMINATING)
+        assert plan(CENTRAL, existing, terminating=True) == Leave(reason=LeaveReason.NAMESPACE_TERMINATING)
 
 
 def test_a_copy_that_is_being_deleted_is_waited_for() -> None:
-    assert plan(CENTRAL, changed(deleting=True)) == Leave(reason=StepReason.DELETING)
+    assert plan(CENTRAL, changed(deleting=True)) == Leave(reason=LeaveReason.DELETING)
 
 
 def test_no_copy_is_made_where_nothing_uses_one_but_an_existing_one_is_kept_right() -> None:
-    assert plan(CENTRAL, None, wanted=False) == Leave(reason=StepReason.NOT_WANTED)
+    assert plan(CENTRAL, None, wanted=False) == Leave(reason=LeaveReason.NOT_WANTED)
     assert isinstance(plan(CENTRAL, changed(payload=b"{}"), wanted=False), Update)
+
+
+@pytest.mark.parametrize(
+    ("existing", "reason"),
+    [
+        (None, LeaveReason.ABSENT),
+        (secret(), LeaveReason.CENTRAL),
+        (changed(namespace=RELEASE_NAMESPACE), LeaveReason.CENTRAL),
+        (secret("auth"), LeaveReason.FOREIGN),
+        (changed(owned=True), LeaveReason.OWNED),
+        (changed(owned=True, deleting=True), LeaveReason.OWNED),
+        (changed(given_away=True), LeaveReason.GIVEN_AWAY),
+        (changed(marks={**GOOD.marks, SOURCE_ANNOTATION: "elsewhere/ghcr-secret"}), LeaveReason.OTHER_RELEASE),
+        (changed(deleting=True), LeaveReason.DELETING),
+    ],
+    ids=str,
+)
+def test_what_is_no_copy_of_ours_is_not_removed_with_them(existing: Secret | None, reason: LeaveReason) -> None:
+    assert copies.plan_removal(existing, RELEASE_NAMESPACE) == Leave(reason=reason)
+
+
+def test_every_copy_of_ours_is_removed_as_it_was_read() -> None:
+    for ours in (GOOD, changed(written_by_us=False), changed(type="Opaque", payload=None)):
+        assert copies.plan_removal(ours, RELEASE_NAMESPACE) == Delete(copy=ours)
 
 
 DATA = Path(__file__).parents[1] / "data" / "field"
@@ -269,12 +293,12 @@ UNUSABLE = [
 def test_an_unusable_central_secret_is_not_spread_and_the_last_good_copy_stays(
     central: Secret, repositories: tuple[str, ...], fault: Reason, existing: Secret | None
 ) -> None:
-    assert plan(central, existing, repositories) == Leave(reason=StepReason.CENTRAL_UNUSABLE, fault=fault)
+    assert plan(central, existing, repositories) == Leave(reason=LeaveReason.CENTRAL_UNUSABLE, fault=fault)
 
 
 def test_a_missing_central_secret_leaves_the_copies_alone() -> None:
-    assert plan(None, GOOD) == Leave(reason=StepReason.CENTRAL_MISSING)
-    assert plan(None, None) == Leave(reason=StepReason.CENTRAL_MISSING)
+    assert plan(None, GOOD) == Leave(reason=LeaveReason.CENTRAL_MISSING)
+    assert plan(None, None) == Leave(reason=LeaveReason.CENTRAL_MISSING)
 
 
 def test_a_central_secret_is_good_if_it_covers_one_of_the_repositories() -> None:
@@ -300,7 +324,7 @@ def test_a_central_secret_is_good_if_it_has_a_credential_for_one_pattern_of_seve
 def test_a_central_secret_for_a_host_that_nobody_writes_so_is_not_spread_over_good_copies(registry: str) -> None:
     odd = secret(payload=payload(registry=registry))
     assert copies.central_fault(odd, RULES.patterns) is Reason.NO_ENTRY_FOR_IMAGE
-    assert plan(odd, GOOD) == Leave(reason=StepReason.CENTRAL_UNUSABLE, fault=Reason.NO_ENTRY_FOR_IMAGE)
+    assert plan(odd, GOOD) == Leave(reason=LeaveReason.CENTRAL_UNUSABLE, fault=Reason.NO_ENTRY_FOR_IMAGE)
     entries = {name: {"username": "robot", "password": CANARY} for name in (registry, "ghcr.io")}
     both = secret(payload=json.dumps({"auths": entries}).encode())
     assert copies.central_fault(both, RULES.patterns) is None

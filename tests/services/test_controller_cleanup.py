@@ -9,8 +9,8 @@ import pytest
 from tests.objects import RELEASE_NAMESPACE
 from tests.services.contracts.world import MARKS, OTHER_PAYLOAD, copy
 from tests.services.fakes import FakeCluster
-from webhook.controller.cleanup import Outcome, Removal, Remover, sort
-from webhook.core.copies import Secret
+from webhook.controller.cleanup import Removal, Remover, sort
+from webhook.core.copies import LeaveReason, Secret
 from webhook.core.names import SOURCE_ANNOTATION
 from webhook.ports import Conflict, Forbidden, Unavailable
 
@@ -35,8 +35,11 @@ class Stage:
         assert found is not None
         return found
 
-    def remove(self) -> Outcome:
-        return self.remover.remove(self.read()).outcome
+    def remove(self) -> Removal:
+        return self.remover.remove(self.read())
+
+
+REMOVED = Removal(namespace="auth")
 
 
 @pytest.fixture
@@ -56,77 +59,77 @@ def test_secrets_are_parted_by_whose_they_are() -> None:
     ours, left = sort(secrets, release_namespace=RELEASE_NAMESPACE)
     assert [secret.namespace for secret in ours] == ["auth", "my"]
     assert left == (
-        Removal(namespace="chat", outcome=Outcome.OWNED),
-        Removal(namespace=RELEASE_NAMESPACE, outcome=Outcome.CENTRAL),
-        Removal(namespace="info", outcome=Outcome.DELETING),
-        Removal(namespace="scan", outcome=Outcome.FOREIGN),
+        Removal(namespace="chat", left=LeaveReason.OWNED),
+        Removal(namespace=RELEASE_NAMESPACE, left=LeaveReason.CENTRAL),
+        Removal(namespace="info", left=LeaveReason.DELETING),
+        Removal(namespace="scan", left=LeaveReason.FOREIGN),
     )
 
 
 def test_a_copy_goes_by_one_call(stage: Stage) -> None:
-    assert stage.remove() is Outcome.REMOVED
+    assert stage.remove() == REMOVED
     assert stage.cluster.secret("auth") is None
     assert [call.verb for call in stage.cluster.calls] == ["delete"]
 
 
 def test_a_copy_that_is_gone_already_is_no_failure(stage: Stage) -> None:
     stage.cluster.before("delete", lambda: stage.cluster.remove_secret("auth"))
-    assert stage.remove() is Outcome.REMOVED
+    assert stage.remove() == REMOVED
 
 
 def test_a_copy_that_was_changed_meanwhile_and_still_is_ours_goes(stage: Stage) -> None:
     stage.cluster.before("delete", lambda: stage.cluster.make_secret(copy("auth", OTHER_PAYLOAD)))
-    assert stage.remove() is Outcome.REMOVED
+    assert stage.remove() == REMOVED
     assert stage.cluster.secret("auth") is None
 
 
 @pytest.mark.parametrize(
-    ("change", "outcome"),
+    ("change", "reason"),
     [
-        ({"marks": {}}, Outcome.FOREIGN),
-        ({"owned": True}, Outcome.OWNED),
-        ({"deleting": True}, Outcome.DELETING),
-        ({"given_away": True}, Outcome.GIVEN_AWAY),
-        ({"marks": {**MARKS, SOURCE_ANNOTATION: "other-release/ghcr-secret"}}, Outcome.OTHER_RELEASE),
+        ({"marks": {}}, LeaveReason.FOREIGN),
+        ({"owned": True}, LeaveReason.OWNED),
+        ({"deleting": True}, LeaveReason.DELETING),
+        ({"given_away": True}, LeaveReason.GIVEN_AWAY),
+        ({"marks": {**MARKS, SOURCE_ANNOTATION: "other-release/ghcr-secret"}}, LeaveReason.OTHER_RELEASE),
     ],
 )
 def test_a_copy_that_became_foreign_meanwhile_is_left(
-    stage: Stage, change: dict[str, object], outcome: Outcome
+    stage: Stage, change: dict[str, object], reason: LeaveReason
 ) -> None:
     changed = replace(copy("auth"), **change)  # type: ignore[arg-type]
     stage.cluster.before("delete", lambda: stage.cluster.make_secret(changed))
-    assert stage.remove() is outcome
+    assert stage.remove() == Removal(namespace="auth", left=reason)
     assert stage.cluster.secret("auth") is not None
 
 
 def test_a_copy_that_is_changed_again_and_again_is_left(stage: Stage) -> None:
     stage.cluster.fail("delete", Conflict("delete", "secrets", "auth", code=409), times=5)
-    assert stage.remove() is Outcome.CHANGED
+    assert isinstance(stage.remove().error, Conflict)
     assert stage.pauses == []
 
 
 def test_a_failing_api_server_is_given_time_and_then_up(stage: Stage) -> None:
     stage.cluster.fail("delete", Unavailable("delete", "secrets", "auth", code=503), times=5)
-    assert stage.remove() is Outcome.FAILED
+    assert isinstance(stage.remove().error, Unavailable)
     assert stage.pauses == [0.5, 1, 2, 4]
-    assert stage.remove() is Outcome.REMOVED
+    assert stage.remove() == REMOVED
 
 
 def test_a_pause_the_api_server_asked_for_is_kept_within_reason(stage: Stage) -> None:
     stage.cluster.fail("delete", Unavailable("delete", "secrets", "auth", code=429, retry_after=7))
     stage.cluster.fail("delete", Unavailable("delete", "secrets", "auth", code=429, retry_after=3600))
-    assert stage.remove() is Outcome.REMOVED
+    assert stage.remove() == REMOVED
     assert stage.pauses == [7, 30]
 
 
 def test_a_refusal_is_not_tried_again(stage: Stage) -> None:
     stage.cluster.fail("delete", Forbidden("delete", "secrets", "auth", code=403))
     removal = stage.remover.remove(stage.read())
-    assert (removal.outcome, removal.detail) == (Outcome.FAILED, Forbidden.cause)
+    assert isinstance(removal.error, Forbidden)
     assert len(stage.cluster.calls) == 1
 
 
-def test_verdicts_come_in_order(stage: Stage) -> None:
+def test_removals_are_told_in_order(stage: Stage) -> None:
     names = [f"n{index}" for index in range(40)]
     for name in names:
         stage.cluster.make_namespace(name)
@@ -135,4 +138,4 @@ def test_verdicts_come_in_order(stage: Stage) -> None:
     copies = [found for name in names if (found := stage.cluster.secret(name)) is not None]
     assert stage.remover.remove_all(copies, told.append) == tuple(told)
     assert [removal.namespace for removal in told] == names
-    assert {removal.outcome for removal in told} == {Outcome.REMOVED}
+    assert all(removal.removed for removal in told)

@@ -8,7 +8,7 @@ import pytest
 from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, secret
 from tests.services.fakes import FakeCluster
 from webhook.core import copies
-from webhook.core.copies import Secret
+from webhook.core.copies import Leave, LeaveReason, Secret
 from webhook.core.names import ADOPT_ANNOTATION
 from webhook.core.ownership import is_ours
 from webhook.core.reasons import Reason
@@ -326,6 +326,25 @@ def test_namespaces_do_not_wait_for_each_other(cluster: FakeCluster) -> None:
         assert subject.ensure(Namespace(name="other"), IMAGES, Deadline.after(2)).result is Result.CREATED
         held.set()
         assert first.result().result is Result.CREATED
+
+
+@pytest.mark.parametrize("reason", LeaveReason)
+def test_every_reason_to_leave_a_secret_has_its_outcome(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, reason: LeaveReason
+) -> None:
+    monkeypatch.setattr(copies, "plan", lambda *_: Leave(reason=reason))
+    outcome = ensure(cluster)
+    assert outcome.result.has_secret == (reason in HAVE_SECRET)
+    assert bool(outcome.cause) != outcome.result.has_secret
+
+
+HAVE_SECRET = {
+    LeaveReason.CURRENT,
+    LeaveReason.FOREIGN,
+    LeaveReason.OWNED,
+    LeaveReason.GIVEN_AWAY,
+    LeaveReason.OTHER_RELEASE,
+}
 
 
 def test_outcomes_are_counted(cluster: FakeCluster) -> None:

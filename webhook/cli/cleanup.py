@@ -1,7 +1,6 @@
 """Command `cleanup`: remove every copy from the cluster."""
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,17 +16,6 @@ if TYPE_CHECKING:
     from webhook.core.copies import Secret
 
 _LIST_S: Final = 120.0
-
-_LEFT: Final = {
-    "central": "the central secret is no copy",
-    "foreign": "not ours: made by hand or by another tool, or its managed-by label was taken off",
-    "given_away": "not ours: somebody applied their own over our copy",
-    "other_release": "not ours: another release of the add-on keeps it",
-    "owned": "not ours: it has an owner, such as an ExternalSecret",
-    "deleting": "is being deleted already",
-    "changed": "somebody changed it again and again meanwhile; run this again",
-    "failed": "could not be deleted",
-}
 
 
 @click.command("cleanup", cls=GroupedCommand)
@@ -57,7 +45,7 @@ def _run(connection: "Connection", namespace: str, *, dry_run: bool, yes: bool) 
     try:
         ours, left = _found(connection, namespace)
         for removal in left:
-            click.echo(_left_text(removal.namespace, removal.outcome))
+            click.echo(_text(removal))
         if dry_run:
             for copy in ours:
                 click.echo(f"would remove {copy.namespace}/{copy.name}")
@@ -70,12 +58,10 @@ def _run(connection: "Connection", namespace: str, *, dry_run: bool, yes: bool) 
             click.confirm(question, abort=True)
         remover = Remover(cluster.facts, cluster.writer, release_namespace=namespace)
         with _Progress(len(ours)) as progress:
-            removals = remover.remove_all(
-                ours, lambda removal: progress.tell(removal.namespace, removal.outcome, removal.detail)
-            )
+            removals = remover.remove_all(ours, progress.tell)
         back = {copy.namespace for copy in _found(connection, namespace)[0]}
-        returned = sorted(back & {removal.namespace for removal in removals if removal.outcome == "removed"})
-        return _sum_up([removal.outcome for removal in removals], len(left), returned)
+        returned = sorted(back & {removal.namespace for removal in removals if removal.removed})
+        return _sum_up(removals, len(left), returned)
     except ClusterError as error:
         click.echo(f"{error}: {error.cause}" if error.code else str(error), err=True)
         return 1
@@ -89,19 +75,27 @@ def _found(connection: "Connection", namespace: str) -> "tuple[Sequence[Secret],
     return sort(list_secrets(connection.client, Deadline.after(_LIST_S)), release_namespace=namespace)
 
 
-def _sum_up(outcomes: Sequence[str], left: int, returned: Sequence[str]) -> int:
-    counted = Counter(outcomes)
+def _sum_up(removals: "Sequence[Removal]", left: int, returned: Sequence[str]) -> int:
     for namespace in returned:
         click.echo(f"{namespace}: came back at once; is a controller or a webhook of ghcr-pull-secrets still running?")
-    remaining = counted["changed"] + counted["failed"] + len(returned)
-    removed = counted["removed"] - len(returned)
-    others = left + len(outcomes) - counted["removed"] - counted["changed"] - counted["failed"]
+    removed = sum(removal.removed for removal in removals) - len(returned)
+    others = left + sum(removal.left is not None for removal in removals)
+    remaining = sum(removal.error is not None for removal in removals) + len(returned)
     click.echo(f"{removed} removed, {others} left, {remaining} remain")
     return 1 if remaining else 0
 
 
-def _left_text(namespace: str, outcome: str, detail: str = "") -> str:
-    return f"{namespace}: left, {_LEFT[outcome]}" + (f" ({detail})" if detail else "")
+def _text(removal: "Removal") -> str:
+    from webhook.controller.cleanup import why_left  # noqa: PLC0415
+    from webhook.ports import Conflict  # noqa: PLC0415
+
+    if removal.left is not None:
+        return f"{removal.namespace}: left, {why_left(removal.left)}"
+    if removal.error is None:
+        return f"{removal.namespace}: removed"
+    changed = isinstance(removal.error, Conflict)
+    why = "somebody changed it again and again meanwhile; run this again" if changed else "could not be deleted"
+    return f"{removal.namespace}: left, {why} ({removal.error.cause})"
 
 
 class _Progress:
@@ -126,10 +120,10 @@ class _Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def tell(self, namespace: str, outcome: str, detail: str) -> None:
+    def tell(self, removal: "Removal") -> None:
         """Take note of one more namespace."""
         if self._bar.disable:
-            click.echo(f"{namespace}: removed" if outcome == "removed" else _left_text(namespace, outcome, detail))
-        elif outcome != "removed":
-            self._bar.console.print(_left_text(namespace, outcome, detail), markup=False, highlight=False)
+            click.echo(_text(removal))
+        elif not removal.removed:
+            self._bar.console.print(_text(removal), markup=False, highlight=False)
         self._bar.advance(self._task)

@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
-from webhook.core.ownership import Owner, Secret, owner_of
-from webhook.ports import ClusterError, Conflict, Deadline, DeadlineExceeded, Facts, NotFound, SecretWriter, Unavailable
+from webhook.applying import Tried, apply
+from webhook.core import copies
+from webhook.core.copies import Delete, Leave, LeaveReason, Secret, Step
+from webhook.ports import ClusterError, Deadline, DeadlineExceeded, Facts, SecretWriter, Unavailable
 
 _CALL_S: Final = 10.0
 _TRIES: Final = 5
@@ -18,32 +19,43 @@ _WORKERS: Final = 8
 """Deletions under way at once; the API server has other work."""
 
 
-class Outcome(StrEnum):
-    """What became of a `ghcr-secret`."""
-
-    REMOVED = "removed"
-    CENTRAL = "central"
-    FOREIGN = "foreign"
-    OWNED = "owned"
-    GIVEN_AWAY = "given_away"
-    OTHER_RELEASE = "other_release"
-    DELETING = "deleting"
-    CHANGED = "changed"
-    FAILED = "failed"
-
-    @property
-    def done(self) -> bool:
-        """Return whether nothing that is ours remains there."""
-        return self not in (Outcome.CHANGED, Outcome.FAILED)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
-    """What became of one namespace's `ghcr-secret`; `detail` says more of a failure, never content."""
+    """What became of one namespace's `ghcr-secret`: removed, left, or remaining.
+
+    Attributes:
+        left: Why it is not ours to remove.
+        error: Why it remains; a `Conflict` if somebody changed it again and again.
+    """
 
     namespace: str
-    outcome: Outcome
-    detail: str = ""
+    left: LeaveReason | None = None
+    error: ClusterError | None = None
+
+    @property
+    def removed(self) -> bool:
+        """Return whether there is none any more."""
+        return self.left is None and self.error is None
+
+
+def why_left(reason: LeaveReason) -> str:
+    """Say for people why a `ghcr-secret` is left."""
+    match reason:
+        case LeaveReason.CENTRAL:
+            return "the central secret is no copy"
+        case LeaveReason.FOREIGN:
+            return "not ours: made by hand or by another tool, or its managed-by label was taken off"
+        case LeaveReason.GIVEN_AWAY:
+            return "not ours: somebody applied their own over our copy"
+        case LeaveReason.OTHER_RELEASE:
+            return "not ours: another release of the add-on keeps it"
+        case LeaveReason.OWNED:
+            return "not ours: it has an owner, such as an ExternalSecret"
+        case LeaveReason.DELETING:
+            return "is being deleted already"
+        case _:
+            # Reasons to make or to keep a copy; no removal ends with one.
+            return reason.replace("_", " ")
 
 
 def sort(secrets: Iterable[Secret], *, release_namespace: str) -> tuple[tuple[Secret, ...], tuple[Removal, ...]]:
@@ -54,29 +66,12 @@ def sort(secrets: Iterable[Secret], *, release_namespace: str) -> tuple[tuple[Se
     """
     ours, left = [], []
     for secret in sorted(secrets, key=lambda each: each.namespace):
-        outcome = _kept_as(secret, release_namespace)
-        if outcome is None:
-            ours.append(secret)
-        else:
-            left.append(Removal(namespace=secret.namespace, outcome=outcome))
+        match copies.plan_removal(secret, release_namespace):
+            case Delete(copy=copy):
+                ours.append(copy)
+            case Leave(reason=reason):
+                left.append(Removal(namespace=secret.namespace, left=reason))
     return tuple(ours), tuple(left)
-
-
-def _kept_as(secret: Secret, release_namespace: str) -> Outcome | None:
-    if secret.namespace == release_namespace:
-        return Outcome.CENTRAL
-    owner = owner_of(secret, release_namespace)
-    if owner is not Owner.OURS:
-        return _KEPT[owner]
-    return Outcome.DELETING if secret.deleting else None
-
-
-_KEPT: Final = {
-    Owner.FOREIGN: Outcome.FOREIGN,
-    Owner.OWNED: Outcome.OWNED,
-    Owner.GIVEN_AWAY: Outcome.GIVEN_AWAY,
-    Owner.OTHER_RELEASE: Outcome.OTHER_RELEASE,
-}
 
 
 class Remover:
@@ -102,41 +97,39 @@ class Remover:
         self._release_namespace = release_namespace
         self._sleep = sleep
 
-    def remove_all(self, copies: Iterable[Secret], on_removal: Callable[[Removal], None]) -> tuple[Removal, ...]:
+    def remove_all(self, found: Iterable[Secret], on_removal: Callable[[Removal], None]) -> tuple[Removal, ...]:
         """Remove copies, some at once; `on_removal` hears of each in order."""
         removals = []
         with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
-            for removal in pool.map(self.remove, copies):
+            for removal in pool.map(self.remove, found):
                 on_removal(removal)
                 removals.append(removal)
         return tuple(removals)
 
     def remove(self, copy: Secret) -> Removal:
         """Remove one copy. What was changed meanwhile is read again, and removed only if it still is ours."""
-        wanted: Secret | None = copy
+        known: Secret | None = copy
         backoff = _BACKOFF_S
-        last: ClusterError | None = None
-        for attempt in range(_TRIES):
+
+        def plan(tried: Tried) -> Step:
+            nonlocal known
+            if tried.again or known is None:
+                known = self._facts.copy(copy.namespace, Deadline.after(_CALL_S), fresh=True)
+            return copies.plan_removal(known, self._release_namespace)
+
+        tries = 0
+        while True:
+            tries += 1
             try:
-                if attempt > 0:
-                    wanted = self._facts.copy(copy.namespace, Deadline.after(_CALL_S), fresh=True)
-                if wanted is None:
-                    return Removal(namespace=copy.namespace, outcome=Outcome.REMOVED)
-                outcome = _kept_as(wanted, self._release_namespace)
-                if outcome is not None:
-                    return Removal(namespace=copy.namespace, outcome=outcome)
-                self._writer.delete(wanted, Deadline.after(_CALL_S))
-                return Removal(namespace=copy.namespace, outcome=Outcome.REMOVED)
-            except NotFound:
-                return Removal(namespace=copy.namespace, outcome=Outcome.REMOVED)
-            except Conflict as error:
-                last = error
+                applied = apply(plan, self._facts, self._writer, copy.namespace, Deadline.after(_CALL_S))
             except (Unavailable, DeadlineExceeded) as error:
-                last = error
-                if attempt + 1 < _TRIES:
-                    self._sleep(min(max(backoff, error.retry_after), _MAX_BACKOFF_S))
-                    backoff *= 2
+                if tries == _TRIES:
+                    return Removal(namespace=copy.namespace, error=error)
+                known = None
+                self._sleep(min(max(backoff, error.retry_after), _MAX_BACKOFF_S))
+                backoff *= 2
             except ClusterError as error:
-                return Removal(namespace=copy.namespace, outcome=Outcome.FAILED, detail=error.cause)
-        outcome = Outcome.CHANGED if isinstance(last, Conflict) else Outcome.FAILED
-        return Removal(namespace=copy.namespace, outcome=outcome, detail=last.cause if last else "")
+                return Removal(namespace=copy.namespace, error=error)
+            else:
+                reason = applied.step.reason if isinstance(applied.step, Leave) else LeaveReason.ABSENT
+                return Removal(namespace=copy.namespace, left=None if reason is LeaveReason.ABSENT else reason)

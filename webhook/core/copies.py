@@ -11,19 +11,9 @@ from typing import assert_never
 
 from webhook.core import contents
 from webhook.core.concerns import Concern
+from webhook.core.desired import desired, is_current
 from webhook.core.images import ImagePatterns
 from webhook.core.keyring import MAX_BYTES, Keyring, SecretTooLarge
-from webhook.core.names import (
-    ADOPT_ANNOTATION,
-    ARGOCD_ANNOTATIONS,
-    COVERS_ALL,
-    COVERS_ANNOTATION,
-    MANAGED_BY_LABEL,
-    MANAGED_BY_VALUE,
-    PATTERNS_ANNOTATION,
-    SECRET_TYPE,
-    SOURCE_ANNOTATION,
-)
 from webhook.core.ownership import Owner, Secret, adoptable, deletable, is_ours, owner_of
 from webhook.core.reasons import Reason
 
@@ -31,38 +21,43 @@ __all__ = [
     "Create",
     "Delete",
     "Leave",
+    "LeaveReason",
     "Place",
+    "Replace",
     "Secret",
     "Step",
-    "StepReason",
     "Update",
     "central_fault",
     "concerns",
     "desired",
     "fault",
     "plan",
+    "plan_removal",
     "preview",
     "read_keyring",
 ]
 
 
-class StepReason(StrEnum):
-    """Why a step is taken or not; a metric label and a log field."""
+class LeaveReason(StrEnum):
+    """Why a Secret, or the lack of one, is left as it is."""
 
+    CURRENT = "current"
     ABSENT = "absent"
-    STALE = "stale"
-    ADOPTED = "adopted"
-    WRONG_TYPE = "wrong_type"
-    IMMUTABLE = "immutable"
+    """It was to be removed, and there is none."""
     OPTED_OUT = "opted_out"
     NOT_WANTED = "not_wanted"
-    CURRENT = "current"
+    CENTRAL = "central"
+    """It is the central secret, which is no copy."""
     FOREIGN = "foreign"
+    OWNED = "owned"
+    GIVEN_AWAY = "given_away"
     OTHER_RELEASE = "other_release"
     NAMESPACE_TERMINATING = "namespace_terminating"
     DELETING = "deleting"
     CENTRAL_MISSING = "central_missing"
     CENTRAL_UNUSABLE = "central_unusable"
+    HELD_BACK = "held_back"
+    """It is contested, and not written before its pause ends (see `webhook.core.contest`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,34 +65,39 @@ class Create:
     """Create `copy`; it is not there."""
 
     copy: Secret
-    reason: StepReason = StepReason.ABSENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """Bring the copy to `copy`, if it still has that resourceVersion."""
+    """Bring the copy to `copy`, if it still has that resourceVersion; `adopts` takes over what was foreign."""
 
     copy: Secret
-    reason: StepReason
+    adopts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replace:
+    """Delete the copy, if it is still that one (uid and resourceVersion), then create it: it cannot be changed."""
+
+    existing: Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
-    """Delete the copy, if it is still that one (uid and resourceVersion)."""
+    """Delete the copy, if it is still that one (uid and resourceVersion); none is to be there."""
 
     copy: Secret
-    reason: StepReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leave:
     """Do nothing; with `central_unusable`, `fault` says what is wrong with the central secret."""
 
-    reason: StepReason
+    reason: LeaveReason
     fault: Reason | None = None
 
 
-Step = Create | Update | Delete | Leave
+Step = Create | Update | Replace | Delete | Leave
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,76 +143,78 @@ def plan(
     | ours, opted out | delete if we wrote it, else leave | the same |
     | ours, as it should be | leave | leave: the last good copy stays |
     | ours, data or marks differ | update | leave |
-    | ours, wrong type, or immutable and stale | delete, then create | leave |
+    | ours, wrong type, or immutable and stale | replace | leave |
     | none | create if wanted and not opted out | leave |
     """
     if place.terminating:
-        return Leave(reason=StepReason.NAMESPACE_TERMINATING)
+        return Leave(reason=LeaveReason.NAMESPACE_TERMINATING)
     settled = _absent(place) if existing is None else _present(place, existing)
     if settled is not None:
         return settled
     if central is None:
-        return Leave(reason=StepReason.CENTRAL_MISSING)
+        return Leave(reason=LeaveReason.CENTRAL_MISSING)
     if (wrong := central_fault(central, patterns, repositories)) is not None:
-        return Leave(reason=StepReason.CENTRAL_UNUSABLE, fault=wrong)
+        return Leave(reason=LeaveReason.CENTRAL_UNUSABLE, fault=wrong)
     if existing is None:
         return Create(copy=desired(place.namespace, central, patterns))
     ours = is_ours(existing, place.release_namespace)
-    if ours and _is_current(existing, central, patterns):
-        return Leave(reason=StepReason.CURRENT)
-    return _bring_to(
-        existing,
-        desired(place.namespace, central, patterns, existing),
-        StepReason.STALE if ours else StepReason.ADOPTED,
-    )
-
-
-def _is_current(existing: Secret, central: Secret, patterns: ImagePatterns) -> bool:
-    """Return whether `desired` would change nothing; nearly every review asks this, so nothing is built for it."""
-    marks = existing.marks
-    return (
-        existing.type == SECRET_TYPE
-        and not existing.extra_keys
-        and existing.payload == central.payload
-        and marks.get(SOURCE_ANNOTATION) == central.reference
-        and all(marks.get(key) == value for key, value in ARGOCD_ANNOTATIONS.items())
-        and (marks.get(COVERS_ANNOTATION), marks.get(PATTERNS_ANNOTATION)) == _coverage_of(central, patterns)
-    )
-
-
-def _coverage_of(central: Secret, patterns: ImagePatterns) -> tuple[str, str] | tuple[None, None]:
-    """Give the values of `COVERS_ANNOTATION` and `PATTERNS_ANNOTATION`; neither is on a copy that leaves a gap."""
-    if contents.covers_all(central.payload or b"", patterns):
-        return COVERS_ALL, patterns.digest
-    return None, None
+    if ours and is_current(existing, central, patterns):
+        return Leave(reason=LeaveReason.CURRENT)
+    return _bring_to(existing, desired(place.namespace, central, patterns, existing), adopts=not ours)
 
 
 def _absent(place: Place) -> Step | None:
     if place.opted_out:
-        return Leave(reason=StepReason.OPTED_OUT)
-    return None if place.wanted else Leave(reason=StepReason.NOT_WANTED)
+        return Leave(reason=LeaveReason.OPTED_OUT)
+    return None if place.wanted else Leave(reason=LeaveReason.NOT_WANTED)
 
 
 def _present(place: Place, existing: Secret) -> Step | None:
     if existing.deleting:
-        return Leave(reason=StepReason.DELETING)
+        return Leave(reason=LeaveReason.DELETING)
     owner = owner_of(existing, place.release_namespace)
     if place.opted_out:
         if deletable(existing, place.release_namespace):
-            return Delete(copy=existing, reason=StepReason.OPTED_OUT)
-        return Leave(reason=StepReason.FOREIGN)
+            return Delete(copy=existing)
+        return Leave(reason=LeaveReason.FOREIGN)
     if owner is Owner.OURS or adoptable(existing, place.release_namespace):
         return None
-    return Leave(reason=StepReason.OTHER_RELEASE if owner is Owner.OTHER_RELEASE else StepReason.FOREIGN)
+    return Leave(reason=LeaveReason.OTHER_RELEASE if owner is Owner.OTHER_RELEASE else LeaveReason.FOREIGN)
 
 
-def _bring_to(existing: Secret, wanted: Secret, reason: StepReason) -> Step:
+def _bring_to(existing: Secret, wanted: Secret, *, adopts: bool) -> Step:
     # The type of a Secret cannot be changed (422), nor can anything of an immutable one.
-    if existing.type != wanted.type:
-        return Delete(copy=existing, reason=StepReason.WRONG_TYPE)
-    if existing.immutable:
-        return Delete(copy=existing, reason=StepReason.IMMUTABLE)
-    return Update(copy=wanted, reason=reason)
+    if existing.type != wanted.type or existing.immutable:
+        return Replace(existing=existing)
+    return Update(copy=wanted, adopts=adopts)
+
+
+def plan_removal(existing: Secret | None, release_namespace: str) -> Delete | Leave:
+    """Decide on a `ghcr-secret` when every copy of a release is to go.
+
+    | existing | step |
+    |---|---|
+    | none | leave: absent |
+    | the central secret | leave |
+    | foreign, also of another release | leave, by whose it is |
+    | being deleted | leave |
+    | ours | delete |
+    """
+    if existing is None:
+        return Leave(reason=LeaveReason.ABSENT)
+    if existing.namespace == release_namespace:
+        return Leave(reason=LeaveReason.CENTRAL)
+    match owner_of(existing, release_namespace):
+        case Owner.FOREIGN:
+            return Leave(reason=LeaveReason.FOREIGN)
+        case Owner.OWNED:
+            return Leave(reason=LeaveReason.OWNED)
+        case Owner.GIVEN_AWAY:
+            return Leave(reason=LeaveReason.GIVEN_AWAY)
+        case Owner.OTHER_RELEASE:
+            return Leave(reason=LeaveReason.OTHER_RELEASE)
+        case Owner.OURS:
+            return Leave(reason=LeaveReason.DELETING) if existing.deleting else Delete(copy=existing)
 
 
 def preview(
@@ -227,46 +229,14 @@ def preview(
     match step:
         case Create() | Update():
             return step.copy
-        case Delete():
-            # Deleted for a type or an immutability that cannot be changed in place, then recreated.
+        case Replace():
             return desired(place.namespace, central, patterns) if central else None
+        case Delete():
+            return None
         case Leave():
             return existing
         case _:
             assert_never(step)
-
-
-def desired(namespace: str, central: Secret, patterns: ImagePatterns, existing: Secret | None = None) -> Secret:
-    """Say what the copy of a central secret looks like in a namespace.
-
-    Only the credentials are carried over: no label or annotation of the source, no other key. What other tools wrote on
-    an existing copy stays, and so does its identity; the marks that it covers every selected image come and go with the
-    credentials, in one write. A request to adopt it is answered with the name of who did.
-    """
-    marks = {
-        **(existing.marks if existing else {}),
-        MANAGED_BY_LABEL: MANAGED_BY_VALUE,
-        SOURCE_ANNOTATION: central.reference,
-        **ARGOCD_ANNOTATIONS,
-    }
-    covers, of_patterns = _coverage_of(central, patterns)
-    for mark, value in ((COVERS_ANNOTATION, covers), (PATTERNS_ANNOTATION, of_patterns)):
-        if value is None:
-            marks.pop(mark, None)
-        else:
-            marks[mark] = value
-    if existing is not None and not is_ours(existing, central.namespace):
-        marks[ADOPT_ANNOTATION] = central.reference
-    return Secret(
-        namespace=namespace,
-        payload=central.payload,
-        marks=marks,
-        immutable=existing.immutable if existing else False,
-        given_away=existing.given_away if existing else False,
-        written_by_us=True,
-        uid=existing.uid if existing else "",
-        resource_version=existing.resource_version if existing else "",
-    )
 
 
 def central_fault(central: Secret, patterns: ImagePatterns, repositories: Sequence[str] = ()) -> Reason | None:
