@@ -11,7 +11,7 @@ from typing import Final
 
 from webhook.core import copies, images, policy
 from webhook.core.causes import Cause, Diagnosis, Stuck, Surroundings, Unused, Word
-from webhook.core.copies import Leave, Place, StepReason, Update
+from webhook.core.copies import Place, Replace, Update
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner, Secret, is_ours, owner_of
 from webhook.core.policy import Problem, PullFacts, ServiceAccount, Unreadable, Verdict
@@ -271,12 +271,6 @@ def _brought_up_to_date(existing: Secret, around: Surroundings, rules: Rules) ->
         return None
     place = Place(namespace=around.namespace.name, release_namespace=rules.release_namespace)
     step = copies.plan(place, central, existing, rules.patterns)
-    if isinstance(step, Leave) or step.reason not in _OUTDATED:
-        return None
     # What a copy is marked with may be old while its credential is not.
-    if isinstance(step, Update) and step.copy.payload == existing.payload:
-        return None
-    return copies.preview(place, central, existing, rules.patterns)
-
-
-_OUTDATED: Final = frozenset({StepReason.STALE, StepReason.WRONG_TYPE, StepReason.IMMUTABLE})
+    outdated = isinstance(step, Replace) or (isinstance(step, Update) and step.copy.payload != existing.payload)
+    return copies.preview(place, central, existing, rules.patterns) if outdated else None
