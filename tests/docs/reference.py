@@ -34,6 +34,7 @@ _SECTION: Final = re.compile(r"(<!-- table (?P<name>[a-z-]+) -->\n).*?(<!-- end 
 SETTINGS: Final[Mapping[str, tuple[Setting, ...]]] = {
     "serve": SERVE_SETTINGS,
     "controller": CONTROLLER_SETTINGS,
+    "status": CONNECTION_SETTINGS,
     "cleanup": CONNECTION_SETTINGS,
 }
 

@@ -121,3 +121,9 @@ def test_another_shell_is_refused() -> None:
 
     assert result.exit_code == 2
     assert "'bash', 'zsh', 'fish'" in result.stderr
+
+
+def test_its_help_has_a_line_for_each_shell() -> None:
+    shown = CliRunner().invoke(main, ["completion", "--help"]).stdout.splitlines()
+
+    assert "  fish: ghcr-pull-secrets completion fish | source" in shown

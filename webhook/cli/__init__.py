@@ -11,6 +11,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "serve": "Answer the API server's admission reviews.",
     "controller": "Keep every copy like the central secret.",
     "check": "Say of manifests what the webhook would, without a cluster.",
+    "status": "Say whether the set-up is healthy, or wait until it is.",
     "cleanup": "Remove every copy that is ours.",
     "completion": "Print a script for completion in bash, zsh or fish.",
 }

@@ -16,7 +16,7 @@ _VARIABLE: Final = "_GHCR_PULL_SECRETS_COMPLETE"
 @click.argument("shell", type=click.Choice(list(_SHELLS)))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    r"""Print a script that lets a shell complete our commands, options, and contexts.
+    """Print a script that lets a shell complete our commands, options, and contexts.
 
     \b
     bash (4.4 or newer): source <(ghcr-pull-secrets completion bash)
@@ -24,7 +24,7 @@ def command(context: click.Context, shell: str) -> None:
     fish: ghcr-pull-secrets completion fish | source
 
     Put that line into ~/.bashrc, ~/.zshrc (after compinit) or ~/.config/fish/config.fish to have it in every shell.
-    """
+    """  # noqa: D301 (click wants the character itself)
     program = context.find_root().command
     made = _SHELLS[shell](program, {}, _PROGRAM, _VARIABLE)
     # Not `made.source()`, which for bash runs a bash to look at its version: the image has no shell.

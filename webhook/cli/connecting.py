@@ -16,8 +16,8 @@ _NO_NAMESPACE: Final = f"is required (flag, environment variable {ENVIRONMENT_PR
 
 
 @contextmanager
-def connected(flags: Mapping[str, Any]) -> Iterator[tuple["Connection", str]]:
-    """Give the cluster that `CONNECTION_SETTINGS` choose, and the release namespace; closed at the end.
+def reached(flags: Mapping[str, Any]) -> Iterator[tuple["Connection", ConnectionSettings]]:
+    """Give the cluster that `CONNECTION_SETTINGS` choose, and what else they say; closed at the end.
 
     Raises:
         ConfigError: The flags cannot be used, or there is no such cluster.
@@ -33,9 +33,20 @@ def connected(flags: Mapping[str, Any]) -> Iterator[tuple["Connection", str]]:
         flag = "--context" if settings.context and not settings.kubeconfig else "--kubeconfig"
         raise ConfigError([Fault(flag, str(error))]) from None
     try:
+        yield connection, settings
+    finally:
+        connection.client.close()
+
+
+@contextmanager
+def connected(flags: Mapping[str, Any]) -> Iterator[tuple["Connection", str]]:
+    """Give that cluster, and the release namespace.
+
+    Raises:
+        ConfigError: As `reached`, or no namespace is said anywhere.
+    """
+    with reached(flags) as (connection, settings):
         namespace = settings.namespace or connection.namespace
         if not namespace:
             raise ConfigError([Fault("--namespace", _NO_NAMESPACE)])
         yield connection, namespace
-    finally:
-        connection.client.close()

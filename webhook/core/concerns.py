@@ -61,11 +61,17 @@ def concerns(keyring: Keyring, patterns: ImagePatterns) -> tuple[Concern, ...]:
     found = (
         Concern(kind=kind, entry=entry)
         for endpoint in keyring.endpoints
-        if _SHOWABLE.fullmatch(entry := f"{endpoint.location.host}{endpoint.location.path}")
+        if (entry := showable(endpoint))
         and (meeting := [each for each in patterns.included if coverage.meets(endpoint.location, each)])
         for kind in _kinds(endpoint, meeting)
     )
     return tuple(dict.fromkeys(found))[:MAX_CONCERNS]
+
+
+def showable(endpoint: Endpoint) -> str:
+    """Name an entry as it is compared, "" where it looks like anything but a registry and a path in lower case."""
+    entry = f"{endpoint.location.host}{endpoint.location.path}"
+    return entry if _SHOWABLE.fullmatch(entry) else ""
 
 
 def _kinds(endpoint: Endpoint, meeting: list[Pattern]) -> list[ConcernKind]:

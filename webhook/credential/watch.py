@@ -17,18 +17,13 @@ from webhook.core.images import ImageReference
 from webhook.core.keyring import Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.names import SECRET_NAME
 from webhook.core.scope import Rules
+from webhook.credential.asking import ask
 from webhook.credential.judging import (
-    GITHUB_REGISTRY,
     CredentialReport,
     CredentialState,
     Target,
-    expiry_from_header,
     expiry_warning,
-    judge,
-    judge_pull,
-    missing_scope,
     next_check_s,
-    scopes_from_header,
     targets,
 )
 from webhook.credential.knowledge import (
@@ -146,37 +141,7 @@ class CredentialWatch:
 
     def _ask_one(self, target: Target, image: ImageReference | None, whole: Deadline) -> CredentialReport:
         deadline = Deadline(min(whole.at, Deadline.after(_TARGET_S).at))
-        answer = self._registry.login(target.registry, target.credential, deadline)
-        report = CredentialReport(
-            registry=target.registry,
-            state=judge(answer),
-            code=answer.code,
-            fault=answer.fault,
-            failure=answer.failure,
-        )
-        if report.state is not CredentialState.ACCEPTED:
-            return report
-        if image is not None:
-            pulled = self._registry.pull(image, target.credential, deadline)
-            report = replace(
-                report,
-                state=CredentialState.UNREADABLE if judge_pull(pulled) is CredentialState.UNREADABLE else report.state,
-                probed=image.repository,
-                probe=judge_pull(pulled),
-                probe_code=pulled.code,
-                probe_failure=pulled.failure,
-            )
-        if target.registry != GITHUB_REGISTRY:
-            return report
-        headers = self._registry.token_headers(target.credential, deadline)
-        scopes = scopes_from_header(headers.scopes, token=target.credential.password)
-        return replace(
-            report,
-            scopes=scopes,
-            missing_scope=missing_scope(scopes),
-            expires_at=expiry_from_header(headers.expiration),
-            api_failure=headers.failure,
-        )
+        return ask(self._registry, target, image, deadline)
 
     def _remembered(self, target: Target) -> Known:
         known = self._known.get(self._identity(target))

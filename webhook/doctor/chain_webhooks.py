@@ -1,0 +1,163 @@
+"""Judge the webhook configurations: are they there, do they trust what is served, whom do they leave out."""
+
+from collections.abc import Iterable, Sequence
+
+from certs.authority import inspect, split_bundle
+from certs.facts import CertificateFacts
+from webhook.core.names import SYSTEM_NAMESPACES
+from webhook.doctor.evidence import COMPONENT, Configuration, Deployment, Evidence, Unread, Webhook
+from webhook.doctor.model import Station
+from webhook.doctor.selecting import selects
+from webhook.doctor.stations import Code, fault, names, ok, skipped
+
+NAME = "webhooks"
+_LONGEST_CHAIN = 5
+
+
+def judge(evidence: Evidence) -> Station:
+    """Judge the configurations; the first row that fits.
+
+    | configurations | station |
+    |---|---|
+    | none, and nothing else of a release | fault: not installed |
+    | one of the halves is missing | fault |
+    | a webhook without caBundle | fault: no call succeeds |
+    | a caBundle that did not sign what is served | fault: no call succeeds |
+    | a Service that does not exist, or leads to none of the servers that are ready | fault |
+    | else | ok |
+    """
+    mutating, validating = evidence.mutating, evidence.validating
+    if isinstance(mutating, Unread):
+        return skipped(NAME, mutating)
+    if isinstance(validating, Unread):
+        return skipped(NAME, validating)
+    namespace = evidence.release.namespace
+    if missing := [half for half, found in (("mutating", mutating), ("validating", validating)) if not found]:
+        return _missing(evidence, missing)
+    webhooks = [webhook for each in (*mutating, *validating) for webhook in each.webhooks or ()]
+    keeper = f"kubectl logs --namespace {namespace} --selector {COMPONENT}=controller --tail 50"
+    if empty := [webhook.name for webhook in webhooks if not webhook.client_config.ca_bundle]:
+        text = f"{names(_distinct(empty))}: no caBundle, so that no call succeeds"
+        return fault(
+            NAME, Code.CA_BUNDLE_MISSING, text, "the controller (or cert-manager) writes it: see why it did not", keeper
+        )
+    trust = _trust(evidence, webhooks)
+    if isinstance(trust, list):
+        text = f"{names(trust)}: caBundle did not sign the certificate that is served, so that no call succeeds"
+        return fault(
+            NAME,
+            Code.CA_BUNDLE_MISMATCH,
+            text,
+            'the controller (or cert-manager) writes it: see why it did not; docs/operations.md, "Certificate trouble"',
+            keeper,
+        )
+    if (unreachable := _unreachable(evidence)) is not None:
+        return unreachable
+    return ok(NAME, "; ".join(filter(None, (trust, _policies(mutating, validating), _left_out(evidence, webhooks)))))
+
+
+def trusts(bundle: bytes, served: bytes) -> bool:
+    """Tell whether a bundle of CAs signed the first certificate of a chain, directly or through the others of it."""
+    blocks = split_bundle(served)
+    for _ in range(_LONGEST_CHAIN):
+        if not blocks:
+            return False
+        leaf, *others = blocks
+        if _signed(leaf, bundle):
+            return True
+        signer = next((each for each in others if _signed(leaf, each)), None)
+        blocks = (signer, *(each for each in others if each != signer)) if signer else ()
+    return False
+
+
+def _signed(certificate: bytes, bundle: bytes) -> bool:
+    found = inspect(certificate, ca_pem=bundle)
+    return isinstance(found, CertificateFacts) and bool(found.signed_by)
+
+
+def _missing(evidence: Evidence, halves: Sequence[str]) -> Station:
+    release = evidence.release
+    if not release.found:
+        text = f"no release of the add-on is in {release.namespace}, nor a webhook configuration of one anywhere"
+        remedy = "install it, or name its namespace with --release-namespace (docs/install.md)"
+        return fault(NAME, Code.NOT_INSTALLED, text, remedy)
+    text = f"there is no {' and no '.join(halves)} webhook configuration of {release.name}"
+    return fault(
+        NAME,
+        Code.WEBHOOKS_MISSING,
+        text,
+        "helm upgrade makes them again, with the version and the values that are installed",
+        f"helm upgrade {release.name} oci://ghcr.io/sesacthon/charts/ghcr-pull-secrets "
+        f"--version {release.version or 'VERSION'} --namespace {release.namespace} --reset-then-reuse-values",
+    )
+
+
+def _trust(evidence: Evidence, webhooks: Sequence[Webhook]) -> str | list[str]:
+    """Say whether what is served is trusted, or name the webhooks by which it is not."""
+    served = evidence.certificate
+    if isinstance(served, Unread):
+        return f"caBundle not compared: {served.why}"
+    if served is None:
+        return "caBundle not compared: there is no certificate"
+    known: dict[bytes, bool] = {}
+    for webhook in webhooks:
+        bundle = webhook.client_config.ca_bundle
+        if bundle not in known:
+            known[bundle] = trusts(bundle, served.pem)
+    strangers = [webhook.name for webhook in webhooks if not known[webhook.client_config.ca_bundle]]
+    if strangers and not served.whole:
+        return "caBundle not compared: of what is served only the last certificate is known"
+    return list(_distinct(strangers)) if strangers else "caBundle fits the certificate"
+
+
+def _unreachable(evidence: Evidence) -> Station | None:
+    """Judge the Service; how many servers are ready is another station's."""
+    service, pods, server = evidence.service, evidence.pods, evidence.server
+    namespace = evidence.release.namespace
+    if service is None:
+        text = f"there is no Service {evidence.release.name} in {namespace}, which the API server calls"
+        return fault(NAME, Code.NO_ENDPOINTS, text, "helm upgrade makes it again")
+    if (
+        isinstance(service, Unread)
+        or isinstance(pods, Unread)
+        or not isinstance(server, Deployment)
+        or not server.ready
+    ):
+        return None
+    selector = (service.spec.selector or {}).items()
+    if any(pod.ready and selector <= (pod.metadata.labels or {}).items() for pod in pods):
+        return None
+    text = f"Service {service.metadata.name} leads to none of the {server.ready} servers that are ready"
+    look = f"kubectl get service {service.metadata.name} --namespace {namespace} --output jsonpath='{{.spec.selector}}'"
+    return fault(NAME, Code.NO_ENDPOINTS, text, "its selector was changed: helm upgrade makes it as it was", look)
+
+
+def _policies(mutating: Iterable[Configuration], validating: Iterable[Configuration]) -> str:
+    halves = [_policy(mutating), _policy(validating)]
+    if halves[0] == halves[1]:
+        return f"failurePolicy {halves[0]}"
+    return f"failurePolicy {halves[0]} (mutating), {halves[1]} (validating)"
+
+
+def _policy(configurations: Iterable[Configuration]) -> str:
+    # The mutating configuration that is called last always fails open; the strictest says what a user meets.
+    found = {webhook.failure_policy for each in configurations for webhook in each.webhooks or ()}
+    return "Fail" if "Fail" in found else "Ignore"
+
+
+def _left_out(evidence: Evidence, webhooks: Sequence[Webhook]) -> str:
+    """Name the namespaces, but for the system's and ours, in which no webhook is called."""
+    if isinstance(evidence.namespaces, Unread):
+        return f"namespaces left out: {evidence.namespaces.why}"
+    always = SYSTEM_NAMESPACES | {evidence.release.namespace}
+    out = [
+        each.metadata.name
+        for each in evidence.namespaces
+        if each.metadata.name not in always
+        and not any(selects(webhook.namespace_selector, each.metadata.labels or {}) for webhook in webhooks)
+    ]
+    return f"left out: {names(sorted(out))}" if out else ""
+
+
+def _distinct(found: Iterable[str]) -> Iterable[str]:
+    return dict.fromkeys(found)

@@ -1,0 +1,100 @@
+"""Which findings have a fix that can do no harm, and what it is; pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from webhook.core.copies import Create, Place, Secret, plan
+from webhook.core.names import SECRET_NAME
+from webhook.core.reasons import Reason
+from webhook.doctor.evidence import Evidence, Source, Unread
+from webhook.doctor.model import Diagnosis
+from webhook.doctor.stations import Code
+
+RESTARTABLE: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
+"""Kinds whose Pods are replaced when an annotation of their template changes, and their resource in `apps/v1`."""
+
+_SYNCABLE: Final = frozenset({Code.SYNC_FAILED, Code.SYNC_STALE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeCopy:
+    """Make a copy that is missing."""
+
+    copy: Secret
+
+    def __str__(self) -> str:
+        """Say what it does."""
+        return f"make Secret {self.copy.namespace}/{SECRET_NAME} from the central secret"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """Restart an owner, as `kubectl rollout restart` does; `kind` is one of `RESTARTABLE`."""
+
+    namespace: str
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        """Say what it does."""
+        return f"restart {self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForceSync:
+    """Have the operator read an ExternalSecret at once; `api` is the path of its API."""
+
+    namespace: str
+    name: str
+    api: str
+
+    def __str__(self) -> str:
+        """Say what it does."""
+        return f"have ExternalSecret {self.namespace}/{self.name} read again (annotation force-sync)"
+
+
+Fix = MakeCopy | Restart | ForceSync
+
+
+def harmless(evidence: Evidence, diagnosis: Diagnosis) -> tuple[Fix, ...]:
+    """List the fixes of a diagnosis, in the order in which they are to be done, each once."""
+    return (*_syncs(evidence, diagnosis), *_copies(evidence, diagnosis), *dict.fromkeys(_restarts(diagnosis)))
+
+
+def _syncs(evidence: Evidence, diagnosis: Diagnosis) -> Iterator[ForceSync]:
+    source = evidence.source
+    if not isinstance(source, Source) or source.external is None:
+        return
+    if any(station.code in _SYNCABLE for station in diagnosis.faults):
+        yield ForceSync(namespace=evidence.release.namespace, name=source.external.metadata.name, api=source.api)
+
+
+def _copies(evidence: Evidence, diagnosis: Diagnosis) -> Iterator[MakeCopy]:
+    """Name the copies that `webhook.core.copies` would create where a Pod waits for one."""
+    central, secrets, spaces = evidence.central, evidence.secrets, evidence.namespaces
+    if not isinstance(central, Secret) or isinstance(secrets, Unread) or isinstance(spaces, Unread):
+        return
+    there = {secret.namespace: secret for secret in secrets}
+    known = {each.metadata.name: each.known for each in spaces}
+    rules = evidence.release.rules
+    waiting = dict.fromkeys(group.namespace for group in diagnosis.unable if group.cause == Reason.SECRET_MISSING)
+    for namespace in waiting:
+        space = known.get(namespace)
+        if space is None:
+            continue
+        place = Place(
+            namespace=namespace,
+            release_namespace=rules.release_namespace,
+            opted_out=not rules.may_have_copy(space),
+            terminating=space.terminating,
+        )
+        step = plan(place, central, there.get(namespace), rules.patterns)
+        if isinstance(step, Create):
+            yield MakeCopy(copy=step.copy)
+
+
+def _restarts(diagnosis: Diagnosis) -> Iterator[Restart]:
+    for group in diagnosis.unable:
+        if group.restart and group.owner_kind in RESTARTABLE:
+            yield Restart(namespace=group.namespace, kind=group.owner_kind, name=group.owner_name)

@@ -1,0 +1,124 @@
+"""A diagnosis for people."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+from webhook.doctor.model import Diagnosis, PodGroup, State, Station
+from webhook.doctor.stations import count, span
+
+MARKS: Final = {State.OK: "✓", State.FAULT: "✗", State.SKIPPED: "–"}
+_CODE_COLUMN: Final = 2
+
+VERIFIED: Final = ("source", "sync", "central", "copies")
+"""The stations that `--verify` checks, in their order; then comes `pull`."""
+
+
+def render(diagnosis: Diagnosis, now: datetime) -> str:
+    """Write the set-up, the Pods that cannot pull, and the remedies."""
+    parts = [set_up(diagnosis), _pods(diagnosis, now), _remedies(diagnosis), _sum(diagnosis)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def set_up(diagnosis: Diagnosis) -> str:
+    """Write the stations."""
+    return "\n".join(["Set-up", *_stations((*diagnosis.stations, *diagnosis.skipped))])
+
+
+def status(diagnosis: Diagnosis) -> str:
+    """Write the stations and what fixes them."""
+    return "\n\n".join(part for part in (set_up(diagnosis), _remedies(diagnosis)) if part) + "\n"
+
+
+def verified(diagnosis: Diagnosis) -> str:
+    """Write the stations that a credential passes through, in order, with a mark each; and what fixes the others."""
+    stations = {each.name: each for each in diagnosis.stations}
+    chosen = [stations[name] for name in VERIFIED if name in stations]
+    return "\n\n".join(filter(None, ["\n".join(_stations([*chosen, pull(diagnosis)])), _remedies(diagnosis)])) + "\n"
+
+
+def pull(diagnosis: Diagnosis) -> Station:
+    """Make the last station of all from the Pods."""
+    counts, unable = diagnosis.counts, diagnosis.counts.unable
+    if not counts.pods and any(each.name == "pods" for each in diagnosis.skipped):
+        return Station(name="pull", state=State.SKIPPED, text="not looked at")
+    of = f"{counts.selected} Pods with selected images"
+    if diagnosis.unable:
+        return Station(
+            name="pull", state=State.FAULT, text=f"{unable} of {of} cannot pull", code=diagnosis.unable[0].cause
+        )
+    return Station(name="pull", state=State.OK, text=f"none of {of} fails to pull")
+
+
+def _stations(stations: Sequence[Station]) -> list[str]:
+    width = max((len(each.name) for each in stations), default=0)
+    lines = []
+    for each in stations:
+        code = f"   {each.code}" if each.code else ""
+        lines.append(f"  {MARKS[each.state]} {each.name:<{width}}  {each.text}{code}")
+    return lines
+
+
+def _pods(diagnosis: Diagnosis, now: datetime) -> str:
+    if not diagnosis.groups:
+        return ""
+    counts = diagnosis.counts
+    head = f"Pods that cannot pull: {counts.unable} of {counts.selected} with selected images"
+    rows = [("NAMESPACE", "OWNER", "PODS", "FOR", "CAUSE", ""), *(_row(group, now) for group in diagnosis.groups)]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    marks = [" ", *(" " if group.pulled else MARKS[State.FAULT] for group in diagnosis.groups)]
+    return "\n".join([head, *(_line(mark, row, widths) for mark, row in zip(marks, rows, strict=True))])
+
+
+def _row(group: PodGroup, now: datetime) -> tuple[str, str, str, str, str, str]:
+    waited = span(now - group.since).replace(" ", "") if group.since else "?"
+    cause = f"({group.detail or group.cause})" if group.pulled else group.cause
+    detail = "" if group.pulled else group.detail
+    return group.namespace, f"{group.owner_kind}/{group.owner_name}", str(group.pods), waited, cause, detail
+
+
+def _line(mark: str, row: Sequence[str], widths: Sequence[int]) -> str:
+    namespace, owner, pods, waited, cause, detail = row
+    cells = (
+        f"{namespace:<{widths[0]}}  {owner:<{widths[1]}}  {pods:>{widths[2]}}  {waited:<{widths[3]}}  "
+        f"{cause:<{widths[4] if detail else 0}}  {detail}"
+    )
+    return f"{mark} {cells}".rstrip()
+
+
+def _remedies(diagnosis: Diagnosis) -> str:
+    """Write each remedy once, however many have it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for code, remedy, commands in _fixes(diagnosis):
+        known = found.setdefault((code, remedy), [])
+        known.extend(each for each in commands if each not in known)
+    if not found:
+        return ""
+    width = max(len(code) for code, _ in found)
+    lines = ["Remedies"]
+    indent = " " * (width + 2 + _CODE_COLUMN)
+    for (code, remedy), known in found.items():
+        lines.append(f"  {code:<{width}}  {remedy}")
+        lines += [f"{indent}{command}" for command in known]
+    return "\n".join(lines)
+
+
+def _fixes(diagnosis: Diagnosis) -> Iterable[tuple[str, str, tuple[str, ...]]]:
+    for station in diagnosis.faults:
+        yield station.code or "", station.remedy or "", station.commands
+    for group in diagnosis.unable:
+        yield group.cause, group.remedy, group.commands
+
+
+def _sum(diagnosis: Diagnosis) -> str:
+    if diagnosis.healthy:
+        looked = diagnosis.counts.selected
+        return f"Nothing to fix; {count(looked, 'Pod')} with selected images looked at"
+    causes = {group.cause for group in diagnosis.unable}
+    parts = []
+    if diagnosis.faults:
+        parts.append(count(len(diagnosis.faults), "station"))
+    if causes:
+        parts.append(f"{count(len(causes), 'cause')}, {count(diagnosis.counts.unable, 'Pod')}")
+    pages = "docs/doctor.md" + (" and docs/troubleshooting.md have" if causes else " has")
+    return f"{'; '.join(parts)}; {pages} a paragraph for each"
