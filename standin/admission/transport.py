@@ -20,6 +20,7 @@ import time
 import weakref
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from standin.admission import tls
@@ -63,11 +64,24 @@ class TransportError(Exception):
 
 
 class Transport:
-    """A thread-safe client for all webhooks of one API server."""
+    """A thread-safe client for all webhooks of one API server.
 
-    def __init__(self, *, max_idle: int = MAX_IDLE, idle_seconds: float = IDLE_SECONDS) -> None:
+    Args:
+        max_idle: Idle connections kept for each server and CA.
+        idle_seconds: How long.
+        client_certificate: Files of a certificate to show to every webhook, and of its key.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_idle: int = MAX_IDLE,
+        idle_seconds: float = IDLE_SECONDS,
+        client_certificate: tuple[Path, Path] | None = None,
+    ) -> None:
         self._max_idle = max_idle
         self._idle_seconds = idle_seconds
+        self._client_certificate = client_certificate
         self._lock = threading.Lock()
         self._idle: _Pools = {}
         self._contexts: dict[bytes, ssl.SSLContext] = {}
@@ -165,6 +179,8 @@ class Transport:
             context = self._contexts.get(endpoint.ca_bundle)
             if context is None:
                 context = self._contexts[endpoint.ca_bundle] = tls.client_context(endpoint.ca_bundle)
+                if self._client_certificate:
+                    context.load_cert_chain(*self._client_certificate)
             self.handshakes += 1
         raw = socket.create_connection(endpoint.address, timeout=_left(deadline))
         try:

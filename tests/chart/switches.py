@@ -79,7 +79,7 @@ SWITCHES: dict[str, Values] = {
                 {"name": "ca", "mountPath": "/ca", "subPath": "a"},
             ],
         }
-        for part in ("server", "controller")
+        for part in ("server", "controller", "hooks")
     },
     "no tests": {"tests": {"enabled": False}},
     "extra objects": {

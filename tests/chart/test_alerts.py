@@ -128,14 +128,14 @@ CASES = {
     "reviews fail": Case(
         alert="GhcrPullSecretsReviewsFailing",
         series={
-            'ghcr_pull_secrets_review_errors_total{cluster="a", half="mutate", kind="unavailable"}': "0+1x60",
+            'ghcr_pull_secrets_review_errors_total{cluster="a", half="mutate", kind="cluster"}': "0+1x60",
             'ghcr_pull_secrets_review_errors_total{cluster="a", half="mutate", kind="client_gone"}': "0+1x60",
         },
         minutes=30,
         fires=[
             {
-                "cluster": "a", "half": "mutate", "kind": "unavailable", "severity": "warning",
-                "summary": "Reviews of the half mutate end in an error (unavailable)",
+                "cluster": "a", "half": "mutate", "kind": "cluster", "severity": "warning",
+                "summary": "Reviews of the half mutate end in an error (cluster)",
             }
         ],
     ),

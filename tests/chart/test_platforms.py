@@ -162,3 +162,24 @@ def test_volumes_of_the_users_stand_beside_ours(component: str) -> None:
     assert pod["volumes"][-1:] == values["extraVolumes"]
     assert container["volumeMounts"][-1:] == values["extraVolumeMounts"]
     assert {each["name"] for each in pod["volumes"]} == {each["name"] for each in container["volumeMounts"]}
+
+
+@pytest.mark.parametrize("bundle", [{}, {"caBundle": {"configMap": "corporate-ca"}}])
+def test_hooks_take_variables_and_volumes_as_the_processes_do(bundle: dict[str, Any]) -> None:
+    values = {
+        "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+        "extraVolumes": [{"name": "identity", "csi": {"driver": "csi.spiffe.io", "readOnly": True}}],
+        "extraVolumeMounts": [{"name": "identity", "mountPath": "/spiffe", "readOnly": True}],
+    }
+    hooks = helm.hooks({**BASE, **bundle, "hooks": values, "cleanup": {"onUninstall": "delete"}})
+    specs = dict(pod_specs(hooks))
+
+    assert len(specs) == 2
+    for spec in specs.values():
+        assert spec["volumes"][-1:] == values["extraVolumes"]
+        assert len(spec["volumes"]) == 1 + len(bundle)
+        for container in (*spec.get("initContainers", []), *spec["containers"]):
+            assert container["env"] == values["extraEnv"]
+            assert container["volumeMounts"][-1:] == values["extraVolumeMounts"]
+            assert container["resources"]["limits"]
+            assert len(container["volumeMounts"]) == 1 + len(bundle)

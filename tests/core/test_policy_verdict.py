@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, payload, secret, work
 from webhook.core import policy
 from webhook.core.policy import PullFacts, SecretFact, Unreadable, Verdict
 from webhook.core.reasons import Reason
-from webhook.core.workloads import PodImage, read
+from webhook.core.workloads import POD, PodImage, Workload, read
 
 FIELD = Path(__file__).parents[1] / "data" / "field"
 PULLED = PodImage(place="containers", name="api", image=IMAGE)
@@ -241,6 +242,28 @@ def test_more_images_than_are_judged_count_as_unverifiable() -> None:
     (problem,) = judge({"ghcr-secret": secret("auth")}, *many, rules=STRICT).problems
     assert (problem.reason, problem.image) == (Reason.TOO_LARGE, None)
     assert judge({"ghcr-secret": secret("auth")}, *many[1:], *many[1:]).reason is Reason.COVERED
+
+
+def test_images_are_looked_at_up_to_the_first_that_is_one_too_many_to_be_judged() -> None:
+    asked: list[str] = []
+
+    class Patterns:
+        def selects(self, image: str) -> bool:
+            asked.append(image)
+            return not image.startswith("docker.io/")
+
+    rules: Any = SimpleNamespace(patterns=Patterns())
+    pulled = [PodImage(place="containers", name="a", image=f"docker.io/{n}") for n in range(9)]
+    pulled += [PodImage(place="containers", name="a", image=f"ghcr.io/a/b{n // 2}") for n in range(10_000)]
+    never = PodImage(place="containers", name="a", image="ghcr.io/never", pull_policy="Never")
+    workload = Workload(kind=POD, name="a", spec_path=("spec",), images=(never, *pulled))
+    selected = policy.selected_images(workload, rules)
+    assert len({image.image for image in selected}) == 257
+    assert len(selected) == 2 * 256 + 1
+    assert len(asked) == len(set(asked)) == 9 + 257
+    asked.clear()
+    assert policy.selects_any(workload, rules)
+    assert asked[-1] == "ghcr.io/a/b0"
 
 
 def test_repositories_are_listed_once_and_up_to_the_bound() -> None:

@@ -24,6 +24,7 @@ from webhook.credential import CredentialState
 from webhook.ports import EventReason
 from webhook.provisioning import Result
 from webhook.reconciler import Work
+from webhook.server.drops import Drops
 from webhook.telemetry.certificate_metrics import CertificateMetrics
 from webhook.telemetry.controller_metrics import ControllerFigures, ControllerMetrics
 from webhook.telemetry.metrics import REACHABLE, Metrics
@@ -232,6 +233,7 @@ def families() -> Iterator[tuple[str, str, str, str]]:
         provisioning_results=Result,
         credentials=lambda: (credential,),
         credential_results=CredentialState,
+        connections_dropped=Drops().totals,
     )
     figures = ControllerFigures(
         leading=True, backlog=0, central_usable=True, copies=0, foreign=0, other_release=0, contested=0, stale=0

@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import tempfile
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
@@ -62,14 +63,29 @@ class ControlPlane(Protocol):
         ...
 
 
-def control_plane(*, elsewhere: Collection[str] = ()) -> ControlPlane:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownToWebhooks:
+    """What an API server shows to webhooks of who it is.
+
+    Attributes:
+        admission: The `AdmissionConfiguration`, which names a kubeconfig with the two below.
+        certificate, key: Files of a client certificate, in PEM.
+    """
+
+    admission: Path
+    certificate: Path
+    key: Path
+
+
+def control_plane(*, elsewhere: Collection[str] = (), shown: ShownToWebhooks | None = None) -> ControlPlane:
     """Make the control plane the environment asks for; not started yet.
 
     Args:
         elsewhere: Namespaces whose Pods a `tests.e2e.node.Node` runs.
+        shown: What webhooks are shown; nothing without it.
     """
     assets = os.environ.get("KUBEBUILDER_ASSETS")
-    return RealControlPlane(Path(assets)) if assets else StandIn(elsewhere=elsewhere)
+    return RealControlPlane(Path(assets), shown=shown) if assets else StandIn(elsewhere=elsewhere, shown=shown)
 
 
 class StandIn:
@@ -77,11 +93,17 @@ class StandIn:
 
     name = "stand-in"
 
-    def __init__(self, *, elsewhere: Collection[str] = ()) -> None:
+    def __init__(self, *, elsewhere: Collection[str] = (), shown: ShownToWebhooks | None = None) -> None:
         from standin import ApiServer  # noqa: PLC0415 - not needed on a real control plane
+        from standin.admission import AdmissionChain  # noqa: PLC0415
+        from standin.admission.transport import Transport  # noqa: PLC0415
         from standin.controllers import ControllerManager  # noqa: PLC0415
 
-        self.api = ApiServer(controllers=lambda cluster: ControllerManager(cluster, elsewhere=elsewhere))
+        transport = Transport(client_certificate=(shown.certificate, shown.key) if shown else None)
+        self.api = ApiServer(
+            admission=lambda cluster: AdmissionChain(cluster, transport=transport),
+            controllers=lambda cluster: ControllerManager(cluster, elsewhere=elsewhere),
+        )
 
     @property
     def kube(self) -> Kube:
@@ -105,11 +127,12 @@ class RealControlPlane:
 
     name = "real"
 
-    def __init__(self, assets: Path) -> None:
+    def __init__(self, assets: Path, *, shown: ShownToWebhooks | None = None) -> None:
         for binary in ("etcd", "kube-apiserver", "kube-controller-manager"):
             if not (assets / binary).is_file():
                 raise FileNotFoundError(f"KUBEBUILDER_ASSETS has no {binary}")
         self._assets = assets
+        self._shown = shown
         self._folder = tempfile.TemporaryDirectory(prefix="control-plane-", ignore_cleanup_errors=True)
         self._path = Path(self._folder.name)
         self._ports = _free_ports(4)
@@ -150,6 +173,7 @@ class RealControlPlane:
             "--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file=sa.pub",
             "--service-account-signing-key-file=sa.key", "--token-auth-file=tokens.csv", "--allow-privileged=true",
             "--audit-policy-file=audit.yaml", "--audit-log-path=audit.log",
+            *([f"--admission-control-config-file={self._shown.admission}"] if self._shown else []),
         )  # fmt: skip
         until(self._ready, "the API server is ready", timeout_s=90, every_s=0.2)
         self._starts.append((began, datetime.now(UTC)))

@@ -37,6 +37,7 @@ from webhook.server.app import create_app
 from webhook.server.certificate import CertificateFiles
 from webhook.server.ops import Check
 from webhook.server.process import Application
+from webhook.server.selfcheck import ALIVE_SECONDS, SelfCheck
 from webhook.telemetry import logs
 from webhook.telemetry.metrics import Metrics
 
@@ -264,10 +265,11 @@ def serving(directory: Path, authority: Authority, *flags: str, delay: str = "0s
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the server with a `Double`; flags as those of `serve`."""
+    """Run the server with a `Double`; flags as those of `serve`, and `--patience` of its look at itself."""
     flags = {"bind": "127.0.0.1:0", "ops_bind": "127.0.0.1:0", "namespace": "ghcr-pull-secrets"}
     for flag, value in zip(arguments[::2], arguments[1::2], strict=True):
         flags[flag.removeprefix("--").replace("-", "_")] = value
+    patience = float(flags.pop("patience", ALIVE_SECONDS))
     settings = ServeSettings.parse(flags, {})
     logs.configure(level=settings.log_level)
     assert settings.tls_dir is not None
@@ -275,7 +277,9 @@ def main(arguments: Sequence[str]) -> None:
     listener = ops.listen(settings.ops_bind)
 
     def load(stopping: threading.Event) -> Flask:
-        metrics = Metrics(version="test", certificate_expiry=certificate.expiry)
+        metrics = Metrics(
+            version="test", certificate_expiry=certificate.expiry, connections_dropped=application.drops.totals
+        )
 
         def checks() -> Sequence[Check]:
             return (
@@ -290,6 +294,7 @@ def main(arguments: Sequence[str]) -> None:
         return app
 
     application = Application(settings, certificate, load)
+    application.self_check = SelfCheck(patience=patience)
     application.run()
 
 

@@ -10,9 +10,11 @@ from click.testing import CliRunner, Result
 from standin import ApiServer, Match
 from tests.edges.cluster_script import Request, scripted
 from tests.edges.test_cluster_contract import account
+from tests.objects import CANARY, CANARY_PREFIX
 from webhook.cli import main
-from webhook.cluster.hooks import pull_secrets_of_trial_pod
+from webhook.cluster.hooks import NotAdmitted, pull_secrets_of_trial_pod
 from webhook.core.names import SECRET_NAME
+from webhook.ports import Unavailable
 
 NAMESPACE = "ghcr"
 NAME, LAST = "gps", "zz-gps"
@@ -123,11 +125,39 @@ def test_a_pod_without_its_pull_secret_fails_the_test(stage: Stage) -> None:
     assert stage.api.admin.list("pods") == [], "it was a dry run"
 
 
-def test_a_pod_that_is_not_admitted_says_how_to_see_why(stage: Stage) -> None:
-    with stage.api.faults.on(match=Match(verb="create"), status=403, reason="Forbidden"):
-        result = stage.run("helm-test", "--image", "ghcr.io/helm-test")
-    assert result.exit_code == 1
-    assert "kubectl run helm-test -n ghcr --image=ghcr.io/helm-test --dry-run=server" in result.output
+def test_a_pod_that_is_not_admitted_says_why(stage: Stage) -> None:
+    denial = "denied the request: \x1b no"
+    stage.api.faults.add(match=Match(verb="create"), status=403, reason="Forbidden", message=denial)
+    result = stage.run("helm-test", "--image", "ghcr.io/helm-test")
+    assert (result.exit_code, result.output) == (1, "The Pod was not admitted (HTTP 403: denied the request:   no)\n")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (
+            500,
+            {"message": f"failed calling webhook: {CANARY} {'x' * 9000}"},
+            "HTTP 500: failed calling webhook: [redacted] xxx",
+        ),
+        (422, {"message": ""}, "HTTP 422"),
+    ],
+)
+def test_a_refusal_is_told_in_bounds_and_without_a_credential(status: int, body: dict[str, str], said: str) -> None:
+    with scripted(lambda request: request.json(body, status)) as script, pytest.raises(NotAdmitted) as refused:
+        pull_secrets_of_trial_pod(script.client(), "default", "ghcr.io/helm-test")
+    assert str(refused.value).startswith(said)
+    assert len(str(refused.value)) < 5000
+    assert CANARY_PREFIX not in str(refused.value)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b'{"spec": 1}', b"\xff"])
+def test_what_is_no_answer_of_an_api_server_is_an_error(body: bytes) -> None:
+    def answer(request: Request) -> None:
+        request.raw(body, 502)
+
+    with scripted(answer) as script, pytest.raises(Unavailable, match="HTTP 502"):
+        pull_secrets_of_trial_pod(script.client(), "default", "ghcr.io/helm-test")
 
 
 def test_a_pod_with_its_pull_secret_is_what_is_asked_for() -> None:

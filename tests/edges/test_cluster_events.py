@@ -265,8 +265,10 @@ URGENT = [
     EventReason.CENTRAL_SECRET_UNUSABLE,
     EventReason.CENTRAL_SECRET_MISSING,
     EventReason.CENTRAL_SECRET_USABLE,
+    EventReason.CENTRAL_SECRET_DOUBTFUL,
     EventReason.CREDENTIAL_REJECTED,
     EventReason.CREDENTIAL_INSUFFICIENT,
+    EventReason.CREDENTIAL_CANNOT_READ,
     EventReason.CREDENTIAL_EXPIRING,
 ]
 
@@ -287,7 +289,11 @@ def test_what_concerns_the_whole_cluster_is_written_first_and_finds_a_place_in_a
     written = [json.loads(request.body)["reason"] for request in failing.requests]
     assert written[: len(URGENT)] == URGENT
     assert set(written[len(URGENT) :]) == {"CopyUpdated"}
-    assert stage.outcomes == {Outcome.QUEUE_FULL: 10, Outcome.WRITTEN: 26}
+    assert stage.outcomes == {Outcome.QUEUE_FULL: 10, Outcome.WRITTEN: 20 + len(URGENT)}
+
+
+def test_all_that_is_said_of_the_central_secret_and_of_the_credential_is_urgent() -> None:
+    assert {reason for reason in EventReason if reason.startswith(("Central", "Credential"))} == set(URGENT)
 
 
 def test_a_full_queue_drops_and_never_waits(failing: Script) -> None:

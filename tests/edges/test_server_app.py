@@ -16,6 +16,7 @@ from webhook.ports import ClusterError, DeadlineExceeded, Forbidden, Unauthorize
 from webhook.server.app import create_app
 from webhook.server.limits import MIB, derive
 from webhook.server.timeouts import budget, parse_go_duration
+from webhook.server.visit import KEY, Visit
 from webhook.telemetry import logs
 from webhook.telemetry.metrics import Metrics
 
@@ -138,6 +139,59 @@ def test_what_is_no_review_is_400_and_the_field_is_named(harness: Harness, body:
     assert names in assert_status(harness.post(body=body), 400, "BadRequest")
     assert harness.value("review_errors_total", half="mutate", kind="bad_request") == 1
     assert harness.value("reviews_total", half="mutate", outcome="error", reason="bad_request") == 1
+
+
+def test_a_review_that_comes_too_late_to_be_answered_in_time_is_an_error_and_no_decision(harness: Harness) -> None:
+    assert "the time to answer is over" in assert_status(harness.post("/mutate?timeout=10ms"), 500, "InternalError")
+    assert not harness.double.seen
+    assert harness.value("review_errors_total", half="mutate", kind="overloaded") == 1
+    assert harness.post("/mutate?timeout=1s").status_code == 200
+
+
+def test_a_body_there_is_no_memory_for_is_an_error_and_no_decision(harness: Harness) -> None:
+    response = harness.client.post(
+        "/mutate",
+        data=json.dumps(review()).encode(),
+        content_type="application/json",
+        environ_overrides={KEY: Visit(no_room=True)},
+    )
+    assert "too many bodies are being received" in assert_status(response, 500, "InternalError")
+    assert harness.value("review_errors_total", half="mutate", kind="overloaded") == 1
+
+
+def test_reviews_of_one_namespace_or_of_none_do_not_keep_us_from_looking_at_ourselves(harness: Harness) -> None:
+    looked: list[Any] = []
+
+    def look(visit: Visit, body: dict[str, Any]) -> int:
+        response = harness.client.post(
+            "/validate",
+            data=json.dumps(body).encode(),
+            content_type="application/json",
+            environ_overrides={KEY: visit},
+        )
+        return int(response.status_code)
+
+    class Busy:
+        """While one review is decided on, others come."""
+
+        def mutate(self, inner: Any, deadline: Any) -> Any:
+            if inner.name == f"deep-{LIMITS.namespace_threads}":
+                looked.append(look(Visit(), review(namespace="")))
+                looked.append(look(Visit(quiet=True), review(namespace="")))
+            else:
+                depth = int(inner.name.partition("-")[2])
+                harness.post("/mutate", review(f"deep-{depth + 1}", namespace=""))
+            return harness.double.mutate(inner, deadline)
+
+        def validate(self, inner: Any, deadline: Any) -> Any:
+            return harness.double.validate(inner, deadline)
+
+    harness.client = create_app(Busy(), harness.metrics, limits=LIMITS).test_client()
+    harness.post("/mutate", review("deep-1", namespace=""))
+    assert looked == [500, 200]
+    # It is neither counted nor logged.
+    assert harness.value("review_duration_seconds_count", half="validate") in (0, 1)
+    assert [line["half"] for line in harness.lines()].count("validate") == 1
 
 
 def raising(error: Exception) -> Any:

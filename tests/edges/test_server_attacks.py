@@ -6,6 +6,7 @@ for a machine that has other things to do.
 
 import http.client
 import json
+import re
 import socket
 import ssl
 import statistics
@@ -13,17 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.e2e.waiting import until
+from tests.edges.pki import client_files
 from tests.edges.server_double import HOST, Authority, Process, review, serving, write_pair
 from webhook.server.limits import CONNECTIONS, MIB
 
@@ -137,7 +134,10 @@ def test_when_it_is_full_the_longest_idle_connection_goes_and_first_those_never_
     assert server.post(connection=ours)[0] == 200
     assert ordinary(server) < 1
     assert server.post(connection=ours)[0] == 200
-    until(lambda: any(line.get("full") for line in server.events("connections_dropped")), "it says so")
+    until(lambda: any(line.get("address") for line in server.events("connections_dropped")), "it says so")
+    counted = re.search(r'connections_dropped_total{cause="address"} ([0-9.]+)', server.ops("/metrics")[1])
+    assert counted is not None
+    assert float(counted[1]) > CONNECTIONS
     for sock in held:
         sock.close()
     ours.close()
@@ -274,6 +274,25 @@ def test_a_review_path_that_is_stuck_is_seen_by_readiness_and_over_when_it_is(
         process.wait_ready(5)
 
 
+def test_a_review_path_that_stays_stuck_ends_in_a_liveness_that_fails(tls_dir: Path, authority: Authority) -> None:
+    with serving(tls_dir, authority, "--threads", "4", "--patience", "2") as process:
+        process.wait_ready()
+        assert process.ops("/healthz") == (200, "ok")
+        # Every thread of reviews: the look at itself has a share of its own, and no thread to use it with.
+        threads = [
+            threading.Thread(target=process.post, args=("/mutate", review("slow-9", namespace=f"n{number}")))
+            for number in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        until(
+            lambda: process.ops("/healthz") == (503, "reviews are not answered any more"), "it does not count as alive"
+        )
+        for thread in threads:
+            thread.join()
+        until(lambda: process.ops("/healthz") == (200, "ok"), "it does again")
+
+
 def test_probes_are_answered_while_somebody_holds_the_port_for_them(server: Process) -> None:
     held = [socket.create_connection(("127.0.0.1", server.ops_port)) for _ in range(320)]
     for sock in held[::2]:
@@ -286,36 +305,11 @@ def test_probes_are_answered_while_somebody_holds_the_port_for_them(server: Proc
         sock.close()
 
 
-def client_files(authority: Authority, directory: Path) -> tuple[Path, Path]:
-    """A certificate that a CA has given a client, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.load_pem_x509_certificate(authority.ca.certificate_pem)
-    signer = serialization.load_pem_private_key(authority.ca.key_pem, None)
-    assert isinstance(signer, ec.EllipticCurvePrivateKey)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "kube-apiserver")]))
-        .issuer_name(issuer.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(authority.now - timedelta(hours=1))
-        .not_valid_after(authority.now + timedelta(days=1))
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        .sign(signer, hashes.SHA256())
-    )
-    files = directory / "client.crt", directory / "client.key"
-    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return files
-
-
 def test_with_a_client_ca_only_its_clients_are_answered(tmp_path: Path, tls_dir: Path, authority: Authority) -> None:
     clients = Authority()
     trusted = tmp_path / "clients.crt"
     trusted.write_bytes(clients.ca.certificate_pem)
-    shown = client_files(clients, tmp_path)
+    shown = client_files(clients.ca, tmp_path)
     with serving(tls_dir, authority, "--client-ca", str(trusted)) as process:
         process.wait_ready()
         with closing(process.connect()) as stranger, pytest.raises((ssl.SSLError, ConnectionError)):

@@ -16,8 +16,9 @@ from tests.edges.server_double import HOST, Authority, write_pair
 from webhook.server.certificate import CertificateFiles
 from webhook.server.connection import Connection, Ended, State
 from webhook.server.connections import Connections, eviction_order
+from webhook.server.drops import Cause, Drops
 from webhook.server.http import BadHead
-from webhook.server.limits import FREE_BYTES, MIB, SPARE_THREADS, WAIT_SECONDS, WAITING, Limits
+from webhook.server.limits import FREE_BYTES, MIB, NAMESPACE_WAITING, SPARE_THREADS, WAIT_SECONDS, WAITING, Limits
 from webhook.server.loop import Loop
 from webhook.server.visit import Visit
 from webhook.server.waiting import Waiting
@@ -69,10 +70,15 @@ def running() -> Iterator[Running]:
     over = threading.Event()
     begun: list[tuple[Loop, socket.socket, threading.Thread]] = []
 
-    def run(http: Any, contexts: Callable[[], Any] = lambda: None, limits: Limits = LIMITS) -> tuple[Loop, int]:
+    def run(
+        http: Any,
+        contexts: Callable[[], Any] = lambda: None,
+        limits: Limits = LIMITS,
+        drops: Drops | None = None,
+    ) -> tuple[Loop, int]:
         listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         listener.setblocking(False)
-        loop = Loop(limits, [listener], contexts, http)
+        loop = Loop(limits, [listener], contexts, http, drops or Drops())
 
         def tick() -> None:
             while not over.wait(0.05):
@@ -141,8 +147,8 @@ def test_a_review_that_has_waited_for_too_long_is_answered_by_a_thread_of_the_lo
 def test_a_review_is_refused_at_once_when_too_many_wait(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = Waiting(clock=lambda: 0.0)
     connection: Any = object()
-    assert all(waiting.add(connection, b"", Visit()) for _ in range(WAITING))
-    assert not waiting.add(connection, b"", Visit())
+    assert all(waiting.add(connection, b"", Visit(share=f"n{number}")) for number in range(WAITING))
+    assert not waiting.add(connection, b"", Visit(share="another"))
     refused = []
 
     def act(visit: Visit) -> bytes:
@@ -158,6 +164,20 @@ def test_a_review_is_refused_at_once_when_too_many_wait(running: Running, monkey
         peer.sendall(b"GET\r\n\r\n")
         assert peer.recv(64) == b"no"
     assert len(refused) == 1
+
+
+def test_of_one_namespace_a_quarter_waits_and_the_rest_is_refused_at_once() -> None:
+    waiting = Waiting(clock=lambda: 0.0)
+    connection: Any = object()
+    taken = [waiting.add(connection, b"", Visit(share="hog", turn=lambda: True)) for _ in range(WAITING)]
+    assert taken == [True] * NAMESPACE_WAITING + [False] * (WAITING - NAMESPACE_WAITING)
+    assert waiting.add(connection, b"", Visit(share="bystander"))
+    first = waiting.next()
+    assert first is not None
+    # Its turn was that of being read, and its namespace came to light then.
+    first.visit.share = "else"
+    assert waiting.add(connection, b"", Visit(share="hog"))
+    assert not waiting.add(connection, b"", Visit(share="hog"))
 
 
 def test_those_who_wait_are_served_in_their_order_past_those_who_cannot() -> None:
@@ -194,7 +214,7 @@ def test_a_fault_while_a_connection_is_taken_does_not_end_the_taking(running: Ru
 
 
 def test_a_connection_that_the_poller_does_not_take_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = Loop(LIMITS, [], lambda: None, Echo())
+    loop = Loop(LIMITS, [], lambda: None, Echo(), Drops())
 
     class Full:
         def register(self, *_: int) -> None:
@@ -233,7 +253,7 @@ def new(peer: str = "10.0.0.1", *, since: float = 0.0, proven: bool = False, hea
 
 
 def test_a_stale_look_does_not_claim_a_connection_that_has_the_same_descriptor_by_now() -> None:
-    kept = Connections(LIMITS)
+    kept = Connections(LIMITS, Drops())
     old = new()
     kept.add(old)
     kept.release(old)
@@ -251,7 +271,7 @@ def test_a_stale_look_does_not_claim_a_connection_that_has_the_same_descriptor_b
 
 
 def test_connections_can_be_counted_while_they_come_and_go() -> None:
-    kept = Connections(LIMITS)
+    kept = Connections(LIMITS, Drops())
     over = threading.Event()
 
     def churn(number: int) -> None:
@@ -274,7 +294,8 @@ def test_connections_can_be_counted_while_they_come_and_go() -> None:
 
 
 def test_when_it_is_full_and_all_are_worked_on_a_new_one_is_refused() -> None:
-    kept = Connections(LIMITS)
+    drops = Drops()
+    kept = Connections(LIMITS, drops)
     held = [new(f"10.0.0.{number}") for number in range(LIMITS.connections)]
     for connection in held:
         kept.add(connection)
@@ -284,6 +305,118 @@ def test_when_it_is_full_and_all_are_worked_on_a_new_one_is_refused() -> None:
     assert held[3].closed
     for connection in held:
         kept.close(connection)
+    assert drops.totals()[Cause.FULL] == 2
+
+
+def test_whoever_opens_too_many_from_one_address_closes_their_own() -> None:
+    drops = Drops()
+    limits = Limits(
+        threads=2, namespace_threads=1, body_bytes=MIB, buffered_bytes=MIB, document_bytes=MIB, peer_connections=4
+    )
+    kept = Connections(limits, drops)
+    other = new("10.0.0.2")
+    theirs = [new("10.0.0.1", since=number) for number in range(4)]
+    for connection in (other, *theirs):
+        kept.add(connection)
+        kept.release(connection)
+    assert kept.make_room("10.0.0.1")
+    assert [each.closed for each in (other, *theirs)] == [False, True, False, False, False]
+    assert drops.totals() == {**dict.fromkeys(Cause, 0), Cause.ADDRESS: 1}
+    for connection in (other, *theirs):
+        kept.close(connection)
+
+
+def reading(kept: Connections, received: int, since: float) -> Connection:
+    """A connection in the middle of a body, and free."""
+    connection = new(f"10.0.0.{since:.0f}", since=since)
+    connection.enter(State.READING, since)
+    connection.buffer += b"x" * received
+    kept.add(connection)
+    return connection
+
+
+def test_bodies_share_a_budget_and_the_one_begun_first_makes_room() -> None:
+    drops = Drops()
+    limits = Limits(threads=2, namespace_threads=1, body_bytes=MIB, buffered_bytes=MIB, document_bytes=MIB)
+    kept = Connections(limits, drops)
+    slow, slower = (reading(kept, FREE_BYTES + MIB // 2, since) for since in (1, 2))
+    for connection in (slow, slower):
+        assert kept.has_room(connection)
+        kept.release(connection)
+    # What each has of its own is free, and what was counted is not counted again.
+    small = reading(kept, FREE_BYTES, 3)
+    assert kept.has_room(small)
+    assert kept.has_room(slow)
+    fast = reading(kept, FREE_BYTES + 1, 4)
+    assert kept.has_room(fast)
+    assert [each.closed for each in (slow, slower, fast)] == [True, False, False]
+    assert drops.totals()[Cause.MEMORY] == 1
+    # Of what has begun after it nothing is taken away: then it is the one to wait.
+    early = reading(kept, FREE_BYTES + MIB, 0)
+    assert not kept.has_room(early)
+    assert not slower.closed
+    kept.forget_body(slower)
+    kept.forget_body(fast)
+    assert kept.has_room(early)
+    for connection in (slow, slower, small, fast, early):
+        kept.close(connection)
+
+
+def test_what_is_closed_before_it_is_done_is_counted_by_cause(
+    context: tuple[ssl.SSLContext, Authority], running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for state in State:
+        monkeypatch.setattr(state, "seconds", 0.2)
+    drops = Drops()
+    _, port = running(Echo(lambda _: b"x" * 20_000_000), lambda: context[0], drops=drops)
+
+    def plain() -> socket.socket:
+        return socket.create_connection(("127.0.0.1", port), timeout=10)
+
+    def shaken() -> ssl.SSLSocket:
+        return context[1].client_context().wrap_socket(plain(), server_hostname=HOST)
+
+    def seen(cause: Cause) -> None:
+        until(lambda: drops.totals() == {**dict.fromkeys(Cause, 0), **expected, cause: 1}, f"one more {cause}")
+        expected[cause] = 1
+
+    expected: dict[Cause, int] = {}
+    with plain():
+        seen(Cause.HANDSHAKE)
+    with plain() as stranger:
+        stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        seen(Cause.TLS)
+    with shaken() as half:
+        half.sendall(b"GET")
+        seen(Cause.REQUEST)
+    with shaken() as deaf:
+        deaf.sendall(b"GET\r\n\r\n")
+        seen(Cause.ANSWER)
+    with shaken() as idle:
+        assert idle.recv(1) == b""
+    assert drops.totals() == {**dict.fromkeys(Cause, 0), **expected}
+
+
+def test_drops_are_logged_now_and_then_and_a_failed_handshake_at_once() -> None:
+    now = [100.0]
+    drops = Drops(clock=lambda: now[0])
+    with capture_logs() as lines:
+        for _ in range(3):
+            drops.count(Cause.FULL)
+            drops.count_tls("10.0.0.1", "UNKNOWN_CA")
+        drops.tell()
+        drops.count(Cause.FULL)
+        drops.tell()
+        assert len(lines) == 2
+        now[0] += 11
+        drops.tell()
+        drops.tell()
+    assert [{key: value for key, value in line.items() if key != "log_level"} for line in lines] == [
+        {"event": "handshake_failed", "peer": "10.0.0.1", "cause": "UNKNOWN_CA"},
+        {"event": "connections_dropped", "full": 3, "handshake_UNKNOWN_CA": 3},
+        {"event": "connections_dropped", "full": 1},
+    ]
+    assert (drops.totals()[Cause.FULL], drops.totals()[Cause.TLS]) == (4, 3)
 
 
 def test_of_a_flood_its_own_go_first_and_one_that_was_answered_last() -> None:

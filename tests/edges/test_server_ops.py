@@ -4,6 +4,7 @@ import http.client
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -77,6 +78,31 @@ def test_a_client_that_says_nothing_is_let_go(port: int, monkeypatch: pytest.Mon
     monkeypatch.setattr(ops._Handler, "timeout", 0.2)
     with socket.create_connection(("127.0.0.1", port), timeout=5) as silent:
         assert silent.recv(1) == b""
+
+
+def test_whoever_opens_many_connections_closes_only_their_own(port: int) -> None:
+    def connect(source: str) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(source, 0))
+
+    with ExitStack() as stack:
+        kept = stack.enter_context(connect("127.0.0.2"))
+        flood = [stack.enter_context(connect("127.0.0.3")) for _ in range(ops._MOST_OF_ONE_ADDRESS + 1)]
+        assert flood[0].recv(1) == b""
+        for each in (kept, flood[-1]):
+            each.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+            assert each.recv(64).startswith(b"HTTP/1.1 200")
+
+
+def test_when_many_addresses_open_some_the_one_that_has_been_open_longest_goes(port: int) -> None:
+    def connect(number: int) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(f"127.0.1.{number + 1}", 0))
+
+    with ExitStack() as stack:
+        held = [stack.enter_context(connect(number // 4)) for number in range(ops._MOST_CONNECTIONS + 1)]
+        assert held[0].recv(1) == b""
+        for each in (held[1], held[-1]):
+            each.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+            assert each.recv(64).startswith(b"HTTP/1.1 200")
 
 
 def test_all_is_well_only_if_everything_required_is() -> None:

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from webhook.admission import Outcome
 from webhook.core.reasons import Reason
 from webhook.provisioning import Result
+from webhook.server.drops import Cause, Drops
 from webhook.telemetry.metrics import ERROR_KINDS, HALVES, REACHABLE, Metrics
 
 PREFIX = "ghcr_pull_secrets_"
@@ -95,6 +96,17 @@ def test_watches_and_certificate_are_read_at_the_scrape() -> None:
     assert second[PREFIX + "watch_last_event_age_seconds", frozenset({("resource", "secrets")})] == 12.5
     assert second[PREFIX + "watch_restarts_total", frozenset({("resource", "secrets"), ("cause", "gone")})] == 3
     assert second[PREFIX + "certificate_expiry_timestamp_seconds", frozenset()] == 1_800_000_000
+
+
+def test_dropped_connections_are_read_at_the_scrape_each_cause_from_the_start() -> None:
+    drops = Drops()
+    metrics = Metrics(version="v", connections_dropped=drops.totals)
+    name = PREFIX + "connections_dropped_total"
+    assert {key: value for key, value in samples(metrics).items() if key[0] == name} == {
+        (name, frozenset({("cause", cause)})): 0 for cause in Cause
+    }
+    drops.count(Cause.ADDRESS)
+    assert samples(metrics)[name, frozenset({("cause", "address")})] == 1
 
 
 def test_the_process_is_measured_and_the_global_registry_left_alone() -> None:

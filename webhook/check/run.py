@@ -94,7 +94,7 @@ class Checker:
                 line = findings.image_lines(manifest, workload).get(image, manifest.line)
                 self._fault(manifest, line, RENDER_FIRST)
                 return
-        if not policy.selected_images(workload, self.assumptions.rules):
+        if not policy.selects_any(workload, self.assumptions.rules):
             return
         if len(self._subjects) >= MAX_WORKLOADS:
             raise Unusable(manifest.line - 1, f"no more than {MAX_WORKLOADS} workloads are judged in one run")

@@ -17,16 +17,15 @@ from webhook.core.names import SECRET_NAME
 def command(*, image: str, **flags: Any) -> None:
     """Make a Pod of a selected image on dry run, and see whether it comes back with its pull secret."""
     with reporting_faults(), connected(flags) as (connection, namespace):
-        from webhook.cluster.hooks import pull_secrets_of_trial_pod  # noqa: PLC0415 (`--help` needs none of it)
+        from webhook.cluster.hooks import NotAdmitted, pull_secrets_of_trial_pod  # noqa: PLC0415 (not for `--help`)
         from webhook.ports import ClusterError  # noqa: PLC0415
 
         try:
             names = pull_secrets_of_trial_pod(connection.client, namespace, image)
+        except NotAdmitted as refusal:
+            sys.exit(f"The Pod was not admitted ({refusal})")
         except ClusterError as error:
-            sys.exit(
-                f"The Pod was not admitted: {error} ({error.cause}). To see why: "
-                f"kubectl run helm-test -n {namespace} --image={image} --dry-run=server"
-            )
+            sys.exit(f"The API server could not be asked: {error}")
         if SECRET_NAME not in names:
             sys.exit(f"{SECRET_NAME} was not added to the Pod. Is {namespace} a namespace that is looked after?")
         click.echo(f"A Pod of {image} in {namespace} gets {SECRET_NAME}.")

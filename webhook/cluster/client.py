@@ -185,6 +185,23 @@ class Client:
             except MALFORMED:
                 raise target.error(Unavailable, code=response.status) from None
 
+    def answer(
+        self, target: Target, deadline: Deadline, *, query: Mapping[str, str], body: object
+    ) -> tuple[int, bytes]:
+        """Ask once and return status and body, whatever the API server says: for what is told to a person.
+
+        Args:
+            target: What.
+            deadline: For all of it.
+            query: Query parameters.
+            body: JSON to send.
+
+        Raises:
+            ClusterError: There is no answer. A body longer than a `v1` `Status` could be is left out.
+        """
+        response = self._ask(target, deadline, query=query, body=body)
+        return response.status, read_status(response, target, deadline)
+
     def stream(self, target: Target, *, query: Mapping[str, str], header_timeout: float, lasts: float) -> "LineStream":
         """Ask for a body that goes on for long, such as a watch.
 
@@ -201,7 +218,14 @@ class Client:
         """Close idle connections."""
         self._pool.clear()
 
-    def _open(
+    def _open(self, target: Target, deadline: Deadline, **request: Any) -> urllib3.BaseHTTPResponse:
+        response = self._ask(target, deadline, **request)
+        if not 200 <= response.status < 300:
+            content = read_status(response, target, deadline)
+            raise from_answer(target, response.status, content, response.headers.get("Retry-After"))
+        return response
+
+    def _ask(
         self,
         target: Target,
         deadline: Deadline,
@@ -216,9 +240,6 @@ class Client:
         if response.status == 401 and self._token_was_replaced(target, authorization):
             read_status(response, target, deadline)
             response = self._send(target, deadline, self._authorization(target), query, body, patch_type, accept)
-        if not 200 <= response.status < 300:
-            content = read_status(response, target, deadline)
-            raise from_answer(target, response.status, content, response.headers.get("Retry-After"))
         return response
 
     def _send(  # noqa: PLR0913, PLR0917 (as above)

@@ -39,8 +39,10 @@ _FIRST: Final = frozenset(
         EventReason.CENTRAL_SECRET_UNUSABLE,
         EventReason.CENTRAL_SECRET_MISSING,
         EventReason.CENTRAL_SECRET_USABLE,
+        EventReason.CENTRAL_SECRET_DOUBTFUL,
         EventReason.CREDENTIAL_REJECTED,
         EventReason.CREDENTIAL_INSUFFICIENT,
+        EventReason.CREDENTIAL_CANNOT_READ,
         EventReason.CREDENTIAL_EXPIRING,
     }
 )

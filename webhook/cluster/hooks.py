@@ -9,11 +9,15 @@ from webhook.cluster import wire
 from webhook.cluster.certificates import ADMISSION_V1, configurations
 from webhook.cluster.client import METADATA_ONLY, Client
 from webhook.cluster.requests import PatchType, Target, Verb
-from webhook.ports import Deadline, NotFound
+from webhook.ports import Deadline, NotFound, Unavailable
+from webhook.telemetry.redaction import redact_text
 
 CALL_SECONDS: Final = 30.0
 
 APPS_V1: Final = "/apis/apps/v1"
+
+_SAID: Final = 4096
+"""Longest excerpt of a refusal; ours have some 800 characters."""
 
 
 class _Items(msgspec.Struct):
@@ -68,17 +72,45 @@ class ReleaseStopper:
             self._client.request(target, _soon(), body=body, patch_type=PatchType.MERGE)
 
 
+class NotAdmitted(Exception):
+    """The API server refused the Pod; the text is what it says to people, such as a webhook's denial."""
+
+
 def pull_secrets_of_trial_pod(client: Client, namespace: str, image: str) -> tuple[str, ...]:
     """Make a Pod on dry run, and return the names of the pull secrets it comes back with.
 
     RBAC: `create` on pods.
 
     Raises:
-        ClusterError: It was not admitted, or the API server could not be asked.
+        NotAdmitted: The Pod was refused.
+        ClusterError: The API server could not be asked.
     """
     target = Target(verb=Verb.CREATE, resource="pods", namespace=namespace)
-    made: Any = client.request(target, _soon(), query={"dryRun": "All"}, body=_pod(image))
-    return tuple(entry.get("name", "") for entry in made["spec"].get("imagePullSecrets") or ())
+    code, body = client.answer(target, _soon(), query={"dryRun": "All"}, body=_pod(image))
+    try:
+        answer = msgspec.json.decode(body, type=_Trial)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise target.error(Unavailable, code=code) from None
+    if not 200 <= code < 300:
+        # Foreign text, for a terminal and a log.
+        said = "".join(each if each.isprintable() else " " for each in redact_text(answer.message)[:_SAID])
+        raise NotAdmitted(f"HTTP {code}: {said}" if said else f"HTTP {code}")
+    return tuple(each.name for each in answer.spec.imagePullSecrets or ())
+
+
+class _Named(msgspec.Struct):
+    name: str = ""
+
+
+class _Spec(msgspec.Struct):
+    imagePullSecrets: list[_Named] | None = None  # noqa: N815 (the API's name)
+
+
+class _Trial(msgspec.Struct):
+    """A Pod, or the `v1` `Status` that is in its place."""
+
+    spec: _Spec = msgspec.field(default_factory=_Spec)
+    message: str = ""
 
 
 def _pod(image: str) -> dict[str, Any]:

@@ -48,8 +48,8 @@ def coverable(workload: Workload, namespace: Namespace, rules: Rules) -> bool:
         and set(workload.pull_secrets) <= {SECRET_NAME}
         and len(workload.images) <= MAX_IMAGES
         and all(image.can_be_pulled for image in workload.images)
-        and all(images.written_plainly(image.image) for image in selected_images(workload, rules))
-        and bool(selected_images(workload, rules))
+        and bool(selected := selected_images(workload, rules))
+        and all(images.written_plainly(image.image) for image in selected)
     )
 
 

@@ -188,19 +188,33 @@ class Pattern:
     name: str
     port: str
     path: str
+    _name: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _path: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
-    def selects(self, image: str) -> bool:
+    def __post_init__(self) -> None:
+        """Split both at their stars, once."""
+        object.__setattr__(self, "_name", tuple(self.name.split("*")))
+        object.__setattr__(self, "_path", tuple(self.path.split("*")))
+
+    def selects(self, written: "_Written") -> bool:
         """Match without backtracking: patterns are an operator's, but images come from anyone and may be long."""
-        host, slash, rest = image.partition("/")
-        name, port = _split_port(host)
-        if not slash or (port or "443") != (self.port[1:] or "443"):
+        name, port, path = written
+        if port != (self.port[1:] or "443") or (len(self._name) > 1 and ":" in name):
             return False
-        if "*" in self.name and ":" in name:
-            return False
-        path = _PATH_END.split(rest, maxsplit=1)[0]
-        return glob_matches(self.name.split("*"), name.translate(_ASCII_LOWER)) and glob_matches(
-            self.path.split("*"), path
-        )
+        return glob_matches(self._name, name) and glob_matches(self._path, path)
+
+
+_Written = tuple[str, str, str]
+"""An image as far as patterns look at it: its host in lower case, the port as a number, the path."""
+
+
+def _split_image(image: str) -> _Written | None:
+    """Take an image apart for all patterns together; `None` if no pattern can select it."""
+    host, slash, rest = image.partition("/")
+    if not slash:
+        return None
+    name, port = _split_port(host)
+    return name.translate(_ASCII_LOWER), port or "443", _PATH_END.split(rest, maxsplit=1)[0]
 
 
 def _compile(pattern: str) -> Pattern:
@@ -284,8 +298,11 @@ class ImagePatterns:
         return _selects_remembered(self, image) if len(image) <= REMEMBERED_LENGTH else self._selects(image)
 
     def _selects(self, image: str) -> bool:
-        return any(pattern.selects(image) for pattern in self.included) and not any(
-            pattern.selects(image) for pattern in self.excluded
+        written = _split_image(image)
+        return (
+            written is not None
+            and any(pattern.selects(written) for pattern in self.included)
+            and not any(pattern.selects(written) for pattern in self.excluded)
         )
 
 

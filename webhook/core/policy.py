@@ -48,13 +48,36 @@ REFUSING: Final = frozenset(
 NOT_APPLICABLE: Final = Decision(reason=Reason.NOT_APPLICABLE)
 
 
-def selected_images(workload: Workload, rules: Rules) -> tuple[PodImage, ...]:
-    """List the images that match the patterns and that the kubelet would pull."""
-    return tuple(image for image in workload.images if image.can_be_pulled and rules.patterns.selects(image.image))
-
-
 MAX_IMAGES: Final = 256
 """Most different images of one workload that are judged. A Pod has a handful of containers."""
+
+
+def selected_images(workload: Workload, rules: Rules) -> tuple[PodImage, ...]:
+    """List the images that match the patterns and that the kubelet would pull.
+
+    The list ends with the first that is one too many to be judged: what comes after it changes no answer.
+    """
+    selected: list[PodImage] = []
+    known: dict[str, bool] = {}
+    different = 0
+    for image in workload.images:
+        if not image.can_be_pulled:
+            continue
+        matches = known.get(image.image)
+        if matches is None:
+            matches = known[image.image] = rules.patterns.selects(image.image)
+            different += matches
+        if matches:
+            selected.append(image)
+            if different > MAX_IMAGES:
+                break
+    return tuple(selected)
+
+
+def selects_any(workload: Workload, rules: Rules) -> bool:
+    """Return whether there is such an image."""
+    return any(image.can_be_pulled and rules.patterns.selects(image.image) for image in workload.images)
+
 
 MAX_ENTRIES_IN_ALL: Final = 2000
 """Entries after which no more Secrets of one workload are read: twice what one of them may have."""
@@ -91,7 +114,7 @@ def _repository(image: str) -> str:
 
 def uses_copy(workload: Workload, rules: Rules) -> bool:
     """Return whether a workload as it stands pulls a selected image with `ghcr-secret`, or mounts it."""
-    pulls = SECRET_NAME in workload.pull_secrets and bool(selected_images(workload, rules))
+    pulls = SECRET_NAME in workload.pull_secrets and selects_any(workload, rules)
     return pulls or mounts_copy(workload)
 
 
@@ -156,7 +179,7 @@ def decide(
     """
     if workload.mirror:
         return NOT_APPLICABLE
-    selected = selected_images(workload, rules)
+    selected = selects_any(workload, rules)
     if not selected and (update or not mounts_copy(workload)):
         return Decision(reason=Reason.NO_SELECTED_IMAGE)
     if workload.opted_out or not rules.injects_into(namespace):
@@ -293,7 +316,7 @@ def exempt(workload: Workload, *, namespace: str, update: bool, old: Workload | 
     """
     if workload.mirror:
         return Reason.NOT_APPLICABLE
-    if not selected_images(workload, rules):
+    if not selects_any(workload, rules):
         return Reason.NO_SELECTED_IMAGE
     if workload.controlled and not workload.is_pod:
         return Reason.CONTROLLER_OWNED

@@ -24,7 +24,7 @@ _CENTRAL_FAULTS: Final[Mapping[Reason, str]] = {
     Reason.WRONG_TYPE: "it is not of type kubernetes.io/dockerconfigjson",
     Reason.MALFORMED: "its content is malformed",
     Reason.TOO_LARGE: f"it is larger than {_BOUNDS}",
-    Reason.NO_ENTRY_FOR_IMAGE: "it has no entry that matches the image",
+    Reason.NO_ENTRY_FOR_IMAGE: "it has no entry for {}",
     Reason.EMPTY_CREDENTIAL: (
         "it has no credential, or an entry that lacks a user name or a password (a credential store has them)"
     ),
@@ -51,9 +51,14 @@ def _no_image(problem: Problem) -> str:
     return "cannot be checked" if problem.reason is Reason.TOO_LARGE else "could not pull any image"
 
 
-def central_fault(fault: Reason) -> str:
-    """Say what is wrong with a central secret."""
-    return _CENTRAL_FAULTS[fault]
+def central_fault(fault: Reason, wanted: str = "any image that needs it") -> str:
+    """Say what is wrong with a central secret.
+
+    Args:
+        fault: From `contents.central_fault`.
+        wanted: What it should have an entry for.
+    """
+    return _CENTRAL_FAULTS[fault].format(wanted)
 
 
 def unverified(workload: Workload, verdict: Verdict) -> str:
@@ -138,7 +143,8 @@ def _central_missing(problem: Problem, refusal: Refusal) -> str:
 
 
 def _central_unusable(problem: Problem, refusal: Refusal) -> str:
-    fault = central_fault(problem.central_fault) if problem.central_fault else problem.detail
+    wanted = "this image" if problem.image else "its images"
+    fault = central_fault(problem.central_fault, wanted) if problem.central_fault else problem.detail
     return (
         f"{_secret(problem, refusal)} does not exist and is not made, because the central secret "
         f"{refusal.release_namespace}/{SECRET_NAME} is unusable{_detail(fault)}"

@@ -10,6 +10,8 @@ from contextlib import suppress
 from enum import Enum
 from typing import Any, Final
 
+from webhook.server.drops import Cause
+
 HEAD_BYTES: Final = 16 * 1024
 """Longest head of a request; an API server's has some 300 bytes."""
 
@@ -28,16 +30,16 @@ class State(Enum):
     90 s; if we did so first, now and then a call would be lost.
     """
 
-    HANDSHAKE = "handshake", 2.0
-    IDLE = "idle", 120.0
-    READING = "request", 2.0
-    BUSY = "busy", float("inf")
-    WRITING = "answer", 2.0
-    LINGERING = "close", 2.0
+    HANDSHAKE = "handshake", 2.0, Cause.HANDSHAKE
+    IDLE = "idle", 120.0, None
+    READING = "request", 2.0, Cause.REQUEST
+    BUSY = "busy", float("inf"), None
+    WRITING = "answer", 2.0, Cause.ANSWER
+    LINGERING = "close", 2.0, None
 
-    def __init__(self, label: str, seconds: float) -> None:
-        self.label = label
+    def __init__(self, _label: str, seconds: float, late: Cause | None) -> None:
         self.seconds = seconds
+        self.late = late
 
 
 class Ended(Exception):

@@ -4,15 +4,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Final
-
-import structlog
 
 from webhook.server.connection import Connection, State
+from webhook.server.drops import Cause, Drops
 from webhook.server.limits import FREE_BYTES, Limits
-
-_TELL_SECONDS: Final = 10.0
-"""Between two lines about dropped connections; anybody could fill the log otherwise."""
 
 
 class Connections:
@@ -23,17 +18,17 @@ class Connections:
 
     Args:
         limits: How many, and how many bytes of bodies.
+        drops: Counts those that are closed before they are done.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, drops: Drops) -> None:
         self._limits = limits
+        self._drops = drops
         self._lock = threading.Lock()
         self._by_fd: dict[int, Connection] = {}
         self._free: dict[Connection, bool] = {}
         self._peers: Counter[str] = Counter()
         self._buffered = 0
-        self._dropped: Counter[str] = Counter()
-        self._told = 0.0
 
     def from_outside(self) -> int:
         """Count the connections that are not our own look at ourselves."""
@@ -47,9 +42,9 @@ class Connections:
             Whether one more from that peer may be taken; not if all are being worked on.
         """
         if self._peers[peer] >= self._limits.peer_connections:
-            return self._evict([each for each in list(self._free) if each.peer == peer])
+            return self._evict([each for each in list(self._free) if each.peer == peer], Cause.ADDRESS)
         if len(self._by_fd) >= self._limits.connections:
-            return self._evict([each for each in list(self._free) if each.peer])
+            return self._evict([each for each in list(self._free) if each.peer], Cause.FULL)
         return True
 
     def add(self, connection: Connection) -> None:
@@ -87,10 +82,10 @@ class Connections:
         self._by_fd.pop(connection.fd, None)
         connection.sock.close()
 
-    def drop(self, connection: Connection, cause: str) -> None:
-        """Close one that has not ended by itself, and count the cause."""
-        if cause not in (State.IDLE.label, State.LINGERING.label):
-            self._dropped[cause] += 1
+    def drop(self, connection: Connection, cause: Cause | None) -> None:
+        """Close one that has not ended by itself, and count the cause; none if it was done and just stayed."""
+        if cause is not None:
+            self._drops.count(cause)
         self.close(connection)
 
     def drop_silent(self, patience: Callable[[Connection], float]) -> None:
@@ -98,21 +93,7 @@ class Connections:
         now = time.monotonic()
         for connection in list(self._free):
             if now - connection.since > patience(connection) and self.claim(connection):
-                self.drop(connection, connection.state.label)
-
-    def tell_handshake(self, connection: Connection, cause: str) -> None:
-        """Log a handshake that failed: a probe of the port, or an API server that does not trust our certificate."""
-        if not self._dropped[f"handshake_{cause}"]:
-            structlog.get_logger().info("handshake_failed", peer=connection.peer, cause=cause)
-        self._dropped[f"handshake_{cause}"] += 1
-
-    def tell(self) -> None:
-        """Log how many were dropped, now and then."""
-        now = time.monotonic()
-        if self._dropped and now - self._told > _TELL_SECONDS:
-            self._told = now
-            dropped, self._dropped = self._dropped, Counter()
-            structlog.get_logger().warning("connections_dropped", **dropped)
+                self.drop(connection, connection.state.late)
 
     def has_room(self, connection: Connection) -> bool:
         """Count what a connection has received of a body; `False` if there is no room for it."""
@@ -135,7 +116,7 @@ class Connections:
                 return False
             oldest = min(begun_before, key=lambda each: each.since)
             if self.claim(oldest):
-                self.drop(oldest, "memory")
+                self.drop(oldest, Cause.MEMORY)
 
     def forget_body(self, connection: Connection) -> None:
         """Free what `has_room` counted; the body is answered, or thrown away."""
@@ -144,11 +125,13 @@ class Connections:
                 self._buffered -= connection.counted
                 connection.counted = 0
 
-    def _evict(self, candidates: list[Connection]) -> bool:
+    def _evict(self, candidates: list[Connection], cause: Cause) -> bool:
         for connection in eviction_order(candidates):
             if self.claim(connection):
-                self.drop(connection, "full")
+                self.drop(connection, cause)
                 return True
+        # The one that comes is dropped then.
+        self._drops.count(cause)
         return False
 
 

@@ -143,7 +143,8 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
         for listener in self.sockets:
             listener.setblocking(False)
         http = WsgiHttp(self.cfg, self.wsgi, self.app.limits.body_bytes, self.app.stopping.is_set)
-        loop = Loop(self.app.limits, [listener.sock for listener in self.sockets], self.app.tls_context, http)
+        listeners = [listener.sock for listener in self.sockets]
+        loop = Loop(self.app.limits, listeners, self.app.tls_context, http, self.app.drops)
         loop.start()
         self.app.self_check.start(loop.inside)
         self._until(loop, lambda: self.told_to_stop or not self.alive)

@@ -32,6 +32,10 @@ SPARE_THREADS: Final = 3
 WAITING: Final = 256
 """Reviews that may wait for their turn; the API server sends the Pods of one ReplicaSet by the dozen."""
 
+NAMESPACE_WAITING: Final = WAITING // 4
+"""Of one namespace, or of those too large to be read at once, whose namespace is not known yet: a quarter, as of the
+threads. What is more is refused at once."""
+
 WAIT_SECONDS: Final = 2.0
 """How long a review waits for its turn, without a thread. On a starved node a burst of one namespace took longer than
 0.5 s; the rest is refused while the API server, which waits 10 s, has time to say so."""

@@ -22,6 +22,7 @@ import structlog
 
 from webhook.server.connection import HEAD_BYTES, Connection, Contexts, Ended, State
 from webhook.server.connections import Connections
+from webhook.server.drops import Drops
 from webhook.server.http import BadHead, Http, Request
 from webhook.server.limits import SPARE_THREADS, Limits
 from webhook.server.visit import Visit
@@ -51,15 +52,19 @@ class Loop:
         listeners: Listening, non-blocking.
         contexts: Gives the TLS context of a new connection.
         http: What to do with requests.
+        drops: Counts the connections that are closed before they are done.
     """
 
-    def __init__(self, limits: Limits, listeners: Sequence[socket.socket], contexts: Contexts, http: Http) -> None:
+    def __init__(
+        self, limits: Limits, listeners: Sequence[socket.socket], contexts: Contexts, http: Http, drops: Drops
+    ) -> None:
         self._threads = limits.threads + SPARE_THREADS
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._contexts = contexts
         self._http = http
         self._epoll = select.epoll()
-        self._open = Connections(limits)
+        self._drops = drops
+        self._open = Connections(limits, drops)
         self._waiting = Waiting()
         self._lock = threading.Lock()
         self._handshaking = 0
@@ -110,7 +115,7 @@ class Loop:
         self._open.drop_silent(self._patience)
         if self._waiting.overdue():
             os.eventfd_write(self._wake, 1)
-        self._open.tell()
+        self._drops.tell()
 
     def _patience(self, connection: Connection) -> float:
         if self._stopping and connection.state is State.IDLE:
@@ -141,7 +146,7 @@ class Loop:
             act(argument)
         except Ended as end:
             if end.cause:
-                self._open.tell_handshake(connection, end.cause)
+                self._drops.count_tls(connection.peer, end.cause)
             self._open.close(connection)
         except Exception:  # noqa: BLE001 (a fault of ours ends a connection, not a thread)
             structlog.get_logger().exception("connection_failed", peer=connection.peer)
@@ -246,7 +251,7 @@ class Loop:
 
     def _shake_hands_now(self, connection: Connection) -> None:
         if time.monotonic() - connection.since > connection.state.seconds:
-            self._open.drop(connection, connection.state.label)
+            self._open.drop(connection, connection.state.late)
         elif not connection.shake_hands():
             self._arm(connection)
         else:

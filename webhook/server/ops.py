@@ -24,6 +24,9 @@ _BACKLOG: Final = 64
 _MOST_CONNECTIONS: Final = 32
 """The kubelet opens one for each probe, a Prometheus keeps one."""
 
+_MOST_OF_ONE_ADDRESS: Final = 8
+"""So that whoever opens many closes only their own. The kubelet probes one at a time."""
+
 _MOST_HEAD_BYTES: Final = 16 * 1024
 """Of a request; `http.server` itself would take 6 MiB."""
 
@@ -93,25 +96,32 @@ def report(checks: Sequence[Check], *, verbose: bool) -> tuple[int, str]:
 
 
 class _Server(ThreadingHTTPServer):
-    """A thread for each connection, and no more than `_MOST_CONNECTIONS`: the one that has been open longest goes."""
+    """A thread for each connection, up to a number in all and of one address: the one that is open longest goes."""
 
     daemon_threads = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._open: dict[socket.socket, None] = {}
+        self._open: dict[socket.socket, str] = {}
         self._change = threading.Lock()
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        address = str(client_address[0])
         with self._change:
-            self._open[request] = None
-            longest = next(iter(self._open)) if len(self._open) > _MOST_CONNECTIONS else None
-            if longest is not None:
-                del self._open[longest]
-                with suppress(OSError):
-                    # Its thread reads the end, and closes.
-                    longest.shutdown(socket.SHUT_RDWR)
+            self._open[request] = address
+            # In the order in which they came.
+            of_one = [each for each, theirs in self._open.items() if theirs == address]
+            if len(of_one) > _MOST_OF_ONE_ADDRESS:
+                self._end(of_one[0])
+            elif len(self._open) > _MOST_CONNECTIONS:
+                self._end(next(iter(self._open)))
         super().process_request(request, client_address)
+
+    def _end(self, request: socket.socket) -> None:
+        del self._open[request]
+        with suppress(OSError):
+            # Its thread reads the end, and closes.
+            request.shutdown(socket.SHUT_RDWR)
 
     def shutdown_request(self, request: Any) -> None:
         with self._change:

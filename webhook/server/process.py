@@ -17,6 +17,7 @@ from gunicorn.glogging import Logger
 
 from webhook.config import ConfigError, Fault, ServeSettings
 from webhook.server.certificate import CertificateFiles
+from webhook.server.drops import Drops
 from webhook.server.gthread import Worker
 from webhook.server.limits import TooLittleMemory, derive
 from webhook.server.selfcheck import SelfCheck
@@ -52,6 +53,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         shutdown_delay: Seconds the drain takes.
         limits: How much the worker takes on.
         self_check: Sends itself reviews, once the worker serves.
+        drops: Counts the connections that are closed before they are done.
 
     Raises:
         ConfigError: The memory limit is too low for the rest.
@@ -72,6 +74,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
                 [Fault("--memory-limit", f"with these --threads and --max-body-bytes, {fault}")]
             ) from None
         self.self_check = SelfCheck()
+        self.drops = Drops()
         self.stopping = threading.Event()
         self.shutdown_delay = settings.shutdown_delay
         self._settings = settings

@@ -45,11 +45,19 @@ class SelfCheck:
 
     Args:
         pause: Seconds between two questions.
+        patience: Seconds without a good answer after which none is hoped for any more.
         clock: Monotonic.
     """
 
-    def __init__(self, *, pause: float = PAUSE_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        pause: float = PAUSE_SECONDS,
+        patience: float = ALIVE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._pause = pause
+        self._patience = patience
         self._clock = clock
         self._asked: float | None = None
         self._problem = ""
@@ -69,7 +77,7 @@ class SelfCheck:
 
     def alive(self) -> bool:
         """Return whether answers can still be hoped for."""
-        return self.waiting() < ALIVE_SECONDS
+        return self.waiting() < self._patience
 
     def check(self) -> Check:
         """Return whether answers come in time."""

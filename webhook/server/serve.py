@@ -89,6 +89,7 @@ def compose(
         watches=lambda: watches(cluster, source),
         certificate_expiry=certificate.expiry,
         provisioning_results=Result,
+        connections_dropped=application.drops.totals,
     )
     cluster.client.on_request(metrics.api_requested)
     provisioner = Provisioner(

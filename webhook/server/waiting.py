@@ -2,11 +2,12 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from webhook.server.connection import Connection
-from webhook.server.limits import WAIT_SECONDS, WAITING
+from webhook.server.limits import NAMESPACE_WAITING, WAIT_SECONDS, WAITING
 from webhook.server.visit import Visit
 
 
@@ -17,12 +18,14 @@ class Parked:
     Attributes:
         connection: Claimed.
         since: By the clock.
+        share: Whose part of the waiting it takes.
     """
 
     connection: Connection
     body: bytes = field(repr=False)
     visit: Visit
     since: float
+    share: str
 
 
 class Waiting:
@@ -36,13 +39,15 @@ class Waiting:
         self._clock = clock
         self._lock = threading.Lock()
         self._parked: list[Parked] = []
+        self._shares: Counter[str] = Counter()
 
     def add(self, connection: Connection, body: bytes, visit: Visit) -> bool:
-        """Take one in; `False` if there are too many."""
+        """Take one in; `False` if there are too many, in all or of its namespace."""
         with self._lock:
-            if len(self._parked) >= WAITING:
+            if len(self._parked) >= WAITING or self._shares[visit.share] >= NAMESPACE_WAITING:
                 return False
-            self._parked.append(Parked(connection, body, visit, self._clock()))
+            self._shares[visit.share] += 1
+            self._parked.append(Parked(connection, body, visit, self._clock(), visit.share))
             return True
 
     def next(self) -> Parked | None:
@@ -54,6 +59,10 @@ class Waiting:
             for index, parked in enumerate(self._parked):
                 parked.visit.overdue = now - parked.since > WAIT_SECONDS
                 if parked.visit.overdue or (parked.visit.turn is not None and parked.visit.turn()):
+                    # As it was when it came: by now a review may have been read, and its namespace be known.
+                    self._shares[parked.share] -= 1
+                    if not self._shares[parked.share]:
+                        del self._shares[parked.share]
                     return self._parked.pop(index)
         return None
 

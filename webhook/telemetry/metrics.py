@@ -4,16 +4,14 @@ Each series exists at zero from the start. One that appears with its first incre
 see the first error.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import product
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from webhook.core.reasons import Reason
+from webhook.telemetry.snapshots import CredentialFigures, Snapshots, WatchFigures
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -79,59 +77,6 @@ _API_CALLS: Final = (
 _CODE_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx", "none")
 
 
-class WatchFigures(Protocol):
-    """What the metrics want of a watch's health."""
-
-    @property
-    def resource(self) -> str:
-        """What is watched; one of a fixed few."""
-        ...
-
-    @property
-    def synced(self) -> bool:
-        """The cache has been filled once."""
-        ...
-
-    @property
-    def last_event_age_s(self) -> float:
-        """Seconds since the watch was last heard of, bookmarks included."""
-        ...
-
-    @property
-    def restarts(self) -> Mapping[str, int]:
-        """Times it had to be started again, by cause."""
-        ...
-
-
-class CredentialFigures(Protocol):
-    """What the metrics want of the central secret's credential for a registry."""
-
-    @property
-    def registry(self) -> str:
-        """Host of the registry; there are as many as the central secret has entries for selected images."""
-        ...
-
-    @property
-    def accepted(self) -> bool | None:
-        """The registry accepts it; `None` while that is not known."""
-        ...
-
-    @property
-    def expires_at(self) -> float | None:
-        """End of its life as a POSIX timestamp; `None` if it has none or that is not known."""
-        ...
-
-    @property
-    def answered_at(self) -> float:
-        """When the registry last said whether it accepts it, or before it ever did was first asked: POSIX timestamp."""
-        ...
-
-    @property
-    def unreadable(self) -> int:
-        """Images in use that it is known not to be able to read."""
-        ...
-
-
 class Metrics:
     """The metrics of one process, in a registry of their own.
 
@@ -143,9 +88,11 @@ class Metrics:
         provisioning_results: Every result provisioning can end with.
         credentials: Gives what is known of the central secret's credentials at the moment of a scrape.
         credential_results: Every result a check of a credential can end with.
+        connections_dropped: Gives how many connections were closed before they were done, by cause; each cause there is
+            among them from the start.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what the figures are read from)
         self,
         *,
         version: str,
@@ -154,10 +101,11 @@ class Metrics:
         provisioning_results: Iterable[str] = (),
         credentials: Callable[[], Iterable[CredentialFigures]] = tuple,
         credential_results: Iterable[str] = (),
+        connections_dropped: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self.registry)
-        self.registry.register(_Snapshots(watches, certificate_expiry, credentials))
+        self.registry.register(Snapshots(watches, certificate_expiry, credentials, connections_dropped))
         registry = self.registry
         Gauge(
             "ghcr_pull_secrets_build_info", "Always 1; the label says what runs.", ("version",), registry=registry
@@ -241,82 +189,3 @@ class Metrics:
     def render(self) -> bytes:
         """Write all metrics in the text format of Prometheus (`CONTENT_TYPE`)."""
         return generate_latest(self.registry)
-
-
-class _Snapshots(Collector):
-    """Figures that are not counted but read at the moment of a scrape."""
-
-    def __init__(
-        self,
-        watches: Callable[[], Iterable[WatchFigures]],
-        certificate_expiry: Callable[[], float | None],
-        credentials: Callable[[], Iterable[CredentialFigures]],
-    ) -> None:
-        self._watches = watches
-        self._certificate_expiry = certificate_expiry
-        self._credentials = credentials
-
-    def describe(self) -> Iterable[Metric]:
-        """Name nothing ahead: a scrape at registration would come before there is anything to read."""
-        return ()
-
-    def collect(self) -> Iterator[Metric]:
-        """Read the figures."""
-        age = GaugeMetricFamily(
-            "ghcr_pull_secrets_watch_last_event_age_seconds",
-            "Time since a watch was last heard of, bookmarks included.",
-            labels=("resource",),
-        )
-        synced = GaugeMetricFamily(
-            "ghcr_pull_secrets_watch_synced", "1 once the cache behind a watch has been filled.", labels=("resource",)
-        )
-        restarts = CounterMetricFamily(
-            "ghcr_pull_secrets_watch_restarts",
-            "Times a watch had to be started again, by cause.",
-            labels=("resource", "cause"),
-        )
-        for watch in self._watches():
-            age.add_metric((watch.resource,), watch.last_event_age_s)
-            synced.add_metric((watch.resource,), float(watch.synced))
-            for cause, count in watch.restarts.items():
-                restarts.add_metric((watch.resource, cause), count)
-        yield from (age, synced, restarts)
-        expiry = GaugeMetricFamily(
-            "ghcr_pull_secrets_certificate_expiry_timestamp_seconds",
-            "When the certificate ends that a server serves, or that the leading controller keeps; a POSIX timestamp.",
-        )
-        ends = self._certificate_expiry()
-        if ends is not None:
-            expiry.add_metric((), ends)
-        yield expiry
-        yield from self._of_credentials()
-
-    def _of_credentials(self) -> Iterator[Metric]:
-        accepted = GaugeMetricFamily(
-            "ghcr_pull_secrets_credential_accepted",
-            "1 if the registry accepts the central secret's credential and, as far as is known, lets it pull.",
-            labels=("registry",),
-        )
-        expiry = GaugeMetricFamily(
-            "ghcr_pull_secrets_credential_expiry_timestamp_seconds",
-            "When the central secret's token for a registry ends, as a POSIX timestamp; absent if that is not known.",
-            labels=("registry",),
-        )
-        answered = GaugeMetricFamily(
-            "ghcr_pull_secrets_credential_answered_timestamp_seconds",
-            "When a registry last said whether it accepts the credential, or before it did was first asked.",
-            labels=("registry",),
-        )
-        unreadable = GaugeMetricFamily(
-            "ghcr_pull_secrets_credential_unreadable_images",
-            "Repositories in use that the credential was denied when last tried on them; at most 16 an entry.",
-            labels=("registry",),
-        )
-        for credential in self._credentials():
-            answered.add_metric((credential.registry,), credential.answered_at)
-            unreadable.add_metric((credential.registry,), credential.unreadable)
-            if credential.accepted is not None:
-                accepted.add_metric((credential.registry,), float(credential.accepted))
-            if credential.expires_at is not None:
-                expiry.add_metric((credential.registry,), credential.expires_at)
-        yield from (accepted, expiry, answered, unreadable)

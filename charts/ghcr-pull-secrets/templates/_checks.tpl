@@ -127,7 +127,7 @@ is why no pattern of the schema checks it.
 
 {{/* Mounts of volumes that nobody has given. */}}
 {{- define "gps.checkVolumes" -}}
-{{- range $component := list "server" "controller" -}}
+{{- range $component := list "server" "controller" "hooks" -}}
 {{- $settings := index $.Values $component -}}
 {{- $names := list -}}
 {{- range $settings.extraVolumes -}}{{- $names = append $names .name -}}{{- end -}}

@@ -99,6 +99,47 @@ securityContext:
 --ca-bundle=/ca-bundle/ca.crt
 {{- end -}}
 
+{{/* What a hook's container has beside image and arguments. */}}
+{{- define "gps.hookContainer" -}}
+{{- with .Values.hooks.extraEnv -}}
+env:
+  {{- toYaml . | nindent 2 }}
+{{ end -}}
+resources:
+  {{- toYaml .Values.controller.resources | nindent 2 }}
+{{- if or (include "gps.hasCaBundle" .) .Values.hooks.extraVolumeMounts }}
+volumeMounts:
+  {{- if include "gps.hasCaBundle" . }}
+  {{- include "gps.caBundleMount" . | nindent 2 }}
+  {{- end }}
+  {{- with .Values.hooks.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Where a hook's Pod goes, and its volumes. */}}
+{{- define "gps.hookPod" -}}
+{{- include "gps.podBase" . }}
+{{- with .Values.controller.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.controller.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if or (include "gps.hasCaBundle" .) .Values.hooks.extraVolumes }}
+volumes:
+  {{- if include "gps.hasCaBundle" . }}
+  {{- include "gps.caBundleVolume" . | nindent 2 }}
+  {{- end }}
+  {{- with .Values.hooks.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* Fields of a Pod that do not depend on what it runs. */}}
 {{- define "gps.podBase" -}}
 automountServiceAccountToken: true

@@ -1,0 +1,82 @@
+"""Connections that the server closed before they were done: counted by cause, and logged now and then."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Final
+
+import structlog
+
+_TELL_SECONDS: Final = 10.0
+"""Between two lines about dropped connections; anybody could fill the log otherwise."""
+
+
+class Cause(StrEnum):
+    """Why a connection was closed; a metric label."""
+
+    FULL = "full"
+    """There were too many, and it was the one to go, or all were being worked on and it was not taken."""
+    ADDRESS = "address"
+    """The same, of those from its address."""
+    MEMORY = "memory"
+    """Its unfinished body made room for another."""
+    HANDSHAKE = "handshake"
+    """It took too long to shake hands."""
+    REQUEST = "request"
+    """It took too long to send head and body."""
+    ANSWER = "answer"
+    """It took too long to read the answer."""
+    TLS = "tls"
+    """It spoke no TLS, or the handshake failed."""
+
+
+class Drops:
+    """Counts them.
+
+    Args:
+        clock: Monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._totals: dict[str, int] = dict.fromkeys(Cause, 0)
+        self._untold: Counter[str] = Counter()
+        self._told = 0.0
+
+    def count(self, cause: Cause) -> None:
+        """Count one."""
+        with self._lock:
+            self._totals[cause] += 1
+            self._untold[cause] += 1
+
+    def count_tls(self, peer: str, word: str) -> None:
+        """Count a handshake that failed, and log the first: a port scan, or an API server that does not trust us.
+
+        Args:
+            peer: Host of the peer.
+            word: OpenSSL's for what went wrong; one of a fixed list, which is no label of a metric all the same.
+        """
+        with self._lock:
+            self._totals[Cause.TLS] += 1
+            first = not self._untold[f"handshake_{word}"]
+            self._untold[f"handshake_{word}"] += 1
+        if first:
+            structlog.get_logger().info("handshake_failed", peer=peer, cause=word)
+
+    def totals(self) -> Mapping[str, int]:
+        """Give the number of each cause since the start."""
+        with self._lock:
+            return dict(self._totals)
+
+    def tell(self) -> None:
+        """Log how many there were since the last line, unless that was a moment ago."""
+        now = self._clock()
+        with self._lock:
+            if not self._untold or now - self._told <= _TELL_SECONDS:
+                return
+            self._told = now
+            untold, self._untold = self._untold, Counter()
+        structlog.get_logger().warning("connections_dropped", **untold)
