@@ -2,13 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final, assert_never
 
 from webhook import applying
 from webhook.applying import Applied, Tried
 from webhook.core import copies, policy, workloads
+from webhook.core.causes import Cause
 from webhook.core.contest import Contests
 from webhook.core.copies import Create, Delete, Leave, LeaveReason, Place, Replace, Secret, Step, Update
 from webhook.core.ownership import Owner, is_ours, owner_of
@@ -27,6 +28,7 @@ from webhook.ports import (
     SecretWriter,
 )
 from webhook.reporting import CentralReports, CentralState, CopyReports
+from webhook.unable import UnableToPull
 
 
 class Work(StrEnum):
@@ -73,6 +75,7 @@ class Reconciler:
         self._missing: set[str] = set()
         self._contests = Contests()
         self._central = CentralReports(events, rules.release_namespace)
+        self._unable = UnableToPull(rules, facts)
 
     # --- what happened
 
@@ -109,6 +112,11 @@ class Reconciler:
         with self._lock:
             return self._contests.pause(namespace, self._clock())
 
+    @property
+    def unable_to_pull(self) -> Mapping[Cause, int]:
+        """Count the Pods that cannot pull, by cause, as the last sweep found them."""
+        return self._unable.counts
+
     # --- what is to be done
 
     def central(self, deadline: Deadline) -> CentralState:
@@ -136,6 +144,8 @@ class Reconciler:
             deadline: For the whole listing.
             pending: Look at Pending Pods only: those are the ones that wait for it. A controller that has just begun
                 looks at all, since a copy may have been taken away from running ones while nobody watched.
+
+        Along the way the Pods that cannot pull are counted.
         """
         found = set(self._facts.namespaces_with_secret())
         asking = {each.name for each in self._facts.namespaces() if self._rules.provisions_in(each)}
@@ -143,11 +153,14 @@ class Reconciler:
             if not self._rules.untouchable(namespace):
                 found.add(namespace)
                 yield namespace
+        unable = self._unable.begin(deadline)
         for pod in self._pods.list(deadline, pending=pending):
+            unable.look(pod)
             namespace = pod.get("metadata", {}).get("namespace", "")
             if namespace not in found and not self._rules.untouchable(namespace) and self._uses_copy(pod):
                 found.add(namespace)
                 yield namespace
+        unable.finish()
 
     def reconcile(self, namespace: str, deadline: Deadline) -> Work:
         """Bring one namespace's copy to what it should be.

@@ -272,6 +272,26 @@ CASES = {
             }
         ],
     ),
+    "pods that cannot pull": Case(
+        alert="GhcrPullSecretsPodsUnableToPull",
+        series={
+            'ghcr_pull_secrets_pods_unable_to_pull{cluster="a", cause="malformed"}': "3x60",
+            'ghcr_pull_secrets_pods_unable_to_pull{cluster="a", cause="stale"}': "0x60",
+            'ghcr_pull_secrets_pods_unable_to_pull{cluster="b", cause="malformed"}': "0x60",
+        },
+        minutes=30,
+        fires=[
+            {
+                "cluster": "a", "cause": "malformed", "severity": "warning",
+                "summary": "3 Pods cannot pull their image (malformed)",
+            }
+        ],
+    ),
+    "pods that pull a sweep or two later": Case(
+        alert="GhcrPullSecretsPodsUnableToPull",
+        series={'ghcr_pull_secrets_pods_unable_to_pull{cause="secret_missing"}': "0x5 7x10 0x60"},
+        minutes=17,
+    ),
     "a rejected credential": Case(
         alert="GhcrPullSecretsCredentialRejected",
         series={

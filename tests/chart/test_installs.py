@@ -197,7 +197,15 @@ def exposed() -> dict[str, set[str]]:
         credential_results=["accepted"],
     )
     figures = ControllerFigures(
-        leading=True, backlog=0, central_usable=True, copies=1, foreign=0, other_release=0, contested=0, stale=0
+        leading=True,
+        backlog=0,
+        central_usable=True,
+        copies=1,
+        foreign=0,
+        other_release=0,
+        contested=0,
+        stale=0,
+        unable_to_pull={"stale": 0},
     )
     ControllerMetrics(shown.registry, figures=lambda: figures, reconciliations=["created"], events=["emitted"])
     shown.reviewed("mutate", "allowed", Reason.INJECTED)

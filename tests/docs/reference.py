@@ -236,7 +236,15 @@ def families() -> Iterator[tuple[str, str, str, str]]:
         connections_dropped=Drops().totals,
     )
     figures = ControllerFigures(
-        leading=True, backlog=0, central_usable=True, copies=0, foreign=0, other_release=0, contested=0, stale=0
+        leading=True,
+        backlog=0,
+        central_usable=True,
+        copies=0,
+        foreign=0,
+        other_release=0,
+        contested=0,
+        stale=0,
+        unable_to_pull={"CAUSE": 0},
     )
     ControllerMetrics(whole.registry, figures=lambda: figures, reconciliations=Work, events=Outcome)
     CertificateMetrics(whole.registry)

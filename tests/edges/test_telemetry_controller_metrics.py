@@ -10,7 +10,15 @@ from webhook.telemetry.controller_metrics import ControllerFigures, ControllerMe
 
 OWNERS = ("ours", "foreign", "other_release")
 FIGURES = ControllerFigures(
-    leading=False, backlog=0, central_usable=None, copies=0, foreign=0, other_release=0, contested=0, stale=0
+    leading=False,
+    backlog=0,
+    central_usable=None,
+    copies=0,
+    foreign=0,
+    other_release=0,
+    contested=0,
+    stale=0,
+    unable_to_pull={},
 )
 
 
@@ -46,11 +54,25 @@ def test_who_does_not_judge_the_central_secret_says_nothing_of_it() -> None:
         assert stage.value("central_secret_usable") == usable
 
 
+def test_who_does_not_lead_says_nothing_of_pods() -> None:
+    assert Stage().value("pods_unable_to_pull", cause="stale") is None
+
+
 def test_figures_are_read_at_the_scrape() -> None:
     stage = Stage()
     stage.figures = ControllerFigures(
-        leading=True, backlog=3, central_usable=True, copies=7, foreign=2, other_release=3, contested=4, stale=1
+        leading=True,
+        backlog=3,
+        central_usable=True,
+        copies=7,
+        foreign=2,
+        other_release=3,
+        contested=4,
+        stale=1,
+        unable_to_pull={"stale": 2, "back_off": 0},
     )
+    assert stage.value("pods_unable_to_pull", cause="stale") == 2
+    assert stage.value("pods_unable_to_pull", cause="back_off") == 0
     assert [stage.value(name) for name in ("leading", "queue_backlog", "copies_stale", "copies_contested")] == [
         1,
         3,

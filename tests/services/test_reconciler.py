@@ -11,6 +11,7 @@ import pytest
 from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, secret
 from tests.services.controller_fakes import FakeEvents, FakePods, ManualClock, pod
 from tests.services.fakes import FakeCluster
+from webhook.core.causes import Cause
 from webhook.core.copies import Secret, desired
 from webhook.core.names import (
     ADOPT_ANNOTATION,
@@ -831,6 +832,23 @@ def test_a_sweep_yields_while_it_lists(stage: Stage) -> None:
     assert next(found) == "my"
     with pytest.raises(Unavailable):
         next(found)
+
+
+def test_a_sweep_counts_the_pods_that_cannot_pull(stage: Stage) -> None:
+    stuck = pod("my")
+    [container] = stuck["spec"]["containers"]
+    state = {"waiting": {"reason": "ErrImagePull", "message": "failed to fetch anonymous token"}}
+    stuck["status"]["containerStatuses"] = [{"name": container["name"], "state": state}]
+    stage.pods.pods = [stuck, pod("scan")]
+    stage.namespace("my")
+    assert not any(stage.reconciler.unable_to_pull.values())
+    assert list(stage.reconciler.sweep(soon(), pending=True)) == ["my", "scan"]
+    assert {cause: count for cause, count in stage.reconciler.unable_to_pull.items() if count} == {"secret_missing": 1}
+    stage.pods.error = Unavailable("list", "pods", code=503)
+    stage.pods.pods = []
+    with pytest.raises(Unavailable):
+        list(stage.reconciler.sweep(soon(), pending=True))
+    assert stage.reconciler.unable_to_pull[Cause.SECRET_MISSING] == 1
 
 
 # --- nothing leaks

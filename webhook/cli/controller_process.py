@@ -217,6 +217,7 @@ class Process:
     def _figures(self) -> ControllerFigures:
         counted = tally(self._cluster.caches.secrets.snapshot(), self._settings.rules)
         leading = self._elector.leading
+        unable = self._reconciler.unable_to_pull if leading else {}
         return ControllerFigures(
             leading=leading,
             backlog=self._manager.backlog,
@@ -226,4 +227,5 @@ class Process:
             other_release=counted.other_release,
             contested=self._reconciler.contested,
             stale=counted.stale,
+            unable_to_pull={str(cause): count for cause, count in unable.items()},
         )

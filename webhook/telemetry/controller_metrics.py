@@ -3,7 +3,7 @@
 Those of every process are in `webhook.telemetry.metrics`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter
@@ -25,6 +25,7 @@ class ControllerFigures:
         other_release: Copies that another release of the add-on keeps.
         contested: Copies that somebody else rewrites or deletes again and again.
         stale: Copies that do not have what the central secret says, while it can be spread.
+        unable_to_pull: Pending Pods that cannot pull, by cause; empty where that is another's to count.
     """
 
     leading: bool
@@ -35,6 +36,7 @@ class ControllerFigures:
     other_release: int
     contested: int
     stale: int
+    unable_to_pull: Mapping[str, int]
 
 
 class ControllerMetrics:
@@ -125,3 +127,12 @@ class _Figures(Collector):
             "Copies that do not have what a usable central secret says.",
             value=found.stale,
         )
+        unable = GaugeMetricFamily(
+            "ghcr_pull_secrets_pods_unable_to_pull",
+            "Pending Pods that cannot pull a selected image, by cause, as the last sweep found them; only the "
+            "controller that leads says so.",
+            labels=("cause",),
+        )
+        for cause, count in found.unable_to_pull.items():
+            unable.add_metric((cause,), count)
+        yield unable
