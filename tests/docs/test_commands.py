@@ -1,5 +1,6 @@
 """Every command of docs/ is run on a control plane, with Helm and kubectl, or says that no test can run it."""
 
+import base64
 import copy
 import re
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from tests.e2e.cluster import secret_manifest
 from tests.e2e.operator import CRD, external_secret_manifest, plays_operator
 from tests.e2e.release import Release, bare_cluster
 from tests.e2e.waiting import until
-from tests.objects import CANARY, RELEASE_NAMESPACE, payload
+from tests.objects import CANARY, RELEASE_NAMESPACE, payload, workload
+from webhook.core.causes import Cause
 
 PAGES = sorted(commands.DOCS.glob("*.md"))
 SHELL = [block for page in PAGES for block in commands.blocks(page) if block.info.startswith("sh")]
@@ -78,7 +80,7 @@ def test_every_page_with_commands_to_run_is_played() -> None:
     # The migration is played by tests/e2e/test_migration.py.
     assert {block.page for block in SHELL if block.info == "sh run"} == {
         "argocd.md", "check.md", "flux.md", "injectors.md", "install.md", "migrate-from-externalsecrets.md", "operations.md",
-        "security.md",
+        "security.md", "troubleshooting.md",
     }  # fmt: skip
 
 
@@ -187,6 +189,42 @@ def test_the_commands_of_the_security_page_show_what_it_says(installed: Release)
             assert f"{kind}.admissionregistration.k8s.io/ghcr-pull-secrets-{name}" in said
     assert said.count("as it should be") == 3
     assert "ValidatingAdmissionPolicy 'ghcr-pull-secrets-secrets'" in printed
+
+
+def test_the_commands_of_the_troubleshooting_page_fix_what_they_are_for(installed: Release) -> None:
+    kube = installed.kube
+    serve(installed, CRD, "externalsecrets")
+    kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "builder", "namespace": "auth"}})
+    faults: dict[str, dict[str, Any]] = {
+        "wrong-type": {"type": "Opaque", "data": {}},
+        "malformed": {"data": {".dockerconfigjson": base64.b64encode(b'{"auths": 1}').decode()}},
+    }
+    for name, changes in faults.items():
+        installed.namespace(name, labels={"ghcr-pull-secrets.io/enforce": "off"})
+        kube.apply(secret_manifest(name) | changes)
+        kube.apply(workload("Pod", name="waits", namespace=name, secrets=["ghcr-secret"]))
+    kube.apply(external_secret_manifest(installed.namespace("legacy")))
+
+    play("troubleshooting.md", installed)
+
+    central = installed.payload_of(RELEASE_NAMESPACE)
+    for name in ("auth", "by-hand", "wrong-type", "malformed"):
+        until(lambda name=name: installed.payload_of(name) == central, f"{name} has a copy")  # type: ignore[misc]
+    assert kube.get("secret", "corp-pull", "auth")["type"] == "kubernetes.io/dockerconfigjson"
+    assert kube.get("serviceaccount", "builder", "auth")["imagePullSecrets"] == [{"name": "ghcr-secret"}]
+    assert "force-sync" in kube.get("externalsecret", "ghcr-secret", "legacy")["metadata"]["annotations"]
+    template = kube.get("deployment", "auth-api", "auth")["spec"]["template"]
+    assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
+    assert template["spec"]["containers"][0]["imagePullPolicy"] == "IfNotPresent"
+
+
+def test_the_troubleshooting_page_has_a_paragraph_for_each_cause_and_no_other() -> None:
+    text = (commands.DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+
+    assert sorted(re.findall(r"^### (.+)$", text, re.MULTILINE)) == sorted(Cause)
+    for paragraph in text.split("\n### ")[1:]:
+        assert "**What you see:**" in paragraph, paragraph
+        assert "**What helps:**" in paragraph, paragraph
 
 
 def test_the_commands_of_the_argo_cd_page_find_no_difference(installed: Release) -> None:
