@@ -83,7 +83,8 @@ class Traffic:
 
     def _ask(self) -> str:
         try:
-            made = self._client.request(self._target, Deadline.after(30), query={"dryRun": "All"}, body=self._object)
+            query = {"dryRun": "All"}
+            made = self._client.read(self._target, Deadline.after(30), json.loads, query=query, body=self._object)
         except ClusterError as error:
             return str(error)
         return "" if self._template or made["spec"].get("imagePullSecrets") else "not injected"

@@ -170,5 +170,11 @@ def test_a_pod_with_its_pull_secret_is_what_is_asked_for() -> None:
         assert script.requests[0].query == {"dryRun": "All"}
 
 
+@pytest.mark.parametrize("body", [[], {"spec": 7}, {"spec": {"imagePullSecrets": [7]}}])
+def test_what_is_no_pod_is_not_from_an_api_server(body: object) -> None:
+    with scripted(lambda request: request.json(body, 201)) as script, pytest.raises(Unavailable):
+        pull_secrets_of_trial_pod(script.client(), "default", "ghcr.io/helm-test")
+
+
 def test_the_commands_are_not_listed() -> None:
     assert "helm-" not in CliRunner().invoke(main, ["--help"]).output

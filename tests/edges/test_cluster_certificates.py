@@ -25,11 +25,11 @@ from tests.edges.certificate_world import (
     bind,
     webhook,
 )
-from tests.edges.cluster_script import eventually
+from tests.edges.cluster_script import eventually, scripted
 from tests.services.contracts.certificates import DATA, NAME, RegistrationContract, StoreContract
 from webhook.cluster.certificate_watches import CertificateWatches, watch_certificate
 from webhook.cluster.certificates import MUTATING, VALIDATING, CertificateSecrets, WebhookRegistration, configurations
-from webhook.ports import Deadline, DeadlineExceeded, Forbidden, NotLeading
+from webhook.ports import Deadline, DeadlineExceeded, Forbidden, NotLeading, Unavailable
 
 
 @pytest.fixture
@@ -329,3 +329,38 @@ def test_a_keeper_installs_and_heals_on_a_cluster(stand_in: StandIn) -> None:
     written = len(stand_in.api.requests.matching(writes))
     assert keeper.keep() == 3600
     assert len(stand_in.api.requests.matching(writes)) == written > 0
+
+
+# --- what is no answer of an API server -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"metadata": {}},
+        {"metadata": {"resourceVersion": "1"}, "data": 7},
+        {"metadata": {"resourceVersion": "1"}, "data": {"tls.crt": 7}},
+        {"metadata": {"resourceVersion": "1"}, "data": {"tls.crt": "x"}},
+    ],
+)
+def test_what_is_no_secret_is_not_from_an_api_server(body: object) -> None:
+    with scripted(lambda request: request.json(body)) as script, pytest.raises(Unavailable):
+        CertificateSecrets(script.client(), NAMESPACE).get(NAME)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"metadata": {}},
+        {"metadata": {"resourceVersion": "1"}, "webhooks": 7},
+        {"metadata": {"resourceVersion": "1"}, "webhooks": [{"name": "a.hooks.io"}]},
+        {"metadata": {"resourceVersion": "1"}, "webhooks": [{"name": "a", "clientConfig": {"caBundle": "x"}}]},
+    ],
+)
+def test_what_is_no_configuration_is_not_from_an_api_server(body: object) -> None:
+    with scripted(lambda request: request.json(body)) as script, pytest.raises(Unavailable):
+        WebhookRegistration(script.client(), MUTATING, HOOKS).read()

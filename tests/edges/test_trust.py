@@ -98,7 +98,7 @@ def client(
 
 def ask(asker: Client) -> None:
     with closing(asker):
-        assert asker.request(GET, Deadline.after(10)) == {"metadata": {}}
+        assert asker.read(GET, Deadline.after(10), orjson.loads) == {"metadata": {}}
 
 
 # --- chains of older tools

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import orjson
+import msgspec
 
 from certs.state import SecretData
+from webhook.cluster import wire
 from webhook.cluster.certificates import ADMISSION_V1, Configuration, decode_data
 from webhook.cluster.client import Client
 from webhook.cluster.reflector import EventType, Reflector
@@ -125,6 +126,14 @@ def watch_certificate(
     )
 
 
+class _Metadata(msgspec.Struct):
+    name: str
+
+
+class _Named(msgspec.Struct):
+    metadata: _Metadata
+
+
 class _Hint:
     """A sink that only tells that something came."""
 
@@ -152,11 +161,10 @@ class _Content:
 
 
 def _name_of(content: Content, whole: bool) -> str:  # noqa: ARG001 (a name is metadata)
-    name: str = orjson.loads(memoryview(content))["metadata"]["name"]
-    return name
+    return wire.read(content, _Named).metadata.name
 
 
 def _data_of(content: Content, whole: bool) -> SecretData:
     if not whole:
         raise ValueError("too large for a certificate and its key")
-    return decode_data(orjson.loads(memoryview(content)))
+    return decode_data(content)

@@ -15,10 +15,14 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from certs.ports import Changed, Registered, Stored
 from certs.state import SecretData
+from webhook.cluster import wire
 from webhook.cluster.client import Client
 from webhook.cluster.requests import PatchType, Target, Verb
+from webhook.cluster.wire import Content
 from webhook.core.names import FIELD_MANAGER, MANAGED_BY_LABEL, MANAGED_BY_VALUE
 from webhook.ports import AlreadyExists, Conflict, Deadline, Invalid, NotFound
 
@@ -74,10 +78,9 @@ class CertificateSecrets:
     def get(self, name: str) -> Stored | None:
         """Read one."""
         try:
-            found = self._client.request(self._target(Verb.GET, name), Deadline.after(CALL_SECONDS))
+            return self._client.read(self._target(Verb.GET, name), Deadline.after(CALL_SECONDS), _decode_stored)
         except NotFound:
             return None
-        return Stored(data=decode_data(found), version=found["metadata"]["resourceVersion"])
 
     def create(self, name: str, data: SecretData) -> None:
         """Make one."""
@@ -158,16 +161,9 @@ class WebhookRegistration:
     def read(self) -> Registered | None:
         """Read it."""
         try:
-            found = self._client.request(self._target(Verb.GET), Deadline.after(CALL_SECONDS))
+            return self._client.read(self._target(Verb.GET), Deadline.after(CALL_SECONDS), _decode_registered)
         except NotFound:
             return None
-        return Registered(
-            bundles=tuple(
-                (webhook["name"], _decoded(webhook["clientConfig"].get("caBundle")))
-                for webhook in found.get("webhooks") or ()
-            ),
-            version=found["metadata"]["resourceVersion"],
-        )
 
     def publish(self, bundle: bytes, seen: Registered) -> None:
         """Make this the `caBundle` of every webhook."""
@@ -192,13 +188,53 @@ class WebhookRegistration:
         return Target(verb=verb, resource=self._resource, name=self._configuration, api=ADMISSION_V1)
 
 
-def decode_data(obj: Mapping[str, Any]) -> dict[str, bytes]:
+class _Metadata(msgspec.Struct, rename="camel"):
+    resource_version: str
+
+
+class _Secret(msgspec.Struct):
+    metadata: _Metadata
+    data: dict[str, str | None] | None = None
+
+
+class _ClientConfig(msgspec.Struct, rename="camel"):
+    ca_bundle: str | None = None
+
+
+class _Webhook(msgspec.Struct, rename="camel"):
+    name: str
+    client_config: _ClientConfig
+
+
+class _Configuration(msgspec.Struct):
+    metadata: _Metadata
+    webhooks: list[_Webhook] | None = None
+
+
+def decode_data(content: Content) -> dict[str, bytes]:
     """Read the data of a `v1` Secret.
 
     Raises:
-        TypeError, AttributeError, ValueError: It has not the shape of one.
+        ValueError: It has not the shape of one.
     """
-    return {key: _decoded(value) for key, value in (obj.get("data") or {}).items()}
+    return _data(wire.read(content, _Secret))
+
+
+def _decode_stored(content: Content) -> Stored:
+    read = wire.read(content, _Secret)
+    return Stored(data=_data(read), version=read.metadata.resource_version)
+
+
+def _decode_registered(content: Content) -> Registered:
+    read = wire.read(content, _Configuration)
+    return Registered(
+        bundles=tuple((each.name, _decoded(each.client_config.ca_bundle)) for each in read.webhooks or ()),
+        version=read.metadata.resource_version,
+    )
+
+
+def _data(read: _Secret) -> dict[str, bytes]:
+    return {key: _decoded(value) for key, value in (read.data or {}).items()}
 
 
 def _encoded(data: SecretData) -> dict[str, str]:

@@ -141,13 +141,13 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: object = None,
         patch_type: PatchType = PatchType.STRATEGIC,
-    ) -> Any:
-        """Ask once and return the decoded body: for objects that no tenant writes.
+    ) -> None:
+        """Ask once, for a change of which nothing in the answer is looked at but that it is JSON.
 
         Raises:
             ClusterError: Any of them, see `webhook.cluster.errors`.
         """
-        return self.read(target, deadline, orjson.loads, query=query, body=body, patch_type=patch_type)
+        self.read(target, deadline, orjson.loads, query=query, body=body, patch_type=patch_type)
 
     def read(  # noqa: PLR0913 (a request has that many parts)
         self,

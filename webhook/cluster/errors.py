@@ -3,8 +3,7 @@
 None of them carries a body or a message of the answer.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import orjson
 from urllib3.exceptions import ReadTimeoutError
@@ -25,8 +24,6 @@ from webhook.ports import (
     Unauthorized,
     Unavailable,
 )
-
-T = TypeVar("T")
 
 _LATE: Final = ConnectionFailure(fault=ConnectionFault.TIMEOUT)
 
@@ -68,18 +65,6 @@ def from_status(target: Target, code: int, status: object, retry_after: str | No
     return target.error(
         kind, code=code, retry_after=_seconds(retry_after) or _seconds(details.get("retryAfterSeconds"))
     )
-
-
-def decoded(target: Target, decode: Callable[[Any], T], body: object) -> T:
-    """Decode the body of a 2xx.
-
-    Raises:
-        Unavailable: It has not the shape of what was asked for, so something else than the API server answered.
-    """
-    try:
-        return decode(body)
-    except MALFORMED:
-        raise target.error(Unavailable, code=200) from None
 
 
 def from_failure(target: Target, failure: Exception, *, timed_out: bool) -> ClusterError:

@@ -2,10 +2,14 @@
 
 from typing import Any, Final
 
+import msgspec
+
+from webhook.cluster import wire
 from webhook.cluster.client import Client
 from webhook.cluster.requests import PatchType, Target, Verb
+from webhook.cluster.wire import Content
 from webhook.core.names import MANAGED_BY_LABEL, MANAGED_BY_VALUE
-from webhook.ports import Conflict, Deadline, Lease, NotFound, Unavailable
+from webhook.ports import Conflict, Deadline, Lease, NotFound
 
 COORDINATION_V1: Final = "/apis/coordination.k8s.io/v1"
 
@@ -27,7 +31,7 @@ class ClusterLeases:
         """Read it; `None` if it does not exist."""
         target = self._target(Verb.GET)
         try:
-            return _decode(self._client.request(target, deadline), target)
+            return self._client.read(target, deadline, _decode)
         except NotFound:
             return None
 
@@ -42,7 +46,7 @@ class ClusterLeases:
             "metadata": {"name": self._name, "labels": {MANAGED_BY_LABEL: MANAGED_BY_VALUE}},
             "spec": {key: value for key, value in _spec(lease).items() if value is not None},
         }
-        return _decode(self._client.request(target, deadline, body=body), target)
+        return self._client.read(target, deadline, _decode, body=body)
 
     def update(self, lease: Lease, deadline: Deadline) -> Lease:
         """Bring it to this if it still has the lease's resourceVersion, else `Conflict`; labels of others stay."""
@@ -51,7 +55,7 @@ class ClusterLeases:
             # A patch without one would be applied to whatever is there.
             raise target.error(Conflict)
         patch = {"metadata": {"resourceVersion": lease.resource_version}, "spec": _spec(lease)}
-        return _decode(self._client.request(target, deadline, body=patch, patch_type=PatchType.MERGE), target)
+        return self._client.read(target, deadline, _decode, body=patch, patch_type=PatchType.MERGE)
 
     def _target(self, verb: Verb) -> Target:
         return Target(verb=verb, resource="leases", namespace=self._namespace, name=self._name, api=COORDINATION_V1)
@@ -68,16 +72,31 @@ def _spec(lease: Lease) -> dict[str, Any]:
     }
 
 
-def _decode(obj: Any, target: Target) -> Lease:
-    try:
-        spec = obj.get("spec") or {}
-        return Lease(
-            holder=spec.get("holderIdentity") or "",
-            duration_s=spec.get("leaseDurationSeconds") or 0,
-            acquired_at=spec.get("acquireTime") or "",
-            renewed_at=spec.get("renewTime") or "",
-            transitions=spec.get("leaseTransitions") or 0,
-            resource_version=obj["metadata"]["resourceVersion"],
-        )
-    except (KeyError, TypeError, AttributeError):
-        raise target.error(Unavailable, code=200) from None
+class _Metadata(msgspec.Struct, rename="camel"):
+    resource_version: str
+
+
+class _Spec(msgspec.Struct, rename="camel"):
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    acquire_time: str | None = None
+    renew_time: str | None = None
+    lease_transitions: int | None = None
+
+
+class _Lease(msgspec.Struct):
+    metadata: _Metadata
+    spec: _Spec | None = None
+
+
+def _decode(content: Content) -> Lease:
+    read = wire.read(content, _Lease)
+    spec = read.spec or _Spec()
+    return Lease(
+        holder=spec.holder_identity or "",
+        duration_s=spec.lease_duration_seconds or 0,
+        acquired_at=spec.acquire_time or "",
+        renewed_at=spec.renew_time or "",
+        transitions=spec.lease_transitions or 0,
+        resource_version=read.metadata.resource_version,
+    )
