@@ -27,8 +27,9 @@ from tests.edges.certificate_world import (
 )
 from tests.edges.cluster_script import eventually, scripted
 from tests.services.contracts.certificates import DATA, NAME, RegistrationContract, StoreContract
-from webhook.cluster.certificate_watches import CertificateWatches, watch_certificate
+from webhook.cluster.certificate_watches import certificate_watches, watch_certificate
 from webhook.cluster.certificates import MUTATING, VALIDATING, CertificateSecrets, WebhookRegistration, configurations
+from webhook.cluster.watches import Watches
 from webhook.ports import Deadline, DeadlineExceeded, Forbidden, NotLeading, Unavailable
 
 
@@ -236,9 +237,9 @@ def test_other_secrets_and_configurations_are_out_of_reach(stand_in: StandIn) ->
 
 
 @pytest.fixture
-def watched(stand_in: StandIn) -> Iterator[tuple[StandIn, CertificateWatches, threading.Event]]:
+def watched(stand_in: StandIn) -> Iterator[tuple[StandIn, Watches, threading.Event]]:
     changed = threading.Event()
-    watches = CertificateWatches(
+    watches = certificate_watches(
         stand_in.client,
         namespace=NAMESPACE,
         authority=CA,
@@ -254,7 +255,7 @@ def watched(stand_in: StandIn) -> Iterator[tuple[StandIn, CertificateWatches, th
 
 
 def test_every_change_is_told_and_nobody_elses(
-    watched: tuple[StandIn, CertificateWatches, threading.Event],
+    watched: tuple[StandIn, Watches, threading.Event],
 ) -> None:
     world, watches, changed = watched
     changes: list[Callable[[], None]] = [

@@ -10,7 +10,7 @@ from standin import ApiServer
 from tests.edges.cluster_script import Json, Request, eventually, page, scripted, status
 from tests.edges.test_cluster_contract import account
 from tests.services.contracts.world import soon
-from webhook.cluster.copies import CopyCluster, connect_copies, list_secrets
+from webhook.cluster import Cluster, cluster_of, connect
 from webhook.core.names import PROVISION_LABEL, SECRET_NAME
 from webhook.ports import Expired, Unavailable
 
@@ -30,7 +30,7 @@ def secret(namespace: str, name: str = SECRET_NAME) -> Json:
 
 
 @pytest.fixture
-def cluster() -> Iterator[CopyCluster]:
+def cluster() -> Iterator[Cluster]:
     with ApiServer(admission=None, controllers=None) as api:
         api.load(
             [namespace(name, labels) for name, labels in (("ghcr", {}), ("a", {PROVISION_LABEL: "true"}), ("b", {}))]
@@ -39,13 +39,13 @@ def cluster() -> Iterator[CopyCluster]:
             listed = [{"name": name} for name in names]
             metadata = {"name": "builder", "namespace": where}
             api.load([{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata, "imagePullSecrets": listed}])
-        made = connect_copies(api.kubeconfig_file(account(api, "controller", RULES)))
+        made = connect(api.kubeconfig_file(account(api, "controller", RULES)))
         api.load([secret("a"), secret("b"), secret("b", "other")])
         yield made
         made.close()
 
 
-def test_who_may_ask_for_a_copy_is_known(cluster: CopyCluster) -> None:
+def test_who_may_ask_for_a_copy_is_known(cluster: Cluster) -> None:
     cluster.caches.start()
     eventually(cluster.caches.synced)
     assert sorted(cluster.facts.namespaces_with_secret()) == ["a", "b"]
@@ -54,9 +54,9 @@ def test_who_may_ask_for_a_copy_is_known(cluster: CopyCluster) -> None:
     assert cluster.facts.namespaces_by_account() == {"b"}
 
 
-def test_a_list_has_all_pages_and_no_other_secret(cluster: CopyCluster) -> None:
+def test_a_list_has_all_pages_and_no_other_secret(cluster: Cluster) -> None:
     for page_size in (1, 500):
-        found = list_secrets(cluster.client, soon(), page_size=page_size)
+        found = cluster.facts.copies(soon(), page_size=page_size)
         assert [secret.namespace for secret in found] == ["a", "b"]
 
 
@@ -69,7 +69,7 @@ def listed(*answers: Json | int | list[object]) -> tuple[list[str], list[Request
         request.json(status(body), body) if isinstance(body, int) else request.json(body)
 
     with scripted(respond) as script:
-        return [secret.namespace for secret in list_secrets(script.client(), soon())], script.requests
+        return [secret.namespace for secret in cluster_of(script.client()).facts.copies(soon())], script.requests
 
 
 def test_a_continuation_that_expired_begins_the_list_anew() -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.edges.cluster_script import Request, obj, page, scripted
+from tests.edges.cluster_script import Request, obj, page, scripted, status
 from tests.services.controller_contracts import soon
 from webhook.cluster.client import METADATA_ONLY
 from webhook.cluster.paging import pages
 from webhook.cluster.requests import Target, Verb
 from webhook.cluster.wire import OBJECT_BYTES, PAGE_BYTES, Content
-from webhook.ports import TooLarge, Unavailable
+from webhook.ports import Expired, TooLarge, Unavailable
 
 TARGET = Target(verb=Verb.LIST, resource="serviceaccounts")
 
@@ -90,6 +90,37 @@ def test_a_list_without_end_is_read_no_further_than_the_bound() -> None:
     with pytest.raises(TooLarge):
         listed(pour, page_size=1)
     assert sent[0] << 20 < 3 * OBJECT_BYTES + (8 << 20)
+
+
+def expiring(times: int) -> Any:
+    """Answer with lists of two pages; the second page expires that many times."""
+    begun = [0]
+
+    def answer(request: Request) -> None:
+        if "continue" not in request.query:
+            begun[0] += 1
+            request.json(page(obj(f"o{begun[0]}", 1), version=begun[0], token="t"))
+        elif begun[0] <= times:
+            request.json(status(410, "Expired"), 410)
+        else:
+            request.json(page(obj("last", 1), version=begun[0]))
+
+    return answer
+
+
+def test_a_list_that_expired_is_begun_again_and_says_so() -> None:
+    with scripted(expiring(1)) as script:
+        found = list(pages(script.client(), TARGET, name, query={}, deadline=soon))
+    assert [([item for item, _ in each.items], each.version, each.first) for each in found] == [
+        (["o1"], "1", True),
+        (["o2"], "2", True),
+        (["last"], "2", False),
+    ]
+
+
+def test_a_list_that_expired_twice_is_an_error() -> None:
+    with pytest.raises(Expired):
+        listed(expiring(2))
 
 
 @pytest.mark.parametrize("body", [{"items": []}, {"metadata": {}}, {"metadata": {"resourceVersion": "1"}}, []])

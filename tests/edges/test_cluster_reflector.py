@@ -214,6 +214,26 @@ def test_a_continue_token_that_expired_begins_the_list_anew(server: tuple[Server
         eventually(lambda: sink.items == {"a": "1", "b": "1"})
 
 
+def test_what_was_listed_before_the_list_expired_counts_for_nothing(server: tuple[Server, Script]) -> None:
+    behaviour, script = server
+    begun = []
+
+    def pages(request: Request) -> None:
+        if "continue" not in request.query:
+            begun.append(1)
+            request.json(page(obj("gone" if len(begun) == 1 else "a", 1), version=len(begun), token="T"))
+        elif len(begun) == 1:
+            request.json(status(410, "Expired"), 410)
+        else:
+            request.json(page(obj("b", 1), version=2))
+
+    behaviour.list = pages
+    sink = Names()
+    with running(script, sink) as reflector:
+        eventually(lambda: sink.items == {"a": "1", "b": "1"})
+        assert reflector.health().restarts["expired"] == 0
+
+
 @pytest.mark.parametrize(
     ("code", "cause"),
     [(401, "unauthorized"), (403, "forbidden"), (429, "unavailable"), (500, "unavailable"), (503, "unavailable")],

@@ -12,6 +12,7 @@ from webhook.config.connection import CONNECTION_SETTINGS
 
 if TYPE_CHECKING:
     from webhook.cluster.connecting import Connection
+    from webhook.cluster.facts import ClusterFacts
     from webhook.controller.cleanup import Removal
     from webhook.core.copies import Secret
 
@@ -37,13 +38,13 @@ def command(*, dry_run: bool, yes: bool, **flags: Any) -> None:
 
 def _run(connection: "Connection", namespace: str, *, dry_run: bool, yes: bool) -> int:
     # Imported late: `--help` and the report of a fault need none of it.
-    from webhook.cluster.copies import copies_of  # noqa: PLC0415
+    from webhook.cluster import cluster_of  # noqa: PLC0415
     from webhook.controller.cleanup import Remover  # noqa: PLC0415
     from webhook.ports import ClusterError  # noqa: PLC0415
 
-    cluster = copies_of(connection.client)
+    cluster = cluster_of(connection.client)
     try:
-        ours, left = _found(connection, namespace)
+        ours, left = _found(cluster.facts, namespace)
         for removal in left:
             click.echo(_text(removal))
         if dry_run:
@@ -59,7 +60,7 @@ def _run(connection: "Connection", namespace: str, *, dry_run: bool, yes: bool) 
         remover = Remover(cluster.facts, cluster.writer, release_namespace=namespace)
         with _Progress(len(ours)) as progress:
             removals = remover.remove_all(ours, progress.tell)
-        back = {copy.namespace for copy in _found(connection, namespace)[0]}
+        back = {copy.namespace for copy in _found(cluster.facts, namespace)[0]}
         returned = sorted(back & {removal.namespace for removal in removals if removal.removed})
         return _sum_up(removals, len(left), returned)
     except ClusterError as error:
@@ -67,12 +68,11 @@ def _run(connection: "Connection", namespace: str, *, dry_run: bool, yes: bool) 
         return 1
 
 
-def _found(connection: "Connection", namespace: str) -> "tuple[Sequence[Secret], Sequence[Removal]]":
-    from webhook.cluster.copies import list_secrets  # noqa: PLC0415
+def _found(facts: "ClusterFacts", namespace: str) -> "tuple[Sequence[Secret], Sequence[Removal]]":
     from webhook.controller.cleanup import sort  # noqa: PLC0415
     from webhook.ports import Deadline  # noqa: PLC0415
 
-    return sort(list_secrets(connection.client, Deadline.after(_LIST_S)), release_namespace=namespace)
+    return sort(facts.copies(Deadline.after(_LIST_S)), release_namespace=namespace)
 
 
 def _sum_up(removals: "Sequence[Removal]", left: int, returned: Sequence[str]) -> int:

@@ -13,10 +13,9 @@ from typing import Final
 import structlog
 
 from webhook.cli.signals import stopped_by_signals
+from webhook.cluster import Cluster, WatchHealth, connect
 from webhook.cluster import ConfigError as Unreachable
-from webhook.cluster import WatchHealth
 from webhook.cluster.certificates import configurations
-from webhook.cluster.copies import CopyCluster, connect_copies
 from webhook.cluster.events import ClusterEvents, Outcome
 from webhook.cluster.leases import ClusterLeases
 from webhook.cluster.pods import ClusterPods
@@ -53,7 +52,7 @@ def run(settings: ControllerSettings) -> None:
     """
     logs.configure(level=settings.log_level, form=settings.log_format)
     try:
-        cluster = connect_copies(
+        cluster = connect(
             str(settings.kubeconfig) if settings.kubeconfig else None,
             trust=settings.ca_bundle,
             pool_size=settings.workers + _POOL_MARGIN,
@@ -77,7 +76,7 @@ class Process:
         stop: Ends it.
     """
 
-    def __init__(self, settings: ControllerSettings, cluster: CopyCluster, stop: threading.Event) -> None:
+    def __init__(self, settings: ControllerSettings, cluster: Cluster, stop: threading.Event) -> None:
         self._settings = settings
         self._cluster = cluster
         self._stop = stop

@@ -12,7 +12,17 @@ from webhook.cluster.secrets import ClusterSecretWriter
 from webhook.cluster.watching import DEFAULT_PACING, Pacing, RestartCause, WatchHealth
 from webhook.trust import Trust
 
-__all__ = ["Caches", "Client", "Cluster", "ConfigError", "Pacing", "RestartCause", "WatchHealth", "connect"]
+__all__ = [
+    "Caches",
+    "Client",
+    "Cluster",
+    "ConfigError",
+    "Pacing",
+    "RestartCause",
+    "WatchHealth",
+    "cluster_of",
+    "connect",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +32,7 @@ class Cluster:
     Attributes:
         client: HTTP to the API server.
         caches: To be started, stopped, and asked how it is.
-        facts: `webhook.ports.Facts`.
+        facts: `webhook.ports.Copies`, and so `Facts`.
         writer: `webhook.ports.SecretWriter`.
     """
 
@@ -59,6 +69,11 @@ def connect(
     """
     load = from_kubeconfig(kubeconfig) if kubeconfig else in_cluster()
     client = Client(load, source=kubeconfig or "in-cluster", pool_size=pool_size, trust=trust)
+    return cluster_of(client, read_all_secrets=read_all_secrets, pacing=pacing)
+
+
+def cluster_of(client: Client, *, read_all_secrets: bool = False, pacing: Pacing = DEFAULT_PACING) -> Cluster:
+    """Prepare to work with the cluster of a client (see `connect`)."""
     caches = Caches(client, pacing=pacing)
     return Cluster(
         client=client,

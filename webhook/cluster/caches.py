@@ -6,7 +6,7 @@ import threading
 import types
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import structlog
 
@@ -14,7 +14,8 @@ from webhook.cluster.client import Client
 from webhook.cluster.objects import PullSecrets, decode_namespace, decode_service_account
 from webhook.cluster.reflector import EventType, Reflector
 from webhook.cluster.secrets import decode as decode_secret
-from webhook.cluster.watching import DEFAULT_PACING, Pacing, WatchHealth
+from webhook.cluster.watches import Watches
+from webhook.cluster.watching import DEFAULT_PACING, Pacing
 from webhook.cluster.wire import Content
 from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
@@ -189,7 +190,7 @@ class ServiceAccountCache(Cache[ServiceAccountKey, PullSecrets]):
         return decode_service_account(content, whole)
 
 
-class Caches:
+class Caches(Watches):
     """The three caches and the watches that feed them."""
 
     def __init__(self, client: Client, *, pacing: Pacing = DEFAULT_PACING) -> None:
@@ -205,39 +206,18 @@ class Caches:
             field_selector=f"metadata.name={SECRET_NAME}",
             pacing=pacing,
         )
-        self._namespaces = Reflector(client, "namespaces", NamespaceCache.decode, self.namespaces, pacing=pacing)
-        self._service_accounts = Reflector(
-            client, "serviceaccounts", ServiceAccountCache.decode, self.service_accounts, pacing=pacing
+        super().__init__(
+            (
+                self._secrets,
+                Reflector(client, "namespaces", NamespaceCache.decode, self.namespaces, pacing=pacing),
+                Reflector(client, "serviceaccounts", ServiceAccountCache.decode, self.service_accounts, pacing=pacing),
+            )
         )
-
-    def start(self) -> None:
-        """Begin to watch."""
-        for reflector in self._all:
-            reflector.start()
-
-    def stop(self) -> None:
-        """End every watch."""
-        for reflector in self._all:
-            reflector.cut()
-        for reflector in self._all:
-            reflector.stop()
-
-    def synced(self) -> bool:
-        """Every cache has been filled once."""
-        return all(reflector.synced for reflector in self._all)
 
     @property
     def secrets_synced(self) -> bool:
         """The Secrets have been listed once."""
         return self._secrets.synced
-
-    def health(self) -> tuple[WatchHealth, ...]:
-        """Say how each watch is."""
-        return tuple(reflector.health() for reflector in self._all)
-
-    @property
-    def _all(self) -> tuple[Reflector[Any], ...]:
-        return self._secrets, self._namespaces, self._service_accounts
 
 
 def _same_bytes(value: bytes) -> bytes:

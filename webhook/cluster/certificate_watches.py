@@ -10,88 +10,67 @@ from webhook.cluster import wire
 from webhook.cluster.certificates import ADMISSION_V1, Configuration, decode_data
 from webhook.cluster.client import Client
 from webhook.cluster.reflector import EventType, Reflector
-from webhook.cluster.watching import DEFAULT_PACING, Pacing, WatchHealth
+from webhook.cluster.watches import Watches
+from webhook.cluster.watching import DEFAULT_PACING, Pacing
 from webhook.cluster.wire import Content
 
 AUTHORITY_WATCH: Final = "certificate-authority"
 LEAF_WATCH: Final = "certificate"
 """What the watches of the Secrets are called where watches are told apart by resource: `secrets` is another."""
 
-CertificateWatch = Reflector[SecretData]
 
-
-class CertificateWatches:
-    """The watches of a keeper: both Secrets and the webhook configurations, by name.
+def certificate_watches(  # noqa: PLR0913 (the names, and where)
+    client: Client,
+    *,
+    namespace: str,
+    authority: str,
+    leaf: str,
+    configurations: Sequence[Configuration],
+    on_change: Callable[[], None],
+    pacing: Pacing = DEFAULT_PACING,
+) -> Watches:
+    """Watch what a keeper keeps: both Secrets and the webhook configurations, by name.
 
     Args:
         client: HTTP to the API server.
         namespace: Where the Secrets are.
-        authority, leaf: Their names.
+        authority: Name of the CA's Secret.
+        leaf: Name of the server certificate's.
         configurations: The webhook configurations.
         on_change: Called when one of them changed or may have; it must be quick.
         pacing: Times of the watches.
+
+    Returns:
+        The watches, to be started and stopped.
     """
-
-    def __init__(  # noqa: PLR0913 (the names, and where)
-        self,
-        client: Client,
-        *,
-        namespace: str,
-        authority: str,
-        leaf: str,
-        configurations: Sequence[Configuration],
-        on_change: Callable[[], None],
-        pacing: Pacing = DEFAULT_PACING,
-    ) -> None:
-        sink = _Hint(on_change)
-        self._reflectors = (
-            *(
-                Reflector(
-                    client,
-                    "secrets",
-                    _name_of,
-                    sink,
-                    field_selector=f"metadata.name={name}",
-                    namespace=namespace,
-                    label=label,
-                    pacing=pacing,
-                )
-                for name, label in ((authority, AUTHORITY_WATCH), (leaf, LEAF_WATCH))
-            ),
-            *(
-                Reflector(
-                    client,
-                    each.resource,
-                    _name_of,
-                    sink,
-                    field_selector=f"metadata.name={each.name}",
-                    api=ADMISSION_V1,
-                    label=each.watch,
-                    pacing=pacing,
-                )
-                for each in configurations
-            ),
+    sink = _Hint(on_change)
+    secrets = (
+        Reflector(
+            client,
+            "secrets",
+            _name_of,
+            sink,
+            field_selector=f"metadata.name={name}",
+            namespace=namespace,
+            label=label,
+            pacing=pacing,
         )
-
-    def start(self) -> None:
-        """Begin to watch."""
-        for reflector in self._reflectors:
-            reflector.start()
-
-    def stop(self) -> None:
-        """End every watch."""
-        for reflector in self._reflectors:
-            reflector.cut()
-        for reflector in self._reflectors:
-            reflector.stop()
-
-    def synced(self) -> bool:
-        """Everything has been listed once."""
-        return all(reflector.synced for reflector in self._reflectors)
-
-    def health(self) -> tuple[WatchHealth, ...]:
-        """Say how each watch is."""
-        return tuple(reflector.health() for reflector in self._reflectors)
+        for name, label in ((authority, AUTHORITY_WATCH), (leaf, LEAF_WATCH))
+    )
+    hooks = (
+        Reflector(
+            client,
+            each.resource,
+            _name_of,
+            sink,
+            field_selector=f"metadata.name={each.name}",
+            api=ADMISSION_V1,
+            label=each.watch,
+            pacing=pacing,
+        )
+        for each in configurations
+    )
+    return Watches((*secrets, *hooks))
 
 
 def watch_certificate(
@@ -101,7 +80,7 @@ def watch_certificate(
     name: str,
     take: Callable[[SecretData | None], None],
     pacing: Pacing = DEFAULT_PACING,
-) -> CertificateWatch:
+) -> Watches:
     """Watch one Secret's data.
 
     Args:
@@ -114,7 +93,7 @@ def watch_certificate(
     Returns:
         The watch, to be started and stopped.
     """
-    return Reflector(
+    reflector = Reflector(
         client,
         "secrets",
         _data_of,
@@ -124,6 +103,7 @@ def watch_certificate(
         label=LEAF_WATCH,
         pacing=pacing,
     )
+    return Watches((reflector,))
 
 
 class _Metadata(msgspec.Struct):

@@ -6,6 +6,7 @@ from typing import TypeVar
 from webhook.cluster.caches import Caches
 from webhook.cluster.client import Client
 from webhook.cluster.objects import decode_namespace, decode_pull_secrets
+from webhook.cluster.paging import PAGE_SIZE, pages
 from webhook.cluster.requests import Target, Verb
 from webhook.cluster.secrets import decode
 from webhook.core.copies import Secret
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 
 class ClusterFacts:
-    """What is known of the cluster; see the Protocol for when a cache's word counts.
+    """`webhook.ports.Copies`; see the Protocols for when a cache's word counts.
 
     Before its first list a cache is empty, but for Secrets that were observed; those could be outdated unnoticed.
 
@@ -74,6 +75,29 @@ class ClusterFacts:
     def namespaces_with_secret(self) -> tuple[str, ...]:
         """List the namespaces that have a `ghcr-secret`, from the cache."""
         return tuple(self._caches.secrets.snapshot())
+
+    def namespaces(self) -> tuple[Namespace, ...]:
+        """List every Namespace, from the cache."""
+        return tuple(self._caches.namespaces.snapshot().values())
+
+    def namespaces_by_account(self) -> frozenset[str]:
+        """List the namespaces in which a ServiceAccount lists `ghcr-secret`, from the cache."""
+        accounts = self._caches.service_accounts.snapshot()
+        return frozenset(namespace for (namespace, _), names in accounts.items() if SECRET_NAME in names)
+
+    def copies(self, deadline: Deadline, *, page_size: int = PAGE_SIZE) -> tuple[Secret, ...]:
+        """Read every `ghcr-secret` from the API server, past all caches.
+
+        RBAC: `list` on secrets with `resourceNames: [ghcr-secret]`.
+        """
+        target = Target(verb=Verb.LIST, resource="secrets")
+        query = {"fieldSelector": f"metadata.name={SECRET_NAME}"}
+        found: list[Secret] = []
+        for page in pages(self._client, target, decode, query=query, deadline=lambda: deadline, page_size=page_size):
+            if page.first:
+                found = []
+            found.extend(page.items)
+        return tuple(found)
 
     def _read_secret(self, namespace: str, name: str, deadline: Deadline) -> Secret | None:
         secret = self._get("secrets", namespace, name, deadline, decode)

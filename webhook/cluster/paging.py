@@ -4,7 +4,7 @@ The API server bounds a page by the number of objects only. So a page that turns
 again with half as many; when pages are small again, the number grows back.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -14,7 +14,7 @@ from webhook.cluster import wire
 from webhook.cluster.client import METADATA_ONLY, Client
 from webhook.cluster.requests import Target
 from webhook.cluster.wire import OBJECT_BYTES, PAGE_BYTES, Content
-from webhook.ports import Deadline, TooLarge
+from webhook.ports import Deadline, Expired, TooLarge
 
 T = TypeVar("T")
 
@@ -27,10 +27,17 @@ Decode = Callable[[Content, bool], T]
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """What one answer held, and the resourceVersion it was true at."""
+    """What one answer held.
+
+    Attributes:
+        items: The objects.
+        version: The resourceVersion they were listed at.
+        first: A list begins with it; what came before belongs to one that expired.
+    """
 
     items: list[T]
     version: str
+    first: bool
 
 
 class _Metadata(msgspec.Struct):
@@ -48,13 +55,14 @@ def pages(
     target: Target,
     decode: Decode[T],
     *,
-    query: dict[str, str],
+    query: Mapping[str, str],
     deadline: Callable[[], Deadline],
     page_size: int = PAGE_SIZE,
 ) -> Iterator[Page[T]]:
     """Yield a list's pages, each read when the one before is used up.
 
-    An object beyond `OBJECT_BYTES` is asked for once more, as metadata alone.
+    An object beyond `OBJECT_BYTES` is asked for once more, as metadata alone. A list that took so long that its
+    continuation expired (410) is begun again, once; its objects then come twice.
 
     Args:
         client: HTTP to the API server.
@@ -66,14 +74,28 @@ def pages(
 
     Raises:
         TooLarge: The metadata of one object is beyond the bound.
+        Expired: The list begun again expired too.
         ClusterError: The API server did not give the list.
     """
+    try:
+        yield from _pages(client, target, decode, query, deadline, page_size)
+    except Expired:
+        yield from _pages(client, target, decode, query, deadline, page_size)
 
-    def read(whole: bool) -> Callable[[bytearray], tuple[Page[T], str, int]]:
+
+def _pages(
+    client: Client,
+    target: Target,
+    decode: Decode[T],
+    query: Mapping[str, str],
+    deadline: Callable[[], Deadline],
+    page_size: int,
+) -> Iterator[Page[T]]:
+    def read(whole: bool, first: bool) -> Callable[[bytearray], tuple[Page[T], str, int]]:
         def take(content: bytearray) -> tuple[Page[T], str, int]:
             answer = wire.read(content, _List)
             found = [decode(item, whole) for item in answer.items or ()]
-            return Page(found, answer.metadata.resourceVersion), answer.metadata.token or "", len(content)
+            return Page(found, answer.metadata.resourceVersion, first), answer.metadata.token or "", len(content)
 
         return take
 
@@ -82,12 +104,14 @@ def pages(
         asked = {**query, "limit": str(limit)} | ({"continue": token} if token else {})
         bound = PAGE_BYTES if limit > 1 else OBJECT_BYTES
         try:
-            page, token, size = client.read(target, deadline(), read(True), query=asked, max_bytes=bound)
+            page, token, size = client.read(target, deadline(), read(True, not token), query=asked, max_bytes=bound)
         except TooLarge:
             if limit > 1:
                 limit //= 2
                 continue
-            page, token, size = client.read(target, deadline(), read(False), query=asked, accept=METADATA_ONLY)
+            page, token, size = client.read(
+                target, deadline(), read(False, not token), query=asked, accept=METADATA_ONLY
+            )
         yield page
         if not token:
             return

@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +18,7 @@ from webhook.cluster.wire import Content
 from webhook.core.names import INJECT_KEY, MIRROR_ANNOTATION, SECRET_NAME
 from webhook.core.review import Json
 from webhook.core.waiting import MAX_MESSAGE, MAX_REASON
-from webhook.ports import Deadline, Expired
+from webhook.ports import Deadline
 
 PODS_A_PAGE: Final = 100
 """A Pod has some ten kilobytes."""
@@ -56,13 +56,7 @@ class ClusterPods:
             ClusterError: The API server did not give the list.
         """
         target = Target(verb=Verb.LIST, resource="pods", namespace=namespace)
-        query = _PENDING if pending else {}
-        try:
-            yield from self._list(target, query, deadline)
-        except Expired:
-            yield from self._list(target, query, deadline)
-
-    def _list(self, target: Target, query: dict[str, str], deadline: Deadline) -> Iterator[Json]:
+        query: Mapping[str, str] = _PENDING if pending else {}
         found = pages(
             self._client, target, self._decode, query=query, deadline=lambda: deadline, page_size=self._page_size
         )

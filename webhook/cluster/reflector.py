@@ -138,10 +138,6 @@ class Reflector(Generic[T]):
         if stream is not None:
             stream.close()
 
-    def wait_synced(self, timeout: float) -> bool:
-        """Wait for the first list."""
-        return self._synced.wait(timeout)
-
     @property
     def synced(self) -> bool:
         """It has been listed once."""
@@ -211,6 +207,8 @@ class Reflector(Generic[T]):
             query=self._selector,
             deadline=lambda: Deadline.after(self._pacing.list_timeout),
         ):
+            if page.first:
+                items = []
             items.extend(page.items)
             version = page.version
         self._sink.replace(items, version)

@@ -8,7 +8,7 @@ import structlog
 from certs.keeper import Keeper, Terms
 from certs.plan import RenewalReason
 from certs.ports import Done, Kind, Published, Renewed, Retired
-from webhook.cluster.certificate_watches import CertificateWatches
+from webhook.cluster.certificate_watches import certificate_watches
 from webhook.cluster.certificates import CertificateSecrets, Configuration, WebhookRegistration, Writing
 from webhook.cluster.client import Client
 from webhook.cluster.watching import DEFAULT_PACING, Pacing, WatchHealth
@@ -60,7 +60,7 @@ class Certificates:
             terms=terms,
             on_done=self._tell,
         )
-        self._watches = CertificateWatches(
+        self._watches = certificate_watches(
             client,
             namespace=namespace,
             authority=authority,

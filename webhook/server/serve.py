@@ -14,7 +14,8 @@ from flask import Flask
 from webhook.admission import Admission
 from webhook.cluster import Cluster, WatchHealth, connect
 from webhook.cluster import ConfigError as Unreachable
-from webhook.cluster.certificate_watches import CertificateWatch, watch_certificate
+from webhook.cluster.certificate_watches import watch_certificate
+from webhook.cluster.watches import Watches
 from webhook.config import ConfigError, Fault, ServeSettings
 from webhook.provisioning import Provisioner, Result
 from webhook.server import ops
@@ -124,7 +125,7 @@ class CertificateSource:
     """The Secret that the certificate's files are made from, where they are."""
 
     files: SecretFiles
-    watch: CertificateWatch
+    watch: Watches
 
     @classmethod
     def of(cls, settings: ServeSettings, cluster: Cluster, directory: Path) -> "CertificateSource":
@@ -137,7 +138,7 @@ class CertificateSource:
 
 def watches(cluster: Cluster, source: CertificateSource | None) -> tuple[WatchHealth, ...]:
     """Say how each watch is."""
-    return (*cluster.caches.health(), *((source.watch.health(),) if source else ()))
+    return (*cluster.caches.health(), *(source.watch.health() if source else ()))
 
 
 def checks(
