@@ -6,7 +6,7 @@ from typing import TypeVar
 from webhook.cluster.caches import Caches
 from webhook.cluster.client import Client
 from webhook.cluster.objects import decode_namespace, decode_pull_secrets
-from webhook.cluster.paging import PAGE_SIZE, pages
+from webhook.cluster.paging import PAGE_SIZE, whole_list
 from webhook.cluster.requests import Target, Verb
 from webhook.cluster.secrets import decode
 from webhook.core.copies import Secret
@@ -92,11 +92,7 @@ class ClusterFacts:
         """
         target = Target(verb=Verb.LIST, resource="secrets")
         query = {"fieldSelector": f"metadata.name={SECRET_NAME}"}
-        found: list[Secret] = []
-        for page in pages(self._client, target, decode, query=query, deadline=lambda: deadline, page_size=page_size):
-            if page.first:
-                found = []
-            found.extend(page.items)
+        found, _ = whole_list(self._client, target, decode, query=query, deadline=lambda: deadline, page_size=page_size)
         return tuple(found)
 
     def _read_secret(self, namespace: str, name: str, deadline: Deadline) -> Secret | None:

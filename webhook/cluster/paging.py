@@ -83,6 +83,26 @@ def pages(
         yield from _pages(client, target, decode, query, deadline, page_size)
 
 
+def whole_list(
+    client: Client,
+    target: Target,
+    decode: Decode[T],
+    *,
+    query: Mapping[str, str],
+    deadline: Callable[[], Deadline],
+    page_size: int = PAGE_SIZE,
+) -> tuple[list[T], str]:
+    """Read a list to its end (see `pages`): its objects, each once, and the resourceVersion they were listed at."""
+    items: list[T] = []
+    version = ""
+    for page in pages(client, target, decode, query=query, deadline=deadline, page_size=page_size):
+        if page.first:
+            items = []
+        items.extend(page.items)
+        version = page.version
+    return items, version
+
+
 def _pages(
     client: Client,
     target: Target,

@@ -20,7 +20,7 @@ from webhook.cluster import wire
 from webhook.cluster.bodies import LineStream
 from webhook.cluster.client import Client
 from webhook.cluster.errors import MALFORMED, describe, from_status
-from webhook.cluster.paging import Decode, pages
+from webhook.cluster.paging import Decode, whole_list
 from webhook.cluster.requests import CORE_V1, Target, Verb
 from webhook.cluster.watching import DEFAULT_PACING, Pacing, RestartCause, WatchHealth
 from webhook.cluster.wire import Content
@@ -198,19 +198,13 @@ class Reflector(Generic[T]):
         return max(self._uniform(0, bound), min(retry_after, pacing.retry_after_cap))
 
     def _list(self) -> None:
-        items: list[T] = []
-        version = ""
-        for page in pages(
+        items, version = whole_list(
             self._client,
             self._list_target,
             self._decoded,
             query=self._selector,
             deadline=lambda: Deadline.after(self._pacing.list_timeout),
-        ):
-            if page.first:
-                items = []
-            items.extend(page.items)
-            version = page.version
+        )
         self._sink.replace(items, version)
         self._version = version
         self._heard = self._clock()

@@ -4,16 +4,15 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol, TypeVar
 
-from webhook.cluster import wire
+from webhook.cluster import cluster_of, wire
 from webhook.cluster.client import Client
-from webhook.cluster.copies import list_secrets
-from webhook.cluster.paging import pages
+from webhook.cluster.paging import whole_list
 from webhook.cluster.requests import Target, Verb
 from webhook.cluster.secrets import decode
 from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
 from webhook.doctor.evidence import Served, Unread
-from webhook.ports import ClusterError, Deadline, Expired, Forbidden, Invalid, NotFound, TooLarge, Unavailable
+from webhook.ports import ClusterError, Deadline, Forbidden, Invalid, NotFound, TooLarge, Unavailable
 
 T = TypeVar("T")
 
@@ -59,27 +58,21 @@ class ClusterAsks:
     def list(self, target: Target, kind: type[T], query: Mapping[str, str] | None = None) -> tuple[T, ...] | None:
         """Read all objects of a list, by pages; one whose continuation expired (410) is begun again, once."""
         try:
-            try:
-                return self._list(target, kind, query)
-            except Expired:
-                return self._list(target, kind, query)
+            found, _ = whole_list(
+                self._client,
+                target,
+                lambda content, _whole: wire.read(content, kind),
+                query=query or {},
+                deadline=lambda: Deadline.after(_LIST_S),
+            )
         except NotFound:
             return None
-
-    def _list(self, target: Target, kind: type[T], query: Mapping[str, str] | None) -> tuple[T, ...]:
-        found = pages(
-            self._client,
-            target,
-            lambda content, _whole: wire.read(content, kind),
-            query=dict(query or {}),
-            deadline=lambda: Deadline.after(_LIST_S),
-        )
-        return tuple(item for page in found for item in page.items)
+        return tuple(found)
 
     def secrets(self, namespace: str) -> tuple[Secret, ...]:
         """Read every `ghcr-secret`, or that of one namespace."""
         if not namespace:
-            return list_secrets(self._client, Deadline.after(_LIST_S))
+            return cluster_of(self._client).facts.copies(Deadline.after(_LIST_S))
         target = Target(verb=Verb.GET, resource="secrets", namespace=namespace, name=SECRET_NAME)
         try:
             return (self._client.read(target, Deadline.after(_CALL_S), decode),)
