@@ -14,6 +14,7 @@ import click
 
 from tests.docs.commands import DOCS
 from webhook.cli import main
+from webhook.cli.options import SettingOption
 from webhook.cluster.events import Outcome
 from webhook.config import SERVE_SETTINGS, Setting
 from webhook.config.connection import CONNECTION_SETTINGS
@@ -35,6 +36,7 @@ _SECTION: Final = re.compile(r"(<!-- table (?P<name>[a-z-]+) -->\n).*?(<!-- end 
 SETTINGS: Final[Mapping[str, tuple[Setting, ...]]] = {
     "serve": SERVE_SETTINGS,
     "controller": CONTROLLER_SETTINGS,
+    "doctor": CONNECTION_SETTINGS,
     "status": CONNECTION_SETTINGS,
     "cleanup": CONNECTION_SETTINGS,
 }
@@ -189,7 +191,8 @@ def settings(command: str) -> str:
     declared = {setting.name: setting for setting in SETTINGS[command]}
     rows = [("Flag", "Environment", "Default", "Meaning")]
     for option in options(command):
-        setting = declared.get(option.name or "")
+        # `-n` of `doctor` is no setting, though one has its name.
+        setting = declared.get(option.name or "") if isinstance(option, SettingOption) else None
         flags = ", ".join(f"`{flag}`" for flag in (*option.opts, *option.secondary_opts))
         if setting is None:
             rows.append((flags, "", "", option.help or ""))

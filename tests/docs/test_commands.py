@@ -79,8 +79,8 @@ def test_no_page_has_shell_commands_under_another_name() -> None:
 def test_every_page_with_commands_to_run_is_played() -> None:
     # The migration is played by tests/e2e/test_migration.py.
     assert {block.page for block in SHELL if block.info == "sh run"} == {
-        "argocd.md", "check.md", "flux.md", "injectors.md", "install.md", "migrate-from-externalsecrets.md", "operations.md",
-        "security.md", "troubleshooting.md",
+        "argocd.md", "check.md", "doctor.md", "flux.md", "injectors.md", "install.md", "migrate-from-externalsecrets.md",
+        "operations.md", "security.md", "troubleshooting.md",
     }  # fmt: skip
 
 
@@ -264,6 +264,14 @@ def test_the_commands_of_the_flux_page_find_no_difference(installed: Release) ->
         "helmrelease.helm.toolkit.fluxcd.io/ghcr-pull-secrets created",
     ]
     assert said[-1] == "no difference"
+
+
+def test_the_commands_of_the_doctor_page_find_nothing_in_a_healthy_cluster(installed: Release) -> None:
+    said = play("doctor.md", installed)
+
+    assert said.count("Nothing to fix; ") == 2
+    assert "✗" not in said
+    assert said.count("✓ controller") == 3
 
 
 def test_the_last_of_the_mutating_configurations_is_the_one_that_the_page_on_injectors_names(

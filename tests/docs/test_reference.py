@@ -27,7 +27,7 @@ def test_every_flag_of_every_command_is_there(command: str) -> None:
     section = PAGE.partition(f"### `ghcr-pull-secrets {command}`")[2].partition("\n##")[0]
     wanted = {flag for option in reference.options(command) for flag in (*option.opts, *option.secondary_opts)}
 
-    assert set(re.findall(r"`(--?[a-z-]+)`", section)) == wanted
+    assert set(re.findall(r"`(--?[A-Za-z-]+)`", section)) == wanted
 
 
 def test_every_metric_that_the_code_declares_is_there_and_no_other() -> None:

@@ -11,6 +11,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "serve": "Answer the API server's admission reviews.",
     "controller": "Keep every copy like the central secret.",
     "check": "Say of manifests what the webhook would, without a cluster.",
+    "doctor": "Find out why a cluster does not pull, and what fixes it.",
     "status": "Say whether the set-up is healthy, or wait until it is.",
     "cleanup": "Remove every copy that is ours.",
     "completion": "Print a script for completion in bash, zsh or fish.",
@@ -41,3 +42,8 @@ class _LazyGroup(click.Group):
 @click.version_option(package_name="ghcr-pull-secrets")
 def main() -> None:
     """Give every workload that pulls from ghcr.io its pull secret, and keep out those that would pull without one."""
+
+
+def plugin() -> None:
+    """Run as `kubectl ghcr-pull-secrets`: kubectl finds the entry point by its name."""
+    main(prog_name="kubectl ghcr-pull-secrets")

@@ -28,11 +28,13 @@ class Connection:
         client: HTTP to its API server; nothing has been asked yet.
         where: What a user knows it by: its context, or that it is the one we run in.
         namespace: Of the context, or of our Pod; empty if neither says one.
+        trust: Whom to believe besides the system's CAs, for what else is asked; `None` for nobody.
     """
 
     client: Client
     where: str
     namespace: str
+    trust: Trust | None = None
 
 
 def connect_as_kubectl(
@@ -75,14 +77,16 @@ def connect_as_kubectl(
         raise ConfigError(source, error.why) from None
     if chosen is not None:
         client = Client(load, source=source, pool_size=pool_size, trust=trust)
-        return Connection(client=client, where=f"context {chosen.context}", namespace=chosen.namespace)
+        return Connection(client=client, where=f"context {chosen.context}", namespace=chosen.namespace, trust=trust)
     if context is not None:
         raise ConfigError(source, "there is no such file, and so no context")
     try:
         client = Client(in_cluster(), pool_size=pool_size, trust=trust)
     except ConfigError:
         raise ConfigError(source, "there is no such file, and this is no Pod") from None
-    return Connection(client=client, where="the cluster of this Pod", namespace=_mounted_namespace(namespace_file))
+    return Connection(
+        client=client, where="the cluster of this Pod", namespace=_mounted_namespace(namespace_file), trust=trust
+    )
 
 
 def contexts(kubeconfig: Path | None, environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def attempt(read: Callable[[], T]) -> T | Unread:
     try:
         return read()
     except Forbidden as error:
-        return Unread(_forbidden(error))
+        return Unread(forbidden(error))
     except (TooLarge, Invalid) as error:
         return Unread(f"{error}")
     except Unavailable as error:
@@ -106,6 +106,7 @@ def attempt(read: Callable[[], T]) -> T | Unread:
         raise
 
 
-def _forbidden(error: ClusterError) -> str:
+def forbidden(error: ClusterError) -> str:
+    """Say what whoever asks may not do, as `Unread.why` has it."""
     where = f" in {error.namespace}" if error.namespace else ""
     return f"you may not {error.verb} {error.resource}{where}"

@@ -113,12 +113,12 @@ def judge(answers: Answers, now: datetime) -> Station:
 def _accepted(answers: Answers, now: datetime) -> str:
     text = f"{_hosts(answers.reports)} accepts it"
     if answers.tried:
-        bound = f", the first {MAX_IMAGES} of them" if answers.more else ""
+        bound = f", the first {MAX_IMAGES}" if answers.more else ""
         text += f", and lets it read the images in use ({answers.tried} tried{bound})"
     ends = [each.expires_at for each in answers.reports if each.expires_at is not None]
     if ends:
         left = min(ends) - now
-        text += f"; it ends in {span(left)}" + (": make the next one" if left <= _NEAR else "")
+        text += f"; it ends in {span(left)}" + (": make the next" if left <= _NEAR else "")
     return text
 
 

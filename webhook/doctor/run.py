@@ -8,7 +8,7 @@ from typing import Final
 from webhook.core.copies import Secret
 from webhook.core.review import Json
 from webhook.doctor import chain, chain_central, chain_credential
-from webhook.doctor.asking import Asks
+from webhook.doctor.asking import Asks, forbidden
 from webhook.doctor.evidence import Evidence, Unread
 from webhook.doctor.model import Diagnosis, PodFindings, Question, State, Station
 from webhook.doctor.reading import Reading
@@ -71,7 +71,10 @@ class Doctor:
         if self._find_pods is not None:
             central = evidence.central if isinstance(evidence.central, Secret) else None
             question = Question(namespace=wanted.namespace, rules=evidence.release.rules, central=central, now=now)
-            found = self._find_pods(question)
+            try:
+                found = self._find_pods(question)
+            except Forbidden as error:
+                found = PodFindings(skipped=(skipped("pods", Unread(forbidden(error))),))
         diagnosis = Diagnosis(stations=stations, groups=found.groups, counts=found.counts, skipped=found.skipped)
         return evidence, diagnosis
 
@@ -85,7 +88,7 @@ class Doctor:
             pods = self._list_pods(wanted.namespace)
             answers = chain_credential.ask_registries(self._registry, keyring, pods, evidence.release.rules)
         except Forbidden as error:
-            return skipped(chain_credential.NAME, Unread(f"you may not {error.verb} {error.resource}"))
+            return skipped(chain_credential.NAME, Unread(forbidden(error)))
         return chain_credential.judge(answers, evidence.now)
 
 

@@ -1,5 +1,6 @@
 """A diagnosis for people."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
@@ -9,6 +10,9 @@ from webhook.doctor.stations import count, span
 
 MARKS: Final = {State.OK: "✓", State.FAULT: "✗", State.SKIPPED: "–"}
 _CODE_COLUMN: Final = 2
+_WIDTH: Final = 120
+_NARROWEST: Final = 40
+"""Columns within which a remedy is broken into lines."""
 
 VERIFIED: Final = ("source", "sync", "central", "copies")
 """The stations that `--verify` checks, in their order; then comes `pull`."""
@@ -71,7 +75,7 @@ def _pods(diagnosis: Diagnosis, now: datetime) -> str:
 
 
 def _row(group: PodGroup, now: datetime) -> tuple[str, str, str, str, str, str]:
-    waited = span(now - group.since).replace(" ", "") if group.since else "?"
+    waited = span(now - group.since).replace(" min", "m").replace(" ", "") if group.since else "?"
     cause = f"({group.detail or group.cause})" if group.pulled else group.cause
     detail = "" if group.pulled else group.detail
     return group.namespace, f"{group.owner_kind}/{group.owner_name}", str(group.pods), waited, cause, detail
@@ -98,8 +102,10 @@ def _remedies(diagnosis: Diagnosis) -> str:
     lines = ["Remedies"]
     indent = " " * (width + 2 + _CODE_COLUMN)
     for (code, remedy), known in found.items():
-        lines.append(f"  {code:<{width}}  {remedy}")
-        lines += [f"{indent}{command}" for command in known]
+        first, *more = textwrap.wrap(remedy, max(_WIDTH - len(indent), _NARROWEST)) or [""]
+        lines.append(f"  {code:<{width}}  {first}".rstrip())
+        # A command stays on one line, to be copied.
+        lines += [f"{indent}{text}" for text in (*more, *known)]
     return "\n".join(lines)
 
 

@@ -1,0 +1,238 @@
+"""`ghcr-pull-secrets doctor` on the stand-in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from standin import ApiServer
+from tests.doctor.builders import NAME
+from tests.doctor.cluster import load, release
+from tests.edges.internet import HttpsWorld, Internet
+from tests.edges.test_cluster_contract import account
+from tests.objects import CANARY, CANARY_PREFIX, RELEASE_NAMESPACE, workload
+from tests.services.contracts.registry import GOOD, UNTIL
+from webhook.cli import main
+
+LEASES = "leases.coordination.k8s.io"
+IMAGE = "ghcr.io/sesacthon/my-api:1"
+
+
+def waiting_pod(namespace: str, owner: str = "ReplicaSet") -> dict[str, Any]:
+    """A Pod that lists our Secret and was not given a credential."""
+    pod = workload("Pod", name=f"{namespace}-api-x", namespace=namespace, images=[IMAGE], secrets=["ghcr-secret"])
+    pod["metadata"]["labels"] = {}
+    reason = "ErrImagePull"
+    message = (
+        f'failed to pull and unpack image "{IMAGE}": failed to resolve reference: failed to authorize: failed to fetch '
+        "anonymous token: unexpected status: 401 Unauthorized"
+    )
+    pod["status"] = {
+        "phase": "Pending",
+        "startTime": (datetime.now(UTC) - timedelta(minutes=9)).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "containerStatuses": [
+            {
+                "name": "c0",
+                "image": IMAGE,
+                "imageID": "",
+                "ready": False,
+                "restartCount": 0,
+                "state": {"waiting": {"reason": reason, "message": message}},
+            }
+        ],
+    }
+    return pod
+
+
+@pytest.fixture
+def api() -> Iterator[ApiServer]:
+    with ApiServer(admission=None, controllers=None) as api:
+        load(api, release(datetime.now(UTC)))
+        yield api
+
+
+def run(api: ApiServer, *flags: str, kubeconfig: str = "", answer: str | None = None) -> Result:
+    arguments = ["doctor", "--kubeconfig", kubeconfig or api.kubeconfig_file(), *flags]
+    result = CliRunner().invoke(main, arguments, input=answer)
+    assert CANARY_PREFIX not in result.output
+    return result
+
+
+def test_a_healthy_cluster_ends_with_0(api: ApiServer) -> None:
+    result = run(api, "-A")
+
+    assert result.exit_code == 0, result.output
+    assert result.stdout.endswith("\n\nNothing to fix; 1 Pod with selected images looked at\n")
+    assert result.stderr == ""
+
+
+def test_a_pod_that_cannot_pull_is_found_in_its_namespace_and_in_all(api: ApiServer) -> None:
+    load(api, [waiting_pod("my")])
+    everywhere, there, elsewhere = run(api, "-A"), run(api, "-n", "my"), run(api, "-n", "auth")
+
+    assert [each.exit_code for each in (everywhere, there, elsewhere)] == [1, 1, 0]
+    for result in (everywhere, there):
+        assert "Pods that cannot pull: 1 of" in result.stdout
+        assert "✗ my         Pod/my-api-x     1  9m   secret_missing" in result.stdout
+    assert "1 cause, 1 Pod; docs/doctor.md and docs/troubleshooting.md have a paragraph for each\n" in everywhere.stdout
+
+
+def test_without_a_namespace_it_is_that_of_the_context(api: ApiServer, tmp_path: Path) -> None:
+    load(api, [waiting_pod("my")])
+    document = yaml.safe_load(Path(api.kubeconfig_file()).read_text())
+    document["contexts"][0]["context"]["namespace"] = "my"
+    mine = tmp_path / "kubeconfig"
+    mine.write_text(yaml.safe_dump(document))
+
+    assert run(api).exit_code == 0
+    assert run(api, kubeconfig=str(mine)).exit_code == 1
+
+
+def test_programs_get_stations_and_pods(api: ApiServer) -> None:
+    load(api, [waiting_pod("my")])
+    document = json.loads(run(api, "-A", "--output", "json").stdout)
+
+    assert (document["version"], document["healthy"]) == (1, False)
+    assert document["pods"]["unable"] == 1
+    assert document["groups"][0]["cause"] == "secret_missing"
+
+
+def test_verify_ticks_off_the_way_of_a_credential(api: ApiServer) -> None:
+    result = run(api, "-A", "--verify")
+
+    assert result.exit_code == 0
+    assert [line.split()[1] for line in result.stdout.splitlines()] == ["source", "sync", "central", "copies", "pull"]
+
+
+def test_who_may_list_no_pods_is_told_so_and_gets_the_rest(api: ApiServer) -> None:
+    rules = [
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["ghcr-secret"], "verbs": ["get", "list"]},
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list"]},
+    ]
+    result = run(api, "-A", kubeconfig=api.kubeconfig_file(account(api, "poor", rules)))
+
+    assert result.exit_code == 0
+    assert "✓ central" in result.stdout
+    for line in (
+        "– settings     not looked at: you may not list deployments in ghcr-pull-secrets; ghcr.io/* is taken as selected",
+        "– webhooks     not looked at: you may not list mutatingwebhookconfigurations",
+        "– pods         not looked at: you may not list pods",
+    ):
+        assert line in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["-A", "-n", "my"], "--all-namespaces: does not go with --namespace\n"),
+        (["-n", CANARY], "--namespace: expected the name of a namespace"),
+        (["--fix"], "--fix: nobody can be asked, since standard input is no terminal; --yes does not ask\n"),
+        (["--yes"], "--yes: goes with --fix only\n"),
+        (["--output", "json", "--verify"], "--output: json goes with neither --fix nor --verify\n"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused(api: ApiServer, flags: list[str], said: str) -> None:
+    before = len(api.admin.list("secrets"))
+    result = run(api, *flags)
+
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert len(api.admin.list("secrets")) == before
+
+
+# --- fixes
+
+
+def test_fix_makes_a_copy_that_is_missing_as_the_webhook_would(api: ApiServer) -> None:
+    load(api, [waiting_pod("my")])
+    result = run(api, "-A", "--fix", "--yes")
+
+    assert result.exit_code == 1
+    assert result.stdout.endswith("\ndone: make Secret my/ghcr-secret from the central secret\n")
+    made, like = (api.admin.get("secrets", name, "ghcr-secret") for name in ("my", "auth"))
+    for part in ("labels", "annotations"):
+        assert made["metadata"][part] == like["metadata"][part]
+    assert made["data"] == like["data"]
+    assert "secret_missing" not in run(api, "-A").stdout
+
+
+def test_fix_asks_on_a_terminal_and_a_no_changes_nothing(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(api, [waiting_pod("my")])
+    monkeypatch.setattr("webhook.cli.doctor._asks_a_person", lambda: True)
+    declined = run(api, "-A", "--fix", answer="n\n")
+    assert "Make Secret my/ghcr-secret from the central secret (context" in declined.stdout
+    assert [each["metadata"]["namespace"] for each in api.admin.list("secrets")].count("my") == 0
+
+    agreed = run(api, "-A", "--fix", answer="y\n")
+    assert "done: make Secret my/ghcr-secret" in agreed.stdout
+
+
+def test_what_may_not_be_fixed_is_said(api: ApiServer) -> None:
+    load(api, [waiting_pod("my")])
+    rules = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]}]
+    result = run(api, "-A", "--fix", "--yes", kubeconfig=api.kubeconfig_file(account(api, "reader", rules)))
+
+    assert "not done: make Secret my/ghcr-secret from the central secret: the API server forbids it" in result.stdout
+
+
+def test_where_nothing_can_be_fixed_that_is_said(api: ApiServer) -> None:
+    patch = {"spec": {"holderIdentity": None}}
+    api.admin.patch(LEASES, RELEASE_NAMESPACE, f"{NAME}-controller", patch)
+
+    assert run(api, "-A", "--fix", "--yes").stdout.endswith("Nothing here can be fixed without a decision of yours.\n")
+
+
+# --- the registry
+
+
+def test_the_registry_is_asked_with_the_scope_of_the_images_in_use(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(api, [waiting_pod("my")])
+    internet = Internet(tmp_path)
+    world = HttpsWorld(internet)
+    world.issue(GOOD, scopes="read:packages", expiration=UNTIL)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{internet.port}")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    flags = ("-A", "--check-credential", "--ca-bundle", str(internet.ca_file))
+    try:
+        accepted = run(api, *flags).stdout
+        world.hide("ghcr.io/sesacthon/my-api", GOOD)
+        refused = run(api, *flags).stdout
+    finally:
+        internet.close()
+
+    assert "✓ credential   ghcr.io accepts it, and lets it read the images in use (1 tried)" in accepted
+    assert "✗ credential   ghcr.io accepts it, but refuses sesacthon/my-api (403)   credential_no_access" in refused
+
+
+# --- how it is called
+
+
+def test_help_fits_a_terminal_of_80_columns_and_has_examples() -> None:
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(main, ["doctor", "--help"])
+
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "  kubectl ghcr-pull-secrets doctor -A\n" in result.stdout
+
+
+def test_as_a_plugin_it_calls_itself_as_kubectl_does() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from webhook.cli import plugin; sys.argv[1:] = ['doctor', '-h']; plugin()"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+
+    assert done.stdout.startswith("Usage: kubectl ghcr-pull-secrets doctor [OPTIONS]\n")
