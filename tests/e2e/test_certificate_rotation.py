@@ -14,7 +14,8 @@ from tests.e2e.planes import control_plane
 from tests.e2e.processes import Process
 from tests.e2e.waiting import until
 from tests.objects import IMAGE, RELEASE_NAMESPACE, workload
-from webhook.cluster.client import Client, from_kubeconfig
+from webhook.cluster.access import from_kubeconfig
+from webhook.cluster.client import Client
 from webhook.cluster.requests import Target, Verb
 from webhook.ports import ClusterError, Deadline
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from standin import ApiServer
 from tests.services.contracts.certificates import NAME
+from webhook.cluster.access import from_kubeconfig
 from webhook.cluster.certificates import MUTATING, VALIDATING, CertificateSecrets, WebhookRegistration
-from webhook.cluster.client import Client, from_kubeconfig
+from webhook.cluster.client import Client
 
 NAMESPACE, CA, HOOKS, LAST = "ghcr", "hooks-webhook-ca", "hooks", "zz-hooks"
 GROUP = "admissionregistration.k8s.io"

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from tests.edges.cluster_script import Request, Script, scripted, status, steps
 from webhook.cluster import connect
-from webhook.cluster.client import Client, ConfigError, from_kubeconfig, in_cluster
+from webhook.cluster.access import ConfigError, from_kubeconfig, in_cluster
+from webhook.cluster.client import Client
 from webhook.cluster.requests import PatchType, Target, Verb
 from webhook.failures import ConnectionFailure, ConnectionFault
 from webhook.ports import (

@@ -16,7 +16,7 @@ from tests.e2e.kube import kubectl_path
 from tests.edges.cluster_script import Script, scripted
 from tests.objects import CANARY
 from webhook.cluster import kubeconfig
-from webhook.cluster.client import ConfigError
+from webhook.cluster.access import ConfigError
 from webhook.cluster.connecting import connect_as_kubectl, contexts
 from webhook.cluster.kubeconfig import KubeconfigError, Selection
 from webhook.cluster.requests import Target, Verb
@@ -274,7 +274,7 @@ def test_a_token_that_was_replaced_in_a_file_is_read_again(script: Script, write
 
 def test_in_a_pod_without_a_kubeconfig_it_is_the_pods_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from webhook.cluster import connecting  # noqa: PLC0415
-    from webhook.cluster.client import in_cluster  # noqa: PLC0415
+    from webhook.cluster.access import in_cluster  # noqa: PLC0415
 
     (tmp_path / "token").write_text("mounted")
     (tmp_path / "ca.crt").write_text("not looked at before the first connection")

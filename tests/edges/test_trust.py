@@ -18,7 +18,8 @@ import webhook
 from tests.edges.internet import Internet, challenge, http
 from tests.edges.pki import Pki
 from tests.services.contracts.registry import GOOD
-from webhook.cluster.client import Client, from_kubeconfig
+from webhook.cluster.access import from_kubeconfig
+from webhook.cluster.client import Client
 from webhook.cluster.requests import Target, Verb
 from webhook.failures import ConnectionFailure, ConnectionFault
 from webhook.ports import Deadline, LoginAnswer, Unavailable

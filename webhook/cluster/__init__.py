@@ -5,8 +5,9 @@ An entry point calls `connect`, starts `Cluster.caches`, and hands `facts` and `
 
 from dataclasses import dataclass
 
+from webhook.cluster.access import ConfigError, from_kubeconfig, in_cluster
 from webhook.cluster.caches import Caches
-from webhook.cluster.client import DEFAULT_POOL_SIZE, Client, ConfigError, from_kubeconfig, in_cluster
+from webhook.cluster.client import DEFAULT_POOL_SIZE, Client
 from webhook.cluster.facts import ClusterFacts
 from webhook.cluster.secrets import ClusterSecretWriter
 from webhook.cluster.watching import DEFAULT_PACING, Pacing, RestartCause, WatchHealth

@@ -13,19 +13,14 @@ from urllib.parse import urlencode
 import orjson
 import structlog
 import urllib3
-from kubernetes.client.configuration import Configuration
-from kubernetes.client.rest import RESTClientObject
-from kubernetes.config import load_kube_config
-from kubernetes.config.config_exception import ConfigException
-from kubernetes.config.incluster_config import SERVICE_CERT_FILENAME, SERVICE_TOKEN_FILENAME, InClusterConfigLoader
-from yaml import YAMLError
 
+from webhook.cluster.access import UNREADABLE, Loader, configure, connection_pool
 from webhook.cluster.bodies import Bodies, LineStream, read_status
 from webhook.cluster.errors import MALFORMED, from_answer, from_failure, late
 from webhook.cluster.requests import PatchType, Target
 from webhook.cluster.wire import OBJECT_BYTES
 from webhook.ports import Deadline, Unauthorized, Unavailable
-from webhook.trust import Trust, peer_context
+from webhook.trust import Trust
 
 T = TypeVar("T")
 
@@ -40,47 +35,6 @@ METADATA_ONLY: Final = (
     "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 )
 """Media types for which the API server leaves out all but the metadata of objects."""
-
-Loader = Callable[[Configuration], None]
-"""Fills a configuration; called again when the API server no longer accepts the token."""
-
-# The official client has no types here.
-_in_cluster_loader: Final[Callable[..., Any]] = InClusterConfigLoader
-_load_kube_config: Final[Callable[..., None]] = load_kube_config
-
-_UNREADABLE: Final = (ConfigException, OSError, YAMLError, ValueError, TypeError, KeyError)
-"""What the official loader lets through for files that are missing or malformed."""
-
-
-class ConfigError(Exception):
-    """There is no usable way to reach an API server: no kubeconfig, or not in a cluster.
-
-    Attributes:
-        source: The kubeconfig's path, or `in-cluster`.
-    """
-
-    def __init__(self, source: str, why: str) -> None:
-        # Whoever gives a kubeconfig's content where its path belongs must not find its token in the log.
-        self.source = source if source.isprintable() else "a kubeconfig that is no path"
-        super().__init__(f"cannot reach an API server by {self.source}: {why}")
-
-
-def in_cluster(token_file: str = SERVICE_TOKEN_FILENAME, ca_file: str = SERVICE_CERT_FILENAME) -> Loader:
-    """Take the ServiceAccount that is mounted into our Pod."""
-
-    def load(configuration: Configuration) -> None:
-        _in_cluster_loader(token_filename=token_file, cert_filename=ca_file).load_and_set(configuration)
-
-    return load
-
-
-def from_kubeconfig(path: str) -> Loader:
-    """Take the current context of a kubeconfig."""
-
-    def load(configuration: Configuration) -> None:
-        _load_kube_config(config_file=path, client_configuration=configuration, persist_config=False)
-
-    return load
 
 
 class Client:
@@ -109,20 +63,13 @@ class Client:
         Raises:
             ConfigError: It cannot be loaded.
         """
-        configuration = Configuration()
-        try:
-            load(configuration)
-        except ConfigException as error:
-            # Its texts name files and keys, and never a value.
-            raise ConfigError(source, str(error)) from None
-        except _UNREADABLE as error:
-            raise ConfigError(source, type(error).__name__) from None
+        configuration = configure(load, source)
         configuration.connection_pool_maxsize = pool_size
         configuration.retries = False
         self._load = load
         self._configuration = configuration
         self._host = configuration.host
-        self._pool = _pool(configuration, trust or Trust())
+        self._pool = connection_pool(configuration, trust or Trust())
         self._agent = f"ghcr-pull-secrets/{importlib.metadata.version('ghcr-pull-secrets')}"
         self._reload = threading.Lock()
         self._bodies = Bodies()
@@ -285,7 +232,7 @@ class Client:
         """Read the current token; the official client re-reads the mounted file once a minute by itself."""
         try:
             value: str | None = self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
-        except _UNREADABLE:
+        except UNREADABLE:
             raise target.error(Unauthorized) from None
         if value is None:
             return None
@@ -301,31 +248,9 @@ class Client:
                 return True  # another thread was here first
             try:
                 self._load(self._configuration)
-            except _UNREADABLE:
+            except UNREADABLE:
                 self._log.warning("token_unreadable")
                 return False
             replaced = self._authorization(target) != refused
         self._log.info("token_reloaded", replaced=replaced)
         return replaced
-
-
-def _pool(configuration: Configuration, trust: Trust) -> urllib3.PoolManager:
-    """Make the official client's pool, with contexts of `webhook.trust` in the place of urllib3's own."""
-    if configuration.proxy:
-        configuration.proxy_ssl_context = trust.context(verify=configuration.verify_ssl)
-    pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
-
-    class Connection(urllib3.connection.HTTPSConnection):
-        """Its context is new each time, since urllib3 adds to it the CA's file as it is now."""
-
-        def connect(self) -> None:
-            verify = configuration.verify_ssl
-            named = self.ca_certs or self.ca_cert_data
-            self.ssl_context = peer_context(verify=verify) if named else trust.context(verify=verify)
-            super().connect()
-
-    class ConnectionPool(urllib3.HTTPSConnectionPool):
-        ConnectionCls = Connection
-
-    pool.pool_classes_by_scheme = {**pool.pool_classes_by_scheme, "https": ConnectionPool}
-    return pool

@@ -10,7 +10,8 @@ from kubernetes.config import load_kube_config_from_dict
 from kubernetes.config.incluster_config import SERVICE_TOKEN_FILENAME
 
 from webhook.cluster import kubeconfig as files
-from webhook.cluster.client import DEFAULT_POOL_SIZE, Client, ConfigError, in_cluster
+from webhook.cluster.access import ConfigError, in_cluster
+from webhook.cluster.client import DEFAULT_POOL_SIZE, Client
 from webhook.trust import Trust
 
 # The official client has no types here.
