@@ -202,15 +202,7 @@ class Process:
                 for each in (self._credential.figures if self._credential and self._elector.leading else ())
             ),
             Check(name="leader", ok=True, detail="leads" if self._elector.leading else "stands by", required=False),
-            *(
-                Check(
-                    name=f"watch-{watch.resource}",
-                    ok=not watch.error,
-                    detail=", ".join(filter(None, (watch.error, f"last heard of {watch.last_event_age_s:.0f} s ago"))),
-                    required=False,
-                )
-                for watch in self._watches()
-            ),
+            *ops.watch_checks(self._watches()),
         )
 
     def _figures(self) -> ControllerFigures:

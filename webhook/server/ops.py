@@ -3,7 +3,7 @@
 import io
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import structlog
 
+from webhook.cluster.watching import WatchHealth
 from webhook.config import Address
 from webhook.telemetry.metrics import CONTENT_TYPE
 
@@ -44,6 +45,19 @@ class Check:
     ok: bool
     detail: str = ""
     required: bool = True
+
+
+def watch_checks(watches: Iterable[WatchHealth]) -> tuple[Check, ...]:
+    """Show each watch. A broken one changes nothing: it breaks in all replicas at once, and the caches go on."""
+    return tuple(
+        Check(
+            name=f"watch-{watch.resource}",
+            ok=not watch.error,
+            detail=", ".join(filter(None, (watch.error, f"last heard of {watch.last_event_age_s:.0f} s ago"))),
+            required=False,
+        )
+        for watch in watches
+    )
 
 
 def listen(address: Address) -> socket.socket:

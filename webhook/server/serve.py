@@ -155,15 +155,7 @@ def checks(
         Check(name="caches", ok=cluster.caches.synced(), detail="" if cluster.caches.synced() else "not filled yet"),
         Check(name="shutdown", ok=not stopping.is_set(), detail="stopping" if stopping.is_set() else ""),
         *((_secret_check(source.files),) if source else ()),
-        *(
-            Check(
-                name=f"watch-{watch.resource}",
-                ok=not watch.error,
-                detail=", ".join(filter(None, (watch.error, f"last heard of {watch.last_event_age_s:.0f} s ago"))),
-                required=False,
-            )
-            for watch in watches(cluster, source)
-        ),
+        *ops.watch_checks(watches(cluster, source)),
     )
 
 

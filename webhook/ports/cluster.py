@@ -1,0 +1,157 @@
+"""Protocols of what the services need from a cluster."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from webhook.core.copies import Secret
+from webhook.core.policy import SecretFact, ServiceAccount
+from webhook.core.review import Json
+from webhook.core.scope import Namespace
+from webhook.ports.errors import Deadline
+
+
+class Facts(Protocol):
+    """What is known of the cluster.
+
+    Each read is answered from a cache if that has an answer, and by the API server if not, or if `fresh` is asked for,
+    or if that cache has not synced yet. Absence in a cache is no answer: the watch may be late.
+
+    All raise `ClusterError` when the API server had to be asked and could not answer.
+    """
+
+    def namespace(self, name: str, deadline: Deadline, *, fresh: bool = False) -> Namespace:
+        """Read a Namespace; one that does not exist is a Namespace without labels."""
+        ...
+
+    def service_account(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> ServiceAccount:
+        """Read a ServiceAccount's pull secrets, or that it does not exist."""
+        ...
+
+    def secret(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> SecretFact:
+        """Read a Secret, or say that it may not be read or is not there."""
+        ...
+
+    def copy(self, namespace: str, deadline: Deadline, *, fresh: bool = False) -> Secret | None:
+        """Read the `ghcr-secret` of a namespace. Absence in a synced cache *is* an answer here unless `fresh`."""
+        ...
+
+    def observe(self, secret: Secret) -> None:
+        """Take note of a Secret just written, before the watch reports it."""
+        ...
+
+
+class SecretWriter(Protocol):
+    """Writes copies. Every method raises `ClusterError`."""
+
+    def create(self, secret: Secret, deadline: Deadline, *, dry_run: bool = False) -> Secret:
+        """Create a Secret; `AlreadyExists` if there is one."""
+        ...
+
+    def update(self, secret: Secret, deadline: Deadline) -> Secret:
+        """Bring a Secret to this content and these marks if it still has its resourceVersion, else `Conflict`."""
+        ...
+
+    def delete(self, secret: Secret, deadline: Deadline) -> None:
+        """Delete a Secret if it is still this one (uid and resourceVersion), else `Conflict`."""
+        ...
+
+
+class Copies(Facts, Protocol):
+    """What the controller knows beyond a single namespace's facts."""
+
+    def namespaces_with_secret(self) -> tuple[str, ...]:
+        """List the namespaces that have a `ghcr-secret`, from the cache."""
+        ...
+
+    def namespaces(self) -> tuple[Namespace, ...]:
+        """List every Namespace, from the cache."""
+        ...
+
+    def namespaces_by_account(self) -> frozenset[str]:
+        """List the namespaces in which a ServiceAccount lists `ghcr-secret`, from the cache."""
+        ...
+
+
+class Pods(Protocol):
+    """Lists Pods a page at a time, so that a large cluster never lies in memory at once."""
+
+    def list(self, deadline: Deadline, *, namespace: str = "", pending: bool = False) -> Iterator[Json]:
+        """Yield the Pods of one namespace or of all, or only those whose phase is Pending. Raises `ClusterError`."""
+        ...
+
+
+class EventReason(StrEnum):
+    """Reasons of the Kubernetes Events we emit; part of the public interface."""
+
+    COPY_CREATED = "CopyCreated"
+    COPY_UPDATED = "CopyUpdated"
+    COPY_DELETED = "CopyDeleted"
+    COPY_REFUSED = "CopyRefused"
+    COPY_FOREIGN = "CopyForeign"
+    COPY_CONTESTED = "CopyContested"
+    CENTRAL_SECRET_UNUSABLE = "CentralSecretUnusable"
+    CENTRAL_SECRET_MISSING = "CentralSecretMissing"
+    CENTRAL_SECRET_USABLE = "CentralSecretUsable"
+    CENTRAL_SECRET_DOUBTFUL = "CentralSecretDoubtful"
+    CERTIFICATE_RENEWED = "CertificateRenewed"
+    CREDENTIAL_REJECTED = "CredentialRejected"
+    CREDENTIAL_INSUFFICIENT = "CredentialInsufficient"
+    CREDENTIAL_CANNOT_READ = "CredentialCannotRead"
+    CREDENTIAL_EXPIRING = "CredentialExpiring"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRef:
+    """What an Event is about. A Namespace's own events lie in the namespace `default`, as the API asks."""
+
+    kind: str
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    api_version: str = "v1"
+
+
+class Events(Protocol):
+    """Reports to people, in the cluster, what was done or refused."""
+
+    def emit(self, reason: EventReason, about: ObjectRef, text: str, *, warning: bool = False) -> None:
+        """Note an event. Never raises and never waits; events that repeat are counted together."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A `coordination.k8s.io/v1` Lease.
+
+    Attributes:
+        holder: Identity of its holder; empty if it was released.
+        duration_s: How long after its last renewal others must respect it.
+        acquired_at, renewed_at: RFC 3339 with microseconds, for people; nobody compares clocks of two machines.
+        transitions: How often the holder has changed.
+        resource_version: Of the object as read; empty for one to create.
+    """
+
+    holder: str
+    duration_s: int
+    acquired_at: str = ""
+    renewed_at: str = ""
+    transitions: int = 0
+    resource_version: str = ""
+
+
+class Leases(Protocol):
+    """One Lease, by its name. Every method raises `ClusterError`."""
+
+    def get(self, deadline: Deadline) -> Lease | None:
+        """Read it; `None` if it does not exist."""
+        ...
+
+    def create(self, lease: Lease, deadline: Deadline) -> Lease:
+        """Create it; `AlreadyExists` if somebody was faster."""
+        ...
+
+    def update(self, lease: Lease, deadline: Deadline) -> Lease:
+        """Replace it if it still has the lease's resourceVersion, else `Conflict`."""
+        ...
