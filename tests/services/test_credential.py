@@ -392,7 +392,7 @@ def test_a_registry_that_hangs_leaves_time_for_others_and_none_beyond_half_a_min
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = ManualClock()
-    monkeypatch.setattr("webhook.ports.time.monotonic", clock)
+    monkeypatch.setattr("webhook.ports.errors.time.monotonic", clock)
     given: list[float] = []
 
     def hang(deadline: Deadline) -> None:

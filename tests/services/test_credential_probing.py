@@ -419,7 +419,7 @@ def test_no_credential_is_in_what_is_remembered_told_and_logged() -> None:
 
 def test_the_deadline_of_a_credential_holds_for_its_probe_too(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = ManualClock()
-    monkeypatch.setattr("webhook.ports.time.monotonic", clock)
+    monkeypatch.setattr("webhook.ports.errors.time.monotonic", clock)
     world = World("app")
 
     def use_up(deadline: Deadline) -> None:
