@@ -1,5 +1,6 @@
 """The chart, rendered by Helm's own engine: the one source of the manifests that tests, demo and e2e apply."""
 
+import functools
 import json
 import shutil
 import tempfile
@@ -68,8 +69,20 @@ def files(
     """Render every template to text, by its path; arguments and errors as `render`."""
     images = values.get("images", {})
     given = {**values, "images": {**GIVEN, **images}} if isinstance(images, Mapping) else dict(values)
+    if chart == CHART:
+        return dict(_rendered(json.dumps(given), name, namespace))
+    return _render(chart, given, name, namespace)
+
+
+@functools.cache
+def _rendered(values: str, name: str, namespace: str) -> dict[str, str]:
+    # Many tests ask for the same, and a test process does not change the chart.
+    return _render(CHART, json.loads(values), name, namespace)
+
+
+def _render(chart: Path, values: dict[str, Any], name: str, namespace: str) -> dict[str, str]:
     with helm_python.Chart.load(chart) as loaded:
-        return loaded.render(given, name=name, namespace=namespace)
+        return loaded.render(values, name=name, namespace=namespace)
 
 
 _ASKED: Final = '(index . 0).Capabilities.APIVersions.Has (printf "admissionregistration.k8s.io/v1/%s" (index . 1))'
@@ -109,7 +122,7 @@ def _parsed(rendered: Mapping[str, str], *, hooks: bool) -> Iterator[Manifest]:
     for path, text in sorted(rendered.items()):
         if not path.endswith(".yaml"):
             continue
-        for manifest in yaml.safe_load_all(text):
+        for manifest in yaml.load_all(text, Loader=yaml.CSafeLoader):
             if manifest is not None and (_HOOK in manifest["metadata"].get("annotations", {})) is hooks:
                 yield manifest
 

@@ -9,7 +9,7 @@ import pytest
 from tests import helm
 from tests.chart import crds
 from tests.chart.switches import SWITCHES, everything
-from tests.chart.test_manifests import CUSTOM
+from tests.chart.versions import CUSTOM
 
 # Of examples/, and so held to their schemas in tests/docs/test_examples.py.
 ELSEWHERE = {"Application", "HelmRelease", "OCIRepository"}

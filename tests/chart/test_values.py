@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests import helm
-from tests.chart.test_manifests import NEWEST, OLDEST
+from tests.chart.versions import NEWEST, OLDEST
 
 BASE: dict[str, Any] = {"centralSecret": {"existing": True}}
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"

@@ -11,15 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.test_workloads import kind_named
+from tests.core.kinds import kind_named
+from tests.core.rules import AUTH, with_rules
 from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, TEMPLATE_PATHS, pod_spec_of, workload
 from webhook.core import patch, policy
 from webhook.core.policy import Decision, ServiceAccount
 from webhook.core.reasons import Reason
-from webhook.core.scope import Enforcement, Namespace, NamespaceMode, Rules, label_faults
+from webhook.core.scope import Enforcement, Namespace, NamespaceMode, label_faults
 from webhook.core.workloads import read
-
-AUTH = Namespace(name="auth")
 
 
 def decide(document: dict[str, Any], old: dict[str, Any] | None = None, **changes: Any) -> Decision:
@@ -31,11 +30,6 @@ def decide(document: dict[str, Any], old: dict[str, Any] | None = None, **change
         old_template=read(kind, old).template if old else None,
         **facts,
     )
-
-
-def with_rules(**changes: Any) -> Rules:
-    fields = {"patterns": RULES.patterns, "release_namespace": RELEASE_NAMESPACE}
-    return Rules(**{**fields, **changes})
 
 
 @pytest.mark.parametrize("kind", TEMPLATE_PATHS)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.core.test_policy_decide import AUTH, with_rules
-from tests.core.test_workloads import kind_named
+from tests.core.kinds import kind_named
+from tests.core.rules import AUTH, with_rules
 from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, payload, secret, workload
 from webhook.core import policy
 from webhook.core.policy import PullFacts, SecretFact, Unreadable, Verdict

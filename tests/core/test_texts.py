@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.test_workloads import kind_named
+from tests.core.kinds import kind_named
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, secret, workload
 from webhook.core import policy, remedies, texts
 from webhook.core.discretion import UNNAMED

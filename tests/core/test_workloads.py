@@ -6,18 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.objects import IMAGE, RESOURCES, TEMPLATE_PATHS, workload
-from webhook.core.workloads import BUILT_IN_KINDS, MalformedObject, WorkloadKind, find_kind, read
-
-ROLLOUT = WorkloadKind(group="argoproj.io", version="v1alpha1", resource="rollouts", template=("spec", "template"))
-KINDS = (*BUILT_IN_KINDS, ROLLOUT)
-
-
-def kind_named(name: str) -> WorkloadKind:
-    group, version, resource = RESOURCES[name]
-    kind = find_kind(KINDS, group=group, version=version, resource=resource)
-    assert kind is not None
-    return kind
+from tests.core.kinds import KINDS, ROLLOUT, kind_named
+from tests.objects import IMAGE, TEMPLATE_PATHS, workload
+from webhook.core.workloads import MalformedObject, WorkloadKind, find_kind, read
 
 
 @pytest.mark.parametrize("kind", TEMPLATE_PATHS)

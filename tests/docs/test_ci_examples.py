@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.docs import commands
-from tests.docs.test_workflows import run_tool, unpinned
+from tests.docs.tools import run_tool, unpinned
 from tests.objects import workload
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,18 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.test_manifests import NEWEST
+from tests.chart.versions import NEWEST
+from tests.docs.tools import run_tool, unpinned
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = "charts/ghcr-pull-secrets/Chart.yaml"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 IDS = [path.name for path in WORKFLOWS]
-
-
-def run_tool(name: str, *args: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a tool of the virtual environment."""
-    command = [str(Path(sys.executable).parent / name), *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -40,13 +34,6 @@ def jobs(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def steps(path: Path) -> Iterator[dict[str, Any]]:
     for _, job in jobs(path):
         yield from job.get("steps", [])
-
-
-def unpinned(text: str) -> list[str]:
-    """List what is used from elsewhere and not pinned to a commit, with its version beside it."""
-    used = re.findall(r"^\s*(?:- )?uses: (.+)$", text, re.MULTILINE)
-    pinned = re.compile(r"\./\S+|[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
-    return [each for each in used if not pinned.fullmatch(each)]
 
 
 def test_there_are_the_two_workflows() -> None:

@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from standin import ApiServer, Match
-from tests.edges.test_cluster_contract import account
+from tests.edges.accounts import account
 from tests.objects import CANARY, payload
 from webhook.cli import main
 from webhook.core.names import MANAGED_BY_LABEL, MANAGED_BY_VALUE, SECRET_NAME, SECRET_TYPE

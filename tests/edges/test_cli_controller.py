@@ -22,8 +22,8 @@ import pytest
 from click.testing import CliRunner
 
 from standin import ApiServer
+from tests.edges.accounts import account
 from tests.edges.cluster_script import eventually
-from tests.edges.test_cluster_contract import account
 from tests.objects import CANARY, payload
 from tests.services.controller_fakes import pod
 from webhook.cli import main

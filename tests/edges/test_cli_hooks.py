@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from standin import ApiServer, Match
+from tests.edges.accounts import account
 from tests.edges.cluster_script import Request, scripted
-from tests.edges.test_cluster_contract import account
 from tests.objects import CANARY, CANARY_PREFIX
 from webhook.cli import main
 from webhook.cluster.hooks import NotAdmitted, pull_secrets_of_trial_pod

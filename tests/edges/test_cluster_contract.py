@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from standin import ApiServer
+from tests.edges.accounts import account
 from tests.edges.cluster_script import eventually
 from tests.services.contracts.facts import FactsContract
 from tests.services.contracts.world import World, copy, soon
@@ -32,25 +33,6 @@ NARROW = [
     {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
 ]
 WIDE = [*NARROW, {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
-
-
-def account(api: ApiServer, name: str, rules: Sequence[Mapping[str, Any]]) -> str:
-    """Make a ServiceAccount with a ClusterRole; return its token."""
-    token = api.token_for("ghcr", name)
-    rbac = "rbac.authorization.k8s.io"
-    api.load(
-        [
-            {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": list(rules)},
-            {
-                "apiVersion": f"{rbac}/v1",
-                "kind": "ClusterRoleBinding",
-                "metadata": {"name": name},
-                "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": name},
-                "subjects": [{"kind": "ServiceAccount", "namespace": "ghcr", "name": name}],
-            },
-        ]
-    )
-    return token
 
 
 class StandIn:

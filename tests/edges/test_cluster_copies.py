@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from standin import ApiServer
+from tests.edges.accounts import account
 from tests.edges.cluster_script import Json, Request, eventually, page, scripted, status
-from tests.edges.test_cluster_contract import account
 from tests.services.contracts.world import soon
 from webhook.cluster import Cluster, cluster_of, connect
 from webhook.core.names import PROVISION_LABEL, SECRET_NAME

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from standin import ApiServer, Match
+from tests.edges.accounts import account
 from tests.edges.cluster_script import Request, Script, eventually, scripted, status
-from tests.edges.test_cluster_contract import account
 from tests.services.controller_contracts import SECRET_A, EventsContract, EventsWorld, Recorded
 from tests.services.controller_fakes import ManualClock
 from webhook.cluster import Client, connect

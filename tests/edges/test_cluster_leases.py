@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from standin import ApiServer
+from tests.edges.accounts import account
 from tests.edges.cluster_script import Request, scripted
-from tests.edges.test_cluster_contract import account
 from tests.services.controller_contracts import HELD, LeasesContract, soon
 from webhook.cluster import connect
 from webhook.cluster.leases import ClusterLeases

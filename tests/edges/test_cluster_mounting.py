@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.edges.test_cluster_pods import decoded
+from tests.edges.decoding import decoded
 from tests.matching import MOUNTS
 from webhook.cluster.mounting import mounts_copy
 

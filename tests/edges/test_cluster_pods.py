@@ -8,8 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from standin import ApiServer
-from tests.edges.cluster_script import Json, Request, obj, page, scripted, status
-from tests.edges.test_cluster_contract import account
+from tests.edges.accounts import account
+from tests.edges.cluster_script import Json, Request, obj, scripted, status
+from tests.edges.decoding import decoded, pods
 from tests.services.controller_contracts import PodsContract, PodsWorld, soon
 from webhook.cluster import connect
 from webhook.cluster.client import METADATA_ONLY
@@ -49,10 +50,6 @@ def pods_world() -> Iterator[PodsWorld]:
 
 class TestClusterPods(PodsContract):
     pass
-
-
-def pods(*items: Json, token: str = "") -> Json:
-    return page(*items, version=1, token=token)
 
 
 def listed(answer: object, *, page_size: int = PODS_A_PAGE, pending: bool = False) -> tuple[list[str], list[Request]]:
@@ -239,11 +236,6 @@ def test_the_words_of_a_kubelet_and_the_containers_they_are_of_have_bounds() -> 
 @pytest.mark.parametrize("spec", [{}, {"spec": None}, {"spec": {"containers": None, "volumes": [None]}}])
 def test_a_pod_without_a_list_has_none(spec: Json) -> None:
     assert decoded(obj("p", 1) | spec) == [{"metadata": {"name": "p"}, "spec": {}}]
-
-
-def decoded(*items: Json) -> list[Json]:
-    with scripted(lambda request: request.json(pods(*items))) as script:
-        return list(ClusterPods(script.client()).list(soon()))
 
 
 def test_a_pod_that_is_too_large_is_passed_over_and_named_in_the_log() -> None:

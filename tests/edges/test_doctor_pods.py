@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from standin import ApiServer
-from tests.edges.test_cluster_contract import account
+from tests.edges.accounts import account
 from tests.objects import CANARY_PREFIX, IMAGE, RELEASE_NAMESPACE, RULES, payload, secret, workload
 from webhook.cluster import connect
 from webhook.cluster.client import Client

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.bench.serving import mutants
 from tests.objects import CANARY, RELEASE_NAMESPACE, secret
+from tests.services.admissions import admission
 from tests.services.fakes import FakeCluster
-from tests.services.test_admission import admission
 from webhook.provisioning import Result
 from webhook.server.app import create_app
 from webhook.server.limits import MIB, derive

@@ -1,10 +1,12 @@
 """A registry in memory that passes `contracts.registry`."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from webhook.core.images import ImageReference
-from webhook.core.keyring import Credential
+from webhook.core.keyring import DOCKER_CONFIG_JSON, Credential, Keyring
 from webhook.failures import ConnectionFailure, ConnectionFault
 from webhook.ports import Deadline, LoginAnswer, TokenHeaders
 
@@ -78,3 +80,11 @@ class FakeRegistry:
             return TokenHeaders(failure=self._broken.failure)
         self.described.append(credential)
         return self._tokens.get(credential, TokenHeaders())
+
+
+END = datetime(2026, 11, 30, 10, tzinfo=UTC)
+
+
+def keyring(**auths: str) -> Keyring:
+    entries = {registry: {"username": "u", "password": password} for registry, password in auths.items()}
+    return Keyring.from_secret(DOCKER_CONFIG_JSON, json.dumps({"auths": entries}).encode())

@@ -7,22 +7,19 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.core.kinds import KINDS
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, RULES, payload, review, secret, workload
+from tests.services.admissions import admission
 from tests.services.fakes import FakeCluster
 from webhook.admission import Admission, Answer, Outcome
 from webhook.core import copies
 from webhook.core.reasons import Reason
 from webhook.core.review import BadReview, parse
-from webhook.core.scope import Rules
-from webhook.core.workloads import BUILT_IN_KINDS, MalformedObject, WorkloadKind
+from webhook.core.workloads import MalformedObject
 from webhook.ports import Deadline, OutOfTime, Unavailable
 from webhook.provisioning import Provisioner
 from webhook.settling import SETTLED_S, Settling
 
-KINDS = (
-    *BUILT_IN_KINDS,
-    WorkloadKind(group="argoproj.io", version="v1alpha1", resource="rollouts", template=("spec", "template")),
-)
 DATA = pathlib.Path(__file__).parents[1] / "data"
 REVIEWS = pathlib.Path(__file__).parents[2] / "standin" / "tests" / "data" / "admission-reviews"
 
@@ -34,14 +31,6 @@ def cluster() -> FakeCluster:
         cluster.make_namespace(name)
     cluster.make_secret(secret())
     return cluster
-
-
-def admission(cluster: FakeCluster, *, read_all: bool = False, **rules: Any) -> Admission:
-    facts = cluster.facts_of_all if read_all else cluster.facts
-    fields = {"patterns": RULES.patterns, "release_namespace": RELEASE_NAMESPACE, **rules}
-    chosen = Rules(**fields)
-    provisioner = Provisioner(facts, cluster.writer, rules=chosen)
-    return Admission(rules=chosen, kinds=KINDS, facts=facts, provisioner=provisioner)
 
 
 def mutate(cluster: FakeCluster, document: dict[str, Any], **settings: Any) -> Answer:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 import structlog
@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, secret
 from tests.services.contracts.registry import GOOD, UNTIL, WRONG, RegistryContract, RegistryWorld
 from tests.services.controller_fakes import FakeEvents, ManualClock
-from tests.services.credential_fakes import FakeRegistry
+from tests.services.credential_fakes import END, FakeRegistry, keyring
 from tests.services.fakes import FakeCluster
 from webhook.core.keyring import DOCKER_CONFIG_JSON, Credential, Keyring
 from webhook.credential import CredentialReport, CredentialState, CredentialWatch
@@ -31,7 +31,6 @@ from webhook.ports import Deadline, EventReason, LoginAnswer, RegistryFault, Una
 from webhook.telemetry.metrics import Metrics
 
 DAY = timedelta(days=1)
-END = datetime(2026, 11, 30, 10, tzinfo=UTC)
 ACCEPTED, REJECTED = CredentialState.ACCEPTED, CredentialState.REJECTED
 UNREACHABLE, NOT_CHECKED = CredentialState.UNREACHABLE, CredentialState.NOT_CHECKED
 
@@ -172,11 +171,6 @@ def test_an_unreachable_registry_is_asked_again_soon_and_then_less_often(
     for jitter, factor in ((0.0, 0.9), (0.5, 1.0), (1.0, 1.1)):
         found = next_check_s(states, interval_s=3600, failures=failures, jitter=jitter)
         assert found == pytest.approx(seconds * factor)
-
-
-def keyring(**auths: str) -> Keyring:
-    entries = {registry: {"username": "u", "password": password} for registry, password in auths.items()}
-    return Keyring.from_secret(DOCKER_CONFIG_JSON, json.dumps({"auths": entries}).encode())
 
 
 @pytest.mark.parametrize(

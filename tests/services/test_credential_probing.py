@@ -13,9 +13,8 @@ from structlog.testing import capture_logs
 from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, secret, workload
 from tests.services.contracts.registry import GOOD, WRONG
 from tests.services.controller_fakes import FakeEvents, FakePods, ManualClock, pod
-from tests.services.credential_fakes import FakeRegistry
+from tests.services.credential_fakes import END, FakeRegistry, keyring
 from tests.services.fakes import FakeCluster
-from tests.services.test_credential import END, keyring
 from webhook.core import images
 from webhook.core.images import ImagePatterns, ImageReference
 from webhook.core.keyring import Credential, Keyring
