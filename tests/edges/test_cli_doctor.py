@@ -17,8 +17,8 @@ from click.testing import CliRunner, Result
 from standin import ApiServer
 from tests.doctor.builders import NAME
 from tests.doctor.cluster import load, release
+from tests.edges.accounts import account
 from tests.edges.internet import HttpsWorld, Internet
-from tests.edges.test_cluster_contract import account
 from tests.objects import CANARY, CANARY_PREFIX, RELEASE_NAMESPACE, workload
 from tests.services.contracts.registry import GOOD, UNTIL
 from webhook.cli import main

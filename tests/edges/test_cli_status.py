@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from standin import ApiServer, Match
 from tests.doctor.builders import NAME
 from tests.doctor.cluster import load, release
-from tests.edges.test_cluster_contract import account
+from tests.edges.accounts import account
 from tests.objects import CANARY, RELEASE_NAMESPACE
 from webhook.cli import main
 from webhook.doctor.stations import Code

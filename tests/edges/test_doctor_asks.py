@@ -11,8 +11,8 @@ from standin import ApiServer
 from tests.doctor.asks import FakeAsks
 from tests.doctor.builders import NAME, NOW
 from tests.doctor.cluster import contested, load, release
+from tests.edges.accounts import account
 from tests.edges.cluster_script import Request, content, page, scripted
-from tests.edges.test_cluster_contract import account
 from tests.objects import RELEASE_NAMESPACE
 from webhook.cluster import connect
 from webhook.cluster.certificates import ADMISSION_V1
