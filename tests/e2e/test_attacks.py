@@ -27,7 +27,7 @@ from tests.e2e.raw import RawApi
 from tests.e2e.waiting import until
 from tests.edges.peak_memory import LIMIT, peak_bytes
 from tests.edges.raw_client import Target, http, pod_review
-from tests.objects import IMAGE, RELEASE_NAMESPACE
+from tests.objects import IMAGE, RELEASE_NAMESPACE, payload
 from webhook.core.names import SECRET_NAME
 
 # On a busy machine the larger objects take a minute to be read, by whoever reads them.
@@ -320,6 +320,51 @@ def test_labels_that_flap_and_accounts_that_ask_for_copies(world: World) -> None
             assert world.admin("PATCH", path, patch, content_type="application/merge-patch+json").code == 200
         for number in range(100 * TIMES):
             assert world.make("serviceaccounts", f"asks-{number}", imagePullSecrets=[{"name": SECRET_NAME}]) == 201
+
+
+def test_copies_of_many_namespaces_that_are_rewritten_in_a_loop(world: World) -> None:
+    kube = world.installation.kube
+    names = [
+        world.installation.namespace(f"many-{number}", {"ghcr-pull-secrets.io/provision": "true"})
+        for number in range(20 * TIMES)
+    ]
+    paths = [f"/api/v1/namespaces/{name}/secrets/{SECRET_NAME}" for name in names]
+    until(lambda: all(world.admin("GET", path).code == 200 for path in paths), "each has its copy", timeout_s=60)
+    evil = {"data": {".dockerconfigjson": base64.b64encode(b'{"auths":{"ghcr.io":{"auth":"ZTpl"}}}').decode()}}
+    over = threading.Event()
+    repaired = [0] * len(paths)
+
+    def rewrite(share: int) -> None:
+        with closing(RawApi(kube.kubeconfig)) as api:
+            while not over.is_set():
+                for number in range(share, len(paths), 4):
+                    now = api("GET", paths[number])
+                    if now.code == 200 and now.body["data"] != evil["data"]:
+                        repaired[number] += 1
+                        api("PATCH", paths[number], evil, content_type="application/merge-patch+json")
+
+    writers = [threading.Thread(target=rewrite, args=(share,)) for share in range(4)]
+    with world.survives(f"copies of {len(names)} namespaces that are rewritten in a loop"):
+        for writer in writers:
+            writer.start()
+        time.sleep(LOOP_S)
+        # What concerns the whole cluster is not held up by what they make the controller do and say.
+        rotated = payload(token="ghp_CANARYcanaryROTATED789canaryCANARY42")
+        world.installation.set_central(rotated)
+        until(lambda: world.installation.payload_of(BYSTANDER) == rotated, "a rotation reaches the others")
+        world.installation.set_central(b'{"auths":{}}')
+        until(
+            lambda: "CentralSecretUnusable" in kube("get", "events", "-n", RELEASE_NAMESPACE).out,
+            "people hear of the central secret",
+        )
+        over.set()
+        for writer in writers:
+            writer.join()
+        world.installation.set_central(payload())
+        until(lambda: world.installation.payload_of(BYSTANDER) == payload(), "it is spread again")
+    print(f"repaired at most {max(repaired)} times in {LOOP_S:.0f} s")
+    assert min(repaired) >= 1
+    assert max(repaired) <= 10
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import pytest
 from tests.e2e.waiting import until
 from tests.edges.pki import client_files
 from tests.edges.server_double import HOST, Authority, Process, review, serving, write_pair
+from tests.edges.tls_floods import key_updates, renegotiations, shake_hands
 from webhook.server.limits import CONNECTIONS, MIB
 
 AIR = 40
@@ -204,6 +206,66 @@ def test_slow_first_requests_keep_nobody_from_shaking_hands(server: Process, aut
             tls.write(head + body)
             plain.sendall(outgoing.read())
         assert ordinary(server, 5) < max(AIR * alone, 1)
+
+
+@pytest.mark.parametrize("asked", ["to update keys", "to shake hands again"])
+def test_what_tls_can_be_asked_without_a_request_keeps_nobody_waiting(
+    server: Process, authority: Authority, tmp_path: Path, asked: str
+) -> None:
+    alone = ordinary(server)
+    body = json.dumps(review(namespace="tenant")).encode()
+    head = f"POST /mutate HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+
+    def flood(number: int) -> None:
+        context = authority.client_context()
+        if asked == "to shake hands again":
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+        shaken = shake_hands(context, ("127.0.0.1", server.port), HOST, tmp_path / f"{number}.keys")
+        updates = asked == "to update keys"
+        records = key_updates(shaken, head + body) if updates else renegotiations(shaken, context)
+        with shaken.sock, suppress(OSError):
+            shaken.sock.sendall(b"".join(islice(records, 2)))
+            # Session tickets come unasked. Then an alert, "no renegotiation", or the answer to the request.
+            heard = b""
+            while len(heard) < (700 if updates else 31) and (part := shaken.sock.recv(65536)):
+                heard += part
+            answered.extend([number] if part else [])
+            # It reads nothing more of what it makes the server write.
+            for _ in range(100):
+                shaken.sock.sendall(b"".join(islice(records, 100)))
+
+    answered: list[int] = []
+    threads = [threading.Thread(target=flood, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    beside = ordinary(server)
+    for thread in threads:
+        thread.join()
+    assert sorted(answered) == list(range(8))
+    assert beside < max(AIR * alone, 1)
+    assert peak(server) < 256 * MIB
+
+
+def test_a_stop_under_attack_ends_as_ever_and_loses_no_review(tls_dir: Path, authority: Authority) -> None:
+    with serving(tls_dir, authority, "--threads", "4", delay="1s") as process:
+        process.wait_ready()
+        answers: list[int] = []
+        over = threading.Event()
+
+        def ask() -> None:
+            while not over.is_set():
+                answers.append(process.post(body=review(namespace="bystander"))[0])
+
+        thread = threading.Thread(target=ask)
+        with flooded(process, half_sent(process, authority), 320):
+            thread.start()
+            process.signal()
+            process.wait_for("draining")
+            time.sleep(0.5)
+            over.set()
+            thread.join()
+            assert process.wait() == 0
+        assert set(answers) == {200}
 
 
 def peak(process: Process) -> int:
