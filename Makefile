@@ -11,7 +11,7 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 export KUBEBUILDER_ASSETS
 
-.PHONY: help demo test lint coverage bench e2e image image-test clean lock
+.PHONY: help demo check test lint coverage bench e2e image image-test clean lock
 
 help: ## Say what can be made.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ $(STAMP): requirements/dev.txt pyproject.toml Makefile
 
 demo: $(STAMP) ## Play the story on an embedded stand-in of the API server.
 	@$(BIN)/python -m tests.e2e.demo
+
+check: $(STAMP) ## The tests to run while you work, in about a minute: those that start no process.
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not processes" tests/core tests/services tests/edges $(PYTEST_ARGS)
 
 # Prometheus' rule checker, for the tests of the alerts; it is no Python package.
 $(BIN)/promtool: $(STAMP) scripts/get-promtool

@@ -15,6 +15,8 @@ from certs.__main__ import main
 from certs.authority import inspect, issue_leaf, new_ca
 from certs.facts import CertificateFacts
 
+pytestmark = pytest.mark.processes
+
 NAME = "hooks.ops.svc"
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from certs.files import DATA, NotAFileNameError, current_generation, write_file, write_pair
 
+pytestmark = pytest.mark.processes
+
 
 def generations(directory: Path) -> list[str]:
     return sorted(entry.name for entry in directory.glob("..2*"))

@@ -18,6 +18,8 @@ from webhook.check import sources
 from webhook.check.documents import Trouble
 from webhook.check.sources import Sources, Text
 
+pytestmark = pytest.mark.processes
+
 DATA = Path(__file__).parents[1] / "data"
 POD = yaml.safe_dump(workload("Deployment"), sort_keys=False)
 OUT = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: auth, labels: {ghcr-pull-secrets.io/inject: 'false'}}\n"

@@ -15,6 +15,8 @@ from click.testing import CliRunner
 
 from webhook.cli import main
 
+pytestmark = pytest.mark.processes
+
 # Each is given what is typed as $TYPED, asks its own machinery, and prints one choice a line.
 _ASK = {
     "bash": """

@@ -37,6 +37,8 @@ from webhook.core.names import (
     SECRET_TYPE,
 )
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "ghcr"
 LEASES = "leases.coordination.k8s.io"

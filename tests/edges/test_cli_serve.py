@@ -14,6 +14,8 @@ from webhook.cli import main
 from webhook.cli.options import SettingOption
 from webhook.config import SERVE_SETTINGS, ServeSettings
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -31,6 +31,8 @@ from tests.edges.peak_memory import LIMIT, peak_bytes
 from tests.edges.raw_client import Target, http, pod_review
 from tests.objects import IMAGE, RELEASE_NAMESPACE
 
+pytestmark = pytest.mark.processes
+
 AIR = 100
 """An ordinary review takes about 10 ms with its handshake, so this is the second that the invariant allows."""
 

@@ -16,6 +16,8 @@ from tests.edges.peak_memory import LIMIT, ROOT, controller, server
 from tests.edges.server_double import Authority, write_pair
 from webhook.core.names import SECRET_NAME, SECRET_TYPE
 
+pytestmark = pytest.mark.processes
+
 MEGABYTE = 1_000_000
 
 Make = Callable[[int, int], Large]

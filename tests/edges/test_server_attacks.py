@@ -26,6 +26,8 @@ from tests.edges.server_double import HOST, Authority, Process, review, serving,
 from tests.edges.tls_floods import key_updates, renegotiations, shake_hands
 from webhook.server.limits import CONNECTIONS, MIB
 
+pytestmark = pytest.mark.processes
+
 AIR = 40
 """An ordinary review takes a few milliseconds with its handshake; an attack that works makes it seconds."""
 

@@ -27,6 +27,8 @@ from tests.edges.server_double import ROOT, Authority, Process
 from webhook.server.certificate import CertificateFiles
 from webhook.server.secret_files import SecretFiles, files_directory
 
+pytestmark = pytest.mark.processes
+
 NAMESPACE, NAME = "ghcr-pull-secrets", "hooks-tls"
 
 

@@ -17,6 +17,8 @@ import pytest
 
 from tests.edges.server_double import HOST, Authority, Process, review, serving, write_pair
 
+pytestmark = pytest.mark.processes
+
 SILENT_CONNECTIONS = 40
 """More than there are threads."""
 

@@ -14,6 +14,8 @@ from tests.e2e.waiting import until
 from tests.edges.server_double import Authority, Process, review, write_pair
 from tests.objects import CANARY, IMAGE, payload
 
+pytestmark = pytest.mark.processes
+
 RELEASE = "ghcr-pull-secrets"
 
 

@@ -7,6 +7,8 @@ import pytest
 from tests.e2e.waiting import until
 from webhook.telemetry.batching import MOST_BYTES, MOST_WRITTEN, BatchedWriter
 
+pytestmark = pytest.mark.processes
+
 
 def test_lines_are_written_soon_in_order_and_several_at_once() -> None:
     written: list[bytes] = []
