@@ -3,15 +3,49 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from webhook.core.workloads import WorkloadKind
+from webhook.core.kinds import TemplatePath, WorkloadKind
+
+RAY: Final = WorkloadKind(
+    group="ray.io",
+    version="v1",
+    resource="rayclusters",
+    templates=(("spec", "workerGroupSpecs", "[]", "template"), ("spec", "headGroupSpec", "template")),
+)
+PYTORCH: Final = WorkloadKind(
+    group="kubeflow.org",
+    version="v1",
+    resource="pytorchjobs",
+    templates=(("spec", "pytorchReplicaSpecs", "*", "template"),),
+)
+BAG: Final = WorkloadKind(group="example.com", version="v1", resource="bags", templates=(("spec", "templates", "[]"),))
+EXTRA_KINDS: Final = [
+    {"group": "argoproj.io", "version": "v1alpha1", "resource": "rollouts", "podTemplate": "/spec/template"},
+    *(
+        {
+            "group": kind.group,
+            "version": kind.version,
+            "resource": kind.resource,
+            "podTemplates": [
+                "".join(token if token == "[]" else f"/{token}" for token in path) for path in kind.templates
+            ],
+        }
+        for kind in (RAY, PYTORCH, BAG)
+    ),
+]
+"""The same as values of the chart."""
 
 
 def wrap(spec: Any, kind: WorkloadKind) -> dict[str, Any]:
     """Put a pod spec where this kind has it."""
-    body: Any = {"spec": spec}
-    for token in reversed(kind.template):
-        body = {token: body}
-    return {"metadata": {"name": "it"}, **body}
+    return {"metadata": {"name": "it"}, **placed({"spec": spec}, kind.templates[0])}
+
+
+def placed(template: Any, path: TemplatePath) -> dict[str, Any]:
+    """Put a pod template where a path leads: into a list of one, or a map of one."""
+    for token in reversed(path):
+        template = [template] if token == "[]" else {"one" if token == "*" else token: template}
+    result: dict[str, Any] = template
+    return result
 
 
 def container(image: str | None) -> dict[str, Any]:

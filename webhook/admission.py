@@ -1,19 +1,22 @@
 """One admission review: facts, policy, provisioning and the answer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from webhook import inquiry as inquiries
 from webhook.core import covering, patch, policy, remedies, texts, workloads
+from webhook.core.before import Before
 from webhook.core.discretion import discreet
+from webhook.core.kinds import WorkloadKind, find_kind
 from webhook.core.names import SECRET_NAME
-from webhook.core.policy import Decision, PullFacts, SecretFact, ServiceAccount, Verdict
 from webhook.core.reasons import Reason
 from webhook.core.review import BadReview, Response, Review, allowed, denied, patched
 from webhook.core.scope import Enforcement, Namespace, Rules
-from webhook.core.workloads import MalformedObject, PodImage, Workload, WorkloadKind
+from webhook.core.workloads import MalformedObject, Workload
+from webhook.inquiry import Inquiry, Judgement, Part, Subject
 from webhook.ports import Deadline, Facts
-from webhook.provisioning import Diagnosis, Provisioned, Provisioner, Result
+from webhook.provisioning import Provisioned, Provisioner, Result
 from webhook.settling import Settling
 
 
@@ -38,25 +41,6 @@ class Answer:
     reason: Reason
     outcome: Outcome = Outcome.ALLOWED
     provisioning: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Subject:
-    """A review's workload, and what it was before an UPDATE."""
-
-    review: Review
-    workload: Workload
-    old: Workload | None
-    images: tuple[PodImage, ...]
-    repositories: tuple[str, ...]
-
-    @property
-    def update(self) -> bool:
-        return self.review.operation == "UPDATE"
-
-    @property
-    def needs_copy(self) -> bool:
-        return bool(self.images) or (not self.update and policy.mounts_copy(self.workload))
 
 
 _EPHEMERAL = "ephemeralcontainers"
@@ -98,8 +82,10 @@ class Admission:
         if subject is None:
             return _allow(Reason.NOT_APPLICABLE)
         namespace = self._namespace(subject, deadline)
-        decision = self._decide(subject, namespace, deadline)
-        warnings = texts.unknown_settings(namespace, subject.workload) if subject.needs_copy else []
+        inquiry = self._inquiry(subject, namespace, deadline)
+        decisions = [inquiry.decide(part) for part in subject.parts]
+        decision = policy.leading(decisions)
+        warnings = texts.unknown_settings(namespace, _workloads(subject)) if subject.needs_copy else []
         audit = {"reason": str(decision.reason)}
         provisioned = None
         if decision.provision:
@@ -108,7 +94,11 @@ class Admission:
                 provisioned = self._provisioner.ensure(namespace, subject.repositories, deadline)
                 audit["secret"] += f" {provisioned.result}"
                 warnings += _provisioning_warnings(namespace, provisioned)
-        operations = patch.append_pull_secrets(subject.workload, decision.add)
+        operations = tuple(
+            operation
+            for part, each in zip(subject.parts, decisions, strict=True)
+            for operation in patch.append_pull_secrets(part.workload, each.add)
+        )
         if provisioned is not None and self._covered(subject, namespace, provisioned, deadline):
             operations += covering.add_label(review.object.get("metadata") or {} if review.object else {})
         return Answer(
@@ -118,7 +108,7 @@ class Admission:
             provisioning=provisioned.result if provisioned else "",
         )
 
-    def _covered(self, subject: _Subject, namespace: Namespace, provisioned: Provisioned, deadline: Deadline) -> bool:
+    def _covered(self, subject: Subject, namespace: Namespace, provisioned: Provisioned, deadline: Deadline) -> bool:
         """Return whether our other half is not needed: every API server knows the copy, and it covers everything."""
         if self._settling is None or provisioned.result is not Result.CURRENT:
             return False
@@ -127,7 +117,7 @@ class Admission:
             secret is not None
             and self._settling.settled(namespace.name, secret.resource_version)
             and covering.covers(secret, self._rules)
-            and covering.coverable(subject.workload, namespace, self._rules)
+            and all(covering.coverable(part.workload, namespace, self._rules) for part in subject.parts)
         )
 
     def validate(self, review: Review, deadline: Deadline) -> Answer:
@@ -142,129 +132,85 @@ class Admission:
         subject = self._subject(review, subresource=_EPHEMERAL)
         if subject is None:
             return _allow(Reason.NOT_APPLICABLE)
-        exemption = policy.exempt(
-            subject.workload, namespace=review.namespace, update=subject.update, old=subject.old, rules=self._rules
-        )
-        if exemption is None and not subject.images:
-            exemption = Reason.NO_SELECTED_IMAGE
-        if exemption is not None:
-            return _allow(exemption)
+        exemptions = [inquiries.exempt(subject, part, self._rules) for part in subject.parts]
+        to_judge = [part for part, reason in zip(subject.parts, exemptions, strict=True) if reason is None]
+        if not to_judge:
+            selected = (reason for reason in exemptions if reason not in (None, Reason.NO_SELECTED_IMAGE))
+            return _allow(next(selected, None) or Reason.NO_SELECTED_IMAGE)
         namespace = self._namespace(subject, deadline)
         enforcement = self._rules.enforcement_in(namespace)
-        verdict, decision = self._judge(subject, namespace, deadline, fresh=False)
-        if verdict.problems and enforcement is not Enforcement.OFF:
+        inquiry = self._inquiry(subject, namespace, deadline)
+        judgements = [inquiry.judge(part) for part in to_judge]
+        if enforcement is not Enforcement.OFF and any(each.verdict.problems for each in judgements):
             namespace = self._facts.namespace(namespace.name, deadline, fresh=True)
             enforcement = self._rules.enforcement_in(namespace)
-            verdict, decision = self._judge(subject, namespace, deadline, fresh=True)
-        return self._answer(subject, namespace, enforcement, verdict, decision)
+            inquiry = self._inquiry(subject, namespace, deadline, fresh=True)
+            judgements = [inquiry.judge(each.part) if each.verdict.problems else each for each in judgements]
+        return self._answer(subject, namespace, enforcement, judgements)
 
-    def _subject(self, review: Review, *, subresource: str = "") -> _Subject | None:
+    def _subject(self, review: Review, *, subresource: str = "") -> Subject | None:
         """Read the workload of a review; `None` if there is none to decide on."""
         if review.operation not in ("CREATE", "UPDATE") or review.object is None:
             return None
         if review.subresource and (review.subresource != subresource or review.resource != "pods"):
             return None
-        kind = workloads.find_kind(self._kinds, group=review.group, version=review.version, resource=review.resource)
+        kind = find_kind(self._kinds, group=review.group, version=review.version, resource=review.resource)
         if kind is None:
             return None
         if not review.namespace:
             raise BadReview("request.namespace", "must not be empty for a workload", uid=review.uid)
-        workload = workloads.read(kind, review.object)
         old = _read_old(kind, review)
-        images = policy.selected_images(workload, self._rules)
-        if review.subresource:
-            # The other containers run already; only what is added now can be kept out. An image that the Pod has, but
-            # never pulls, is no less new.
-            before = old.pulled if old else frozenset()
-            images = tuple(image for image in images if image.image not in before)
-        return _Subject(
-            review=review,
-            workload=workload,
-            old=old,
-            images=images,
-            repositories=policy.repositories(images),
-        )
+        before = {path: Before(each for each in old if each.path == path) for path in kind.templates}
+        parts = []
+        for workload in workloads.read_all(kind, review.object):
+            images = policy.selected_images(workload, self._rules)
+            if review.subresource:
+                # The other containers run already; only what is added now can be kept out. An image that the Pod has,
+                # but never pulls, is no less new.
+                images = tuple(image for image in images if image.image not in before[workload.path].pulled)
+            parts.append(Part(workload=workload, before=before[workload.path], images=images))
+        selected = tuple(image for part in parts for image in part.images)
+        return Subject(review=review, parts=tuple(parts), images=selected, repositories=policy.repositories(selected))
 
-    def _namespace(self, subject: _Subject, deadline: Deadline) -> Namespace:
+    def _namespace(self, subject: Subject, deadline: Deadline) -> Namespace:
         name = subject.review.namespace
         if not subject.needs_copy or self._rules.untouchable(name):
             return Namespace(name=name)
         return self._facts.namespace(name, deadline)
 
-    def _decide(self, subject: _Subject, namespace: Namespace, deadline: Deadline, *, fresh: bool = False) -> Decision:
-        workload = subject.workload
-        service_account = ServiceAccount()
-        if subject.images and not workload.is_pod and policy.needs_service_account(workload):
-            service_account = self._service_account(subject, deadline, fresh=fresh)
-        return policy.decide(
-            workload,
-            update=subject.update,
-            old_template=subject.old.template if subject.old else None,
+    def _inquiry(self, subject: Subject, namespace: Namespace, deadline: Deadline, *, fresh: bool = False) -> Inquiry:
+        return Inquiry(
+            subject=subject,
             namespace=namespace,
-            service_account=service_account,
+            deadline=deadline,
             rules=self._rules,
+            facts=self._facts,
+            provisioner=self._provisioner,
+            fresh=fresh,
         )
-
-    def _service_account(self, subject: _Subject, deadline: Deadline, *, fresh: bool) -> ServiceAccount:
-        return self._facts.service_account(
-            subject.review.namespace, subject.workload.service_account, deadline, fresh=fresh
-        )
-
-    def _judge(
-        self, subject: _Subject, namespace: Namespace, deadline: Deadline, *, fresh: bool
-    ) -> tuple[Verdict, Decision]:
-        decision = self._decide(subject, namespace, deadline, fresh=fresh)
-        inherited = ServiceAccount()
-        if policy.needs_service_account(subject.workload):
-            inherited = self._service_account(subject, deadline, fresh=fresh)
-        listed = policy.secrets_in_effect(subject.workload, inherited, decision)
-        read = policy.secrets_to_read(listed)
-        secrets: dict[str, SecretFact] = {
-            name: self._facts.secret(namespace.name, name, deadline, fresh=fresh)
-            if name in read
-            else policy.Unreadable()
-            for name in listed
-        }
-        why = Diagnosis(reason=Reason.SECRET_MISSING)
-        if decision.provision and SECRET_NAME in secrets:
-            secret = secrets[SECRET_NAME]
-            if subject.review.dry_run and not isinstance(secret, policy.Unreadable):
-                secrets[SECRET_NAME] = secret = self._provisioner.preview(
-                    namespace, subject.repositories, secret, deadline, fresh=fresh
-                )
-            if secret is None and fresh:
-                why = self._provisioner.diagnose(namespace, subject.repositories, deadline)
-        facts = PullFacts(
-            listed=listed,
-            secrets=secrets,
-            missing_because=why.reason,
-            central_fault=why.central_fault,
-            detail=why.cause,
-        )
-        return policy.verdict(subject.images, facts, self._rules, deadline.check), decision
 
     def _answer(
-        self,
-        subject: _Subject,
-        namespace: Namespace,
-        enforcement: Enforcement,
-        verdict: Verdict,
-        decision: Decision,
+        self, subject: Subject, namespace: Namespace, enforcement: Enforcement, judgements: Sequence[Judgement]
     ) -> Answer:
         if not self._authenticated:
-            verdict = discreet(verdict, subject.workload.pull_secrets)
+            judgements = [
+                replace(each, verdict=discreet(each.verdict, each.part.workload.pull_secrets)) for each in judgements
+            ]
+        verdict = inquiries.combined(judgements)
+        first = next((each for each in judgements if each.verdict.problems), judgements[0])
+        workload = first.part.workload
         audit = {"reason": str(verdict.reason), "secret": f"{namespace.name}/{SECRET_NAME}"}
-        warnings = texts.unknown_settings(namespace, subject.workload)
+        warnings = texts.unknown_settings(namespace, _workloads(subject))
         if verdict.unverifiable or (verdict.reason is Reason.TOO_LARGE and not verdict.problems):
-            warnings.append(texts.unverified(subject.workload, verdict))
+            warnings.append(texts.unverified(workload, verdict))
         if not verdict.problems or enforcement is Enforcement.OFF:
             return Answer(response=allowed(warnings=warnings, audit=audit), reason=verdict.reason)
         refusal = remedies.refused(
-            subject.workload,
+            workload,
             namespace=namespace.name,
-            selected=subject.images,
+            selected=first.part.images,
             update=subject.update,
-            decision=decision,
+            decision=first.decision,
             rules=self._rules,
         )
         text = texts.denial(refusal, verdict)
@@ -280,14 +226,18 @@ def _allow(reason: Reason) -> Answer:
     return Answer(response=allowed(audit={"reason": str(reason)}), reason=reason)
 
 
-def _read_old(kind: WorkloadKind, review: Review) -> Workload | None:
+def _workloads(subject: Subject) -> list[Workload]:
+    return [part.workload for part in subject.parts]
+
+
+def _read_old(kind: WorkloadKind, review: Review) -> tuple[Workload, ...]:
     if review.operation != "UPDATE" or review.old_object is None:
-        return None
+        return ()
     try:
-        return workloads.read(kind, review.old_object)
+        return workloads.read_all(kind, review.old_object)
     except MalformedObject:
         # It was stored by a laxer schema than today's. Its successor is judged as if it were new.
-        return None
+        return ()
 
 
 def _provisioning_warnings(namespace: Namespace, provisioned: Provisioned) -> list[str]:

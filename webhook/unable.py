@@ -13,12 +13,13 @@ from typing import Final
 from webhook.core import diagnosing, waiting, workloads
 from webhook.core.causes import UNABLE, Cause, Surroundings
 from webhook.core.copies import Secret
+from webhook.core.kinds import POD
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import SecretFact, ServiceAccount, Unreadable
 from webhook.core.review import Json
 from webhook.core.scope import Rules
 from webhook.core.waiting import Symptom
-from webhook.core.workloads import POD, MalformedObject, Workload
+from webhook.core.workloads import MalformedObject, Workload
 from webhook.ports import ClusterError, Deadline, Facts
 
 _PENDING: Final = "Pending"

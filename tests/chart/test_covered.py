@@ -22,6 +22,7 @@ from tests.matching import IMAGES, container
 from tests.objects import RELEASE_NAMESPACE, payload, workload
 from webhook.core import copies, covering, patch, policy, workloads
 from webhook.core.images import ImagePatterns
+from webhook.core.kinds import POD
 from webhook.core.ownership import Secret
 from webhook.core.policy import PullFacts, ServiceAccount
 from webhook.core.reasons import Reason
@@ -119,7 +120,7 @@ def check(pod: dict[str, Any], engine: str, secret: Secret = COPY) -> bool:
     rules = Rules(patterns=PATTERNS, release_namespace=RELEASE_NAMESPACE)
     namespace = Namespace(name="auth")
     try:
-        read = workloads.read(workloads.POD, pod)
+        read = workloads.read(POD, pod)
     except MalformedObject:
         return False  # an API server stores no such Pod
     admitted = admits(pod, secret, engine)
@@ -131,7 +132,7 @@ def check(pod: dict[str, Any], engine: str, secret: Secret = COPY) -> bool:
     by_policy = changed(pod)
     assert by_policy["metadata"]["labels"].pop(LABEL) == "true"
     assert by_policy["spec"] == by_webhook["spec"]
-    after = workloads.read(workloads.POD, by_policy)
+    after = workloads.read(POD, by_policy)
     facts = PullFacts(listed=after.pull_secrets, secrets={"ghcr-secret": secret})
     assert policy.verdict(policy.selected_images(after, rules), facts, rules).reason is Reason.COVERED
     assert believes(by_policy, secret, engine)
@@ -247,7 +248,7 @@ def test_they_act_where_the_webhook_would_inject_and_deny_and_warn_of_nothing(
         mode=mode,
         enforcement=enforcement,
     )
-    read = workloads.read(workloads.POD, workload())
+    read = workloads.read(POD, workload())
     for name in ("auth", "kube-system", RELEASE_NAMESPACE, "excluded"):
         for inject in ("", "true", "false", "x"):
             for enforce in ("", "deny", "warn", "off", "x"):

@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 
 from tests import helm
 from tests.chart.cel import ENGINES, Condition
-from tests.matching import IMAGES, MOUNTS, SPECS, container, image_volume, wrap
+from tests.matching import EXTRA_KINDS, IMAGES, MOUNTS, PYTORCH, RAY, SPECS, container, image_volume, placed, wrap
+from webhook.check.values import settings as check_settings
 from webhook.core import workloads
 from webhook.core.images import ImagePatterns, pattern_to_regex
+from webhook.core.kinds import BUILT_IN_KINDS, POD, WorkloadKind
 
 INCLUDE = ("ghcr.io/*", "registry.example.com:5000/team-*/app", "*.pkg.dev/*")
 EXCLUDE = ("ghcr.io/public/*", "ghcr.io/*-mirror")
@@ -25,12 +28,14 @@ PATTERNS = {
     "own": ImagePatterns(include=INCLUDE, exclude=EXCLUDE),
 }
 SHAPES = {
-    "pods.ghcr-pull-secrets.io": workloads.POD,
-    "templates.ghcr-pull-secrets.io": workloads.BUILT_IN_KINDS[1],
-    "cronjobs.ghcr-pull-secrets.io": workloads.BUILT_IN_KINDS[7],
-    "rollouts.v1alpha1.argoproj.io.ghcr-pull-secrets.io": workloads.WorkloadKind(
-        group="argoproj.io", version="v1alpha1", resource="rollouts", template=("spec", "template")
+    "pods.ghcr-pull-secrets.io": POD,
+    "templates.ghcr-pull-secrets.io": BUILT_IN_KINDS[1],
+    "cronjobs.ghcr-pull-secrets.io": BUILT_IN_KINDS[7],
+    "rollouts.v1alpha1.argoproj.io.ghcr-pull-secrets.io": WorkloadKind(
+        group="argoproj.io", version="v1alpha1", resource="rollouts", templates=(("spec", "template"),)
     ),
+    "rayclusters.v1.ray.io.ghcr-pull-secrets.io": RAY,
+    "pytorchjobs.v1.kubeflow.org.ghcr-pull-secrets.io": PYTORCH,
 }
 
 
@@ -41,21 +46,20 @@ def condition(half: str, shape: str, patterns: str, engine: str) -> Condition:
         {
             "images": {"include": list(chosen.include), "exclude": list(chosen.exclude)},
             "centralSecret": {"existing": True},
+            "extraWorkloadKinds": EXTRA_KINDS,
         }
     )
     for webhook in helm.select(manifests, f"{half}WebhookConfiguration", "ghcr-pull-secrets")["webhooks"]:
         if webhook["name"] == shape:
-            (selecting,) = [
-                each for each in webhook["matchConditions"] if each["name"].startswith("has-selected-image")
-            ]
-            return ENGINES[engine](selecting["expression"])
+            (selecting,) = [each for each in webhook["matchConditions"] if "has-selected-image" in each["name"]]
+            return functools.partial(ENGINES[engine](selecting["expression"]), request={"operation": "CREATE"})
     raise LookupError(f"no webhook {shape}")
 
 
-def core_selects(obj: dict[str, Any], kind: workloads.WorkloadKind, patterns: ImagePatterns) -> bool:
+def core_selects(obj: dict[str, Any], kind: WorkloadKind, patterns: ImagePatterns) -> bool:
     # What the core calls malformed, no API server stores; it may pass by.
     with contextlib.suppress(workloads.MalformedObject):
-        return any(patterns.selects(image.image) for image in workloads.read(kind, obj).images)
+        return any(patterns.selects(image.image) for each in workloads.read_all(kind, obj) for image in each.images)
     return False
 
 
@@ -67,9 +71,9 @@ every_shape = pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("number", range(len(IMAGES)))
 def test_each_image_is_caught_as_the_core_selects_it(number: int, engine: str) -> None:
     image, expected = list(IMAGES.items())[number]
-    obj = wrap({"containers": [container(image)]}, workloads.POD)
+    obj = wrap({"containers": [container(image)]}, POD)
 
-    assert core_selects(obj, workloads.POD, PATTERNS["defaults"]) is expected
+    assert core_selects(obj, POD, PATTERNS["defaults"]) is expected
     assert condition("Mutating", "pods.ghcr-pull-secrets.io", "defaults", engine)(obj) is expected
 
 
@@ -90,7 +94,7 @@ def test_each_pod_spec_is_caught_as_the_core_selects_it(case: str, half: str, sh
 def test_a_pod_that_mounts_the_secret_is_caught_whatever_it_pulls(case: str, engine: str) -> None:
     spec, expected = MOUNTS[case]
 
-    assert condition("Mutating", "pods.ghcr-pull-secrets.io", "defaults", engine)(wrap(spec, workloads.POD)) is expected
+    assert condition("Mutating", "pods.ghcr-pull-secrets.io", "defaults", engine)(wrap(spec, POD)) is expected
     for half, shape in (("Validating", "pods"), ("Mutating", "templates"), ("Validating", "cronjobs")):
         name = f"{shape}.ghcr-pull-secrets.io"
         assert condition(half, name, "defaults", engine)(wrap(spec, SHAPES[name])) is False
@@ -112,16 +116,78 @@ def test_knatives_service_is_looked_after_with_the_values_of_the_page(engine: st
         assert ENGINES[engine](condition["expression"])(service, request={"operation": "CREATE"})
 
 
+def _container_of(image: str, **more: Any) -> dict[str, Any]:
+    return {"spec": {"containers": [{"name": "c", "image": image}], **more}}
+
+
+OPERATORS: Mapping[str, tuple[dict[str, Any], int]] = {
+    # the least of what each operator's documentation shows, and how many templates with a selected image it has
+    "rayclusters": (
+        {
+            "spec": {
+                "rayVersion": "2.46.0",
+                "headGroupSpec": {"rayStartParams": {}, "template": _container_of("ghcr.io/a/ray")},
+                "workerGroupSpecs": [
+                    {"groupName": "small", "replicas": 1, "template": _container_of("nginx")},
+                    {"groupName": "large", "replicas": 1, "template": _container_of("ghcr.io/a/ray")},
+                ],
+            }
+        },
+        2,
+    ),
+    "leaderworkersets": (
+        {"spec": {"leaderWorkerTemplate": {"size": 4, "workerTemplate": _container_of("ghcr.io/a/vllm")}}},
+        1,
+    ),
+    "pytorchjobs": (
+        {
+            "spec": {
+                "pytorchReplicaSpecs": {
+                    "Master": {"replicas": 1, "template": _container_of("ghcr.io/a/train", restartPolicy="OnFailure")},
+                    "Worker": {"replicas": 2, "template": _container_of("ghcr.io/a/train")},
+                }
+            }
+        },
+        2,
+    ),
+}
+
+
+@every_engine
+@pytest.mark.parametrize("resource", OPERATORS)
+def test_objects_with_several_templates_are_looked_after_with_the_values_of_the_page(
+    resource: str, engine: str
+) -> None:
+    page = (helm.CHART.parents[1] / "docs" / "operations.md").read_text(encoding="utf-8")
+    (block,) = (each for each in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "rayclusters" in each)
+    values = {"centralSecret": {"existing": True}, "images": {"include": ["ghcr.io/*"]}, **yaml.safe_load(block)}
+    obj, templates = OPERATORS[resource]
+    webhooks = [
+        each
+        for config in helm.render(values)
+        for each in config.get("webhooks", ())
+        if each["name"].startswith(resource)
+    ]
+    assert {each["clientConfig"]["service"]["path"] for each in webhooks} == {"/mutate", "/validate"}
+    for condition in (each for webhook in webhooks for each in webhook["matchConditions"]):
+        assert ENGINES[engine](condition["expression"])(obj, request={"operation": "CREATE"})
+    (kind,) = [each for each in check_settings([values]).kinds if each.resource == resource]
+    assert (
+        len([each for each in workloads.read_all(kind, obj) if each.images and "ghcr" in each.images[0].image])
+        == templates
+    )
+
+
 @every_engine
 @every_shape
 def test_an_object_cut_off_above_its_pod_spec_is_passed_over_without_an_error(shape: str, engine: str) -> None:
-    path = (*SHAPES[shape].template, "spec")
-    for depth in range(len(path)):
-        for end in ({}, {path[depth]: None}):
-            obj: dict[str, Any] = end
-            for token in reversed(path[:depth]):
-                obj = {token: obj}
-            assert condition("Validating", shape, "defaults", engine)(obj) is False
+    for template in SHAPES[shape].templates:
+        path = (*template, "spec")
+        for depth in range(len(path)):
+            for end in ({}, None, "x", 7, [], [None], ["x"], {"x": None}, {"x": "x"}):
+                obj: Any = placed(end, path[:depth])
+                if isinstance(obj, dict):
+                    assert condition("Validating", shape, "defaults", engine)(obj) is False
 
 
 hosts = st.sampled_from(

@@ -17,8 +17,8 @@ from webhook.cli import main
 from webhook.config import ServeSettings
 from webhook.config.controller import ControllerSettings
 from webhook.core.images import ImagePatterns
+from webhook.core.kinds import BUILT_IN_KINDS
 from webhook.core.scope import Enforcement, NamespaceMode
-from webhook.core.workloads import BUILT_IN_KINDS
 from webhook.server.certificate import CertificateFiles
 from webhook.server.limits import MIB, TooLittleMemory, derive
 from webhook.server.process import Application
@@ -80,6 +80,7 @@ def test_every_value_about_decisions_reaches_the_server(tmp_path: Any) -> None:
                     "resource": "clonesets",
                     "podTemplate": "/spec/template",
                 },
+                {"group": "a.io", "version": "v1", "resource": "bags", "podTemplates": ["/a/*/b", "/c/d[]/e", "/f"]},
             ],
             "server": {"threads": 4, "shutdownDelaySeconds": 7, "ports": {"webhook": 10250, "ops": 10251}},
         },
@@ -92,9 +93,10 @@ def test_every_value_about_decisions_reaches_the_server(tmp_path: Any) -> None:
     assert (found.rules.enforcement, found.rules.allow_unverifiable) == (Enforcement.WARN, False)
     assert found.rules.leave_templates
     assert (found.rules.release_namespace, found.read_all_secrets, found.log_level) == ("elsewhere", True, "debug")
-    assert [(kind.group, kind.resource, kind.template) for kind in found.kinds[len(BUILT_IN_KINDS) :]] == [
-        ("", "podtemplates", ("template",)),
-        ("apps.kruise.io", "clonesets", ("spec", "template")),
+    assert [(kind.group, kind.resource, kind.templates) for kind in found.kinds[len(BUILT_IN_KINDS) :]] == [
+        ("", "podtemplates", (("template",),)),
+        ("apps.kruise.io", "clonesets", (("spec", "template"),)),
+        ("a.io", "bags", (("a", "*", "b"), ("c", "d", "[]", "e"), ("f",))),
     ]
     assert (found.threads, found.shutdown_delay, found.bind.port, found.ops_bind.port) == (4, 7, 10250, 10251)
 

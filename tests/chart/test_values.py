@@ -16,7 +16,8 @@ from tests.chart.versions import NEWEST, OLDEST
 BASE: dict[str, Any] = {"centralSecret": {"existing": True}}
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 VOLUME = {"name": "a", "emptyDir": {}}
-KIND = {"group": "a.io", "version": "v1", "resource": "rs", "podTemplate": "/spec/template"}
+BARE_KIND = {"group": "a.io", "version": "v1", "resource": "rs"}
+KIND = {**BARE_KIND, "podTemplate": "/spec/template"}
 
 
 def refusal(values: Mapping[str, Any]) -> str:
@@ -62,7 +63,35 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an extra kind without its path": (
         {"extraWorkloadKinds": [{"group": "a.io", "version": "v1", "resource": "rs"}]},
-        "at '/extraWorkloadKinds/0': missing property 'podTemplate'",
+        "missing property 'podTemplate'",
+    ),
+    "an extra kind with one path and several": (
+        {"extraWorkloadKinds": [{**KIND, "podTemplates": ["/spec/a"]}]},
+        "extraWorkloadKinds[0]: podTemplate and podTemplates exclude each other",
+    ),
+    "an extra kind with no path among several": (
+        {"extraWorkloadKinds": [{**BARE_KIND, "podTemplates": []}]},
+        "at '/extraWorkloadKinds/0/podTemplates': minItems",
+    ),
+    "an extra kind with the same path twice": (
+        {"extraWorkloadKinds": [{**BARE_KIND, "podTemplates": ["/spec/a", "/spec/a"]}]},
+        "at '/extraWorkloadKinds/0/podTemplates'",
+    ),
+    "a path through two lists": (
+        {"extraWorkloadKinds": [{**KIND, "podTemplate": "/spec/a[]/b[]/template"}]},
+        "at '/extraWorkloadKinds/0/podTemplate'",
+    ),
+    "a path through a list and a map": (
+        {"extraWorkloadKinds": [{**KIND, "podTemplate": "/spec/a[]/*/template"}]},
+        "at '/extraWorkloadKinds/0/podTemplate'",
+    ),
+    "a path that begins with a map": (
+        {"extraWorkloadKinds": [{**KIND, "podTemplate": "/*/template"}]},
+        "at '/extraWorkloadKinds/0/podTemplate'",
+    ),
+    "a path through a list that CEL could not take": (
+        {"extraWorkloadKinds": [{**KIND, "podTemplate": "/spec/in[]/template"}]},
+        "at '/extraWorkloadKinds/0/podTemplate'",
     ),
     "an extra kind with a path that is no pointer": (
         {"extraWorkloadKinds": [{"group": "a.io", "version": "v1", "resource": "rs", "podTemplate": "spec.template"}]},
@@ -288,6 +317,10 @@ GOOD: dict[str, dict[str, Any]] = {
         "extraWorkloadKinds": [{"group": "", "version": "v1", "resource": "podtemplates", "podTemplate": "/template"}]
     },
     "no extra kinds": {"extraWorkloadKinds": []},
+    "a kind with several templates": {
+        "extraWorkloadKinds": [{**BARE_KIND, "podTemplates": ["/spec/a", "/spec/b[]", "/spec/c[]/d/e", "/spec/f/*/g"]}]
+    },
+    "a kind with one template in a list": {"extraWorkloadKinds": [{**KIND, "podTemplate": "/spec/groups[]/template"}]},
     "no pull secret of our own": {"imagePullSecrets": []},
     "just enough time to stop in": {"server": {"shutdownDelaySeconds": 20, "terminationGracePeriodSeconds": 55}},
     "an API of one's own": {"credentialCheck": {"apiUrl": "https://[::1]:8443/api/v3"}},

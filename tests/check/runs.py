@@ -5,23 +5,24 @@ from typing import Any
 
 import yaml
 
+from tests.matching import PYTORCH, RAY
 from tests.objects import RELEASE_NAMESPACE, RULES
 from webhook.check.documents import Trouble
 from webhook.check.findings import Report
 from webhook.check.judging import Assumptions
 from webhook.check.run import Checker
 from webhook.check.sources import Text
+from webhook.core.kinds import BUILT_IN_KINDS, WorkloadKind
 from webhook.core.scope import Rules
-from webhook.core.workloads import BUILT_IN_KINDS, WorkloadKind
 
-ROLLOUT = WorkloadKind(group="argoproj.io", version="v1alpha1", resource="rollouts", template=("spec", "template"))
+ROLLOUT = WorkloadKind(group="argoproj.io", version="v1alpha1", resource="rollouts", templates=(("spec", "template"),))
 
 
 def checker(*, installed: bool = True, namespace: str = "auth", entries: tuple[str, ...] = (), **rules: Any) -> Checker:
     chosen = Rules(**{"patterns": RULES.patterns, "release_namespace": RELEASE_NAMESPACE, **rules})
     return Checker(
         assumptions=Assumptions(rules=chosen, installed=installed, entries=entries),
-        kinds=(*BUILT_IN_KINDS, ROLLOUT),
+        kinds=(*BUILT_IN_KINDS, ROLLOUT, RAY, PYTORCH),
         namespace=namespace,
     )
 

@@ -1,9 +1,9 @@
 """Workload kinds: the built-in ones, and one that is configured."""
 
 from tests.objects import RESOURCES
-from webhook.core.workloads import BUILT_IN_KINDS, WorkloadKind, find_kind
+from webhook.core.kinds import BUILT_IN_KINDS, WorkloadKind, find_kind
 
-ROLLOUT = WorkloadKind(group="argoproj.io", version="v1alpha1", resource="rollouts", template=("spec", "template"))
+ROLLOUT = WorkloadKind(group="argoproj.io", version="v1alpha1", resource="rollouts", templates=(("spec", "template"),))
 KINDS = (*BUILT_IN_KINDS, ROLLOUT)
 
 

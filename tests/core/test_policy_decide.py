@@ -15,6 +15,7 @@ from tests.core.kinds import kind_named
 from tests.core.rules import AUTH, with_rules
 from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, TEMPLATE_PATHS, pod_spec_of, workload
 from webhook.core import patch, policy
+from webhook.core.before import Before
 from webhook.core.policy import Decision, ServiceAccount
 from webhook.core.reasons import Reason
 from webhook.core.scope import Enforcement, Namespace, NamespaceMode, label_faults
@@ -27,7 +28,7 @@ def decide(document: dict[str, Any], old: dict[str, Any] | None = None, **change
     return policy.decide(
         read(kind, document),
         update=old is not None,
-        old_template=read(kind, old).template if old else None,
+        before=Before([read(kind, old)] if old else ()),
         **facts,
     )
 

@@ -11,9 +11,11 @@ from tests.core.kinds import kind_named
 from tests.core.rules import AUTH, with_rules
 from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, payload, secret, workload
 from webhook.core import policy
+from webhook.core.before import Before
+from webhook.core.kinds import POD
 from webhook.core.policy import PullFacts, SecretFact, Unreadable, Verdict
 from webhook.core.reasons import Reason
-from webhook.core.workloads import POD, PodImage, Workload, read
+from webhook.core.workloads import PodImage, Workload, read
 
 FIELD = Path(__file__).parents[1] / "data" / "field"
 PULLED = PodImage(place="containers", name="api", image=IMAGE)
@@ -146,8 +148,8 @@ def test_a_template_left_to_its_pods_counts_as_listing_the_secret() -> None:
 
 def exempt(new: dict[str, Any], old: dict[str, Any] | None = None, *, namespace: str = "auth") -> Reason | None:
     kind = kind_named(new["kind"])
-    before = read(kind, old) if old else None
-    return policy.exempt(read(kind, new), namespace=namespace, update=old is not None, old=before, rules=RULES)
+    before = Before([read(kind, old)] if old else ())
+    return policy.exempt(read(kind, new), namespace=namespace, update=old is not None, before=before, rules=RULES)
 
 
 def test_what_needs_no_credential_is_not_judged() -> None:

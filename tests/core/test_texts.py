@@ -10,6 +10,7 @@ from tests.core.kinds import kind_named
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, secret, workload
 from webhook.core import policy, remedies, texts
 from webhook.core.discretion import UNNAMED
+from webhook.core.display import shown
 from webhook.core.policy import Problem, Verdict
 from webhook.core.reasons import Reason
 from webhook.core.remedies import Refusal
@@ -255,8 +256,8 @@ def test_a_warning_names_three_secrets_at_most() -> None:
 
 
 def test_what_a_user_wrote_is_cut_and_cleaned() -> None:
-    assert remedies.shown("a\x1b[31m\nb") == "a?[31m?b"
-    assert len(remedies.shown("x" * 1000)) == 257
+    assert shown("a\x1b[31m\nb") == "a?[31m?b"
+    assert len(shown("x" * 1000)) == 257
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tests.core.kinds import KINDS, ROLLOUT, kind_named
 from tests.objects import IMAGE, TEMPLATE_PATHS, workload
-from webhook.core.workloads import MalformedObject, WorkloadKind, find_kind, read
+from webhook.core.kinds import WorkloadKind, find_kind
+from webhook.core.workloads import MalformedObject, read
 
 
 @pytest.mark.parametrize("kind", TEMPLATE_PATHS)

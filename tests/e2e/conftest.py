@@ -8,6 +8,7 @@ import pytest
 from tests.e2e.installation import Installation
 from tests.e2e.kube import Kube
 from tests.e2e.planes import ControlPlane, control_plane
+from tests.matching import EXTRA_KINDS
 from tests.objects import payload
 
 
@@ -23,7 +24,7 @@ def plane() -> Iterator[ControlPlane]:
 
 @pytest.fixture(scope="session")
 def installation(plane: ControlPlane) -> Iterator[Installation]:
-    installation = Installation(plane)
+    installation = Installation(plane, {"extraWorkloadKinds": EXTRA_KINDS})
     try:
         yield installation.install(servers=2)
     finally:

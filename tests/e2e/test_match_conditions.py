@@ -19,7 +19,7 @@ from tests.e2e.kube import Kube
 from tests.e2e.waiting import until
 from tests.matching import IMAGES, MOUNTS, SPECS, container, wrap
 from tests.objects import RESOURCES
-from webhook.core.workloads import BUILT_IN_KINDS
+from webhook.core.kinds import BUILT_IN_KINDS
 
 KINDS = ("Pod", "Deployment", "CronJob")
 SENTINEL = "sentinel"

@@ -10,8 +10,8 @@ from tests.edges.pki import Pki
 from webhook.config import SERVE_SETTINGS, ConfigError, ServeSettings
 from webhook.config.connection import ConnectionSettings
 from webhook.config.controller import ControllerSettings
+from webhook.core.kinds import WorkloadKind
 from webhook.core.scope import Enforcement, NamespaceMode
-from webhook.core.workloads import WorkloadKind
 
 PREFIX = "GHCR_PULL_SECRETS_"
 
@@ -36,7 +36,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert (settings.rules.enforcement, settings.rules.mode) == (Enforcement.DENY, NamespaceMode.OPT_OUT)
     assert settings.rules.allow_unverifiable
     assert settings.kinds[-1] == WorkloadKind(
-        group="argoproj.io", version="v1alpha1", resource="rollouts", template=("spec", "template")
+        group="argoproj.io", version="v1alpha1", resource="rollouts", templates=(("spec", "template"),)
     )
 
 
@@ -125,6 +125,13 @@ WRONG: list[tuple[str, Any]] = [
     ("workload_kind", ("a.io/hunter2/rollouts=/spec",)),
     ("workload_kind", ("a.io/v1/Hunter2=/spec",)),
     ("workload_kind", ("a.io/v1/rollouts=/spec//template",)),
+    ("workload_kind", ("a.io/v1/rollouts=/spec/[]/template",)),
+    ("workload_kind", ("a.io/v1/rollouts=/[]/template",)),
+    ("workload_kind", ("a.io/v1/rollouts=/*/template",)),
+    ("workload_kind", ("a.io/v1/rollouts=/spec/hunter2[]/b[]/template",)),
+    ("workload_kind", ("a.io/v1/rollouts=/spec/hunter2/*/b[]",)),
+    ("workload_kind", ("a.io/v1/rollouts=/spec/a[][]",)),
+    ("workload_kind", ("a.io/v1/rollouts=/hunter2[]", "a.io/v1/rollouts=/hunter2[]")),
     ("log_level", "hunter2"),
     ("log_format", "hunter2"),
 ]
@@ -165,6 +172,26 @@ def test_an_ipv6_address_is_spelled_with_brackets(tmp_path: Path) -> None:
     assert str(parse(tmp_path, bind="[::1]:9443").bind) == "[::1]:9443"
 
 
+def test_a_kind_that_is_given_again_has_several_pod_templates(tmp_path: Path) -> None:
+    given = (
+        "ray.io/v1/rayclusters=/spec/headGroupSpec/template",
+        "a.io/v1/things=/spec/by/*/template",
+        "ray.io/v1/rayclusters=/spec/workerGroupSpecs[]/template",
+        "ray.io/v1alpha1/rayclusters=/spec/bags[]",
+    )
+    expected = [
+        ("ray.io", "v1", (("spec", "headGroupSpec", "template"), ("spec", "workerGroupSpecs", "[]", "template"))),
+        ("a.io", "v1", (("spec", "by", "*", "template"),)),
+        ("ray.io", "v1alpha1", (("spec", "bags", "[]"),)),
+    ]
+    for settings in (
+        parse(tmp_path, workload_kind=given),
+        parse(tmp_path, {PREFIX + "WORKLOAD_KIND": ",".join(given)}),
+    ):
+        assert [(kind.group, kind.version, kind.templates) for kind in settings.kinds[-3:]] == expected
+    assert "twice" in faults(workload_kind=(given[0], given[0]))["--workload-kind"]
+
+
 def test_a_pointer_is_unescaped(tmp_path: Path) -> None:
     settings = parse(tmp_path, workload_kind=("a.io/v1/things=/spec/a~1b/~0c",))
-    assert settings.kinds[-1].template == ("spec", "a/b", "~c")
+    assert settings.kinds[-1].templates == (("spec", "a/b", "~c"),)

@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from webhook.check.documents import Manifest, Origin, Trouble
 from webhook.check.evidence import Evidence, Place
 from webhook.check.judging import Judgement
 from webhook.core import remedies, texts
+from webhook.core.display import shown
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import Problem
 from webhook.core.reasons import Reason
-from webhook.core.remedies import shown
 from webhook.core.scope import Enforcement, label_faults
 from webhook.core.workloads import PodImage, Workload
 
@@ -65,6 +66,7 @@ class Finding:
         reason: A `Reason`, or `INVALID_SETTING`.
         place: Of the object.
         kind, namespace, name: Of the object.
+        template: Which of its pod templates, where its kind has several.
         pulls: The images that are concerned.
         cause: What is wrong.
         remedy: What fixes it.
@@ -80,18 +82,20 @@ class Finding:
     kind: str
     namespace: str
     name: str
+    template: str = ""
     pulls: tuple[Pull, ...] = ()
     cause: str
     remedy: str = ""
     hint: str = ""
     related: tuple[Related, ...] = ()
     fixable: Origin | None = None
-    spec_path: tuple[str, ...] = ()
+    spec_path: tuple[str | int, ...] = ()
 
     @property
     def subject(self) -> str:
         """Name the object."""
-        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+        name = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return _subject(self.kind, name, self.template)
 
     @property
     def line(self) -> int:
@@ -101,15 +105,25 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """A workload with selected images, and what would become of it."""
+    """A workload with selected images, or one pod template of several that it has, and what would become of it."""
 
     place: Place
     kind: str
     namespace: str
     name: str
+    template: str = ""
     decision: Reason
     verdict: Reason
     outcome: Outcome
+
+    @property
+    def subject(self) -> str:
+        """Name it as its findings do."""
+        return _subject(self.kind, f"{self.namespace}/{self.name or '(unnamed)'}", self.template)
+
+
+def _subject(kind: str, name: str, template: str) -> str:
+    return f"{kind} {name} (pod template {template})" if template else f"{kind} {name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +163,7 @@ class Subject:
         workload: Without its template.
         namespace: Where it goes.
         lines: Of its images.
+        among: The selected images of its object, whatever pod templates that has.
     """
 
     workload: Workload
@@ -156,12 +171,13 @@ class Subject:
     origin: Origin
     place: Place
     lines: dict[PodImage, int] = field(default_factory=dict, repr=False)
+    among: tuple[PodImage, ...] = field(default=(), repr=False)
 
 
 def image_lines(manifest: Manifest, workload: Workload) -> dict[PodImage, int]:
     """Find the lines of a workload's images."""
     spec = workload.spec_path
-    holder = manifest.obj
+    holder: Any = manifest.obj
     for token in spec:
         holder = holder[token]
     lines: dict[PodImage, int] = {}
@@ -186,6 +202,7 @@ def checked(subject: Subject, judgement: Judgement) -> Checked:
         kind=subject.workload.kind.kind or subject.workload.kind.resource,
         namespace=subject.namespace,
         name=shown(subject.workload.name),
+        template=subject.workload.place,
         decision=judgement.decision.reason,
         verdict=judgement.verdict.reason,
         outcome=_outcome(judgement),
@@ -238,6 +255,7 @@ class _About:
             kind=subject.workload.kind.kind or subject.workload.kind.resource,
             namespace=subject.namespace,
             name=shown(subject.workload.name) or "(unnamed)",
+            template=subject.workload.place,
             cause=cause,
             **more,  # type: ignore[arg-type]
         )

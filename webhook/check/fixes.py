@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from webhook.check.documents import Origin, Reader, Trouble
+from webhook.check.documents import Reader, Trouble
 from webhook.check.findings import Report
-from webhook.check.fixing import diff, fix
+from webhook.check.fixing import PodSpec, diff, fix
 from webhook.check.run import Checker
 from webhook.check.sources import STDIN_NAME, Text
 
@@ -17,8 +17,8 @@ class FileFix:
     Attributes:
         after: All of its new text.
         diff: The change.
-        changed: How many objects it changes.
-        troubles: Objects that have to be changed by hand.
+        changed: How many pod specs it changes.
+        troubles: Those that have to be changed by hand.
     """
 
     file: str
@@ -36,32 +36,30 @@ def fixes(report: Report, texts: Sequence[Text], checker: Checker) -> Iterator[F
         texts: In what.
         checker: As the one that found it: it knows what to read, and where pod specs are.
     """
-    wanted: dict[str, dict[Origin, tuple[str, ...]]] = {}
-    lines: dict[Origin, int] = {}
+    wanted: dict[str, dict[PodSpec, int]] = {}  # with the line
     for finding in report.findings:
         if finding.fixable is not None:
-            wanted.setdefault(finding.place.file, {})[finding.fixable] = finding.spec_path
-            lines[finding.fixable] = finding.place.line
+            wanted.setdefault(finding.place.file, {})[finding.fixable, finding.spec_path] = finding.place.line
     for text in texts:
-        objects = wanted.get(text.name)
-        if not objects:
+        lines = wanted.get(text.name)
+        if not lines:
             continue
-        by_hand = list(objects)
+        by_hand = list(lines)
         after = text.text
         if text.name != STDIN_NAME and text.exact:
-            after, by_hand = fix(text.text, list(objects.items()), Reader(checker.interest))
+            after, by_hand = fix(text.text, lines, Reader(checker.interest))
         yield FileFix(
             file=text.name,
             after=after,
             diff=diff(text.name, text.text, after),
-            changed=len(objects) - len(by_hand),
+            changed=len(lines) - len(by_hand),
             troubles=tuple(
                 Trouble(
                     file=text.name,
-                    line=lines[origin],
+                    line=line,
                     problem="cannot be changed in one place (an alias, a merge key, standard input); change it by hand",
                     fatal=False,
                 )
-                for origin in sorted(by_hand, key=lambda origin: lines[origin])
+                for line in sorted(lines[each] for each in by_hand)
             ),
         )

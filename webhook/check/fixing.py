@@ -5,8 +5,8 @@ again, and counts only if it is the same objects with `ghcr-secret` in the one l
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
-from copy import deepcopy
+from collections.abc import Iterable
+from copy import copy
 from typing import Any, Final
 
 import yaml
@@ -23,16 +23,20 @@ class CannotFix(Exception):
     """A manifest whose text cannot be changed in one place without changing anything else."""
 
 
-def fix(text: str, wanted: Sequence[tuple[Origin, tuple[str, ...]]], reader: Reader) -> tuple[str, list[Origin]]:
+PodSpec = tuple[Origin, tuple[str | int, ...]]
+"""Which object, and where in it a pod spec is."""
+
+
+def fix(text: str, wanted: Iterable[PodSpec], reader: Reader) -> tuple[str, list[PodSpec]]:
     """Add the pull secret to objects of one text.
 
     Args:
         text: Of the file.
-        wanted: Which objects, and where in them the pod spec is.
+        wanted: Which pod specs.
         reader: Reads a text as it was read before.
 
     Returns:
-        The new text, and the objects that could not be changed.
+        The new text, and the pod specs that could not be changed.
     """
     left = []
     # From the end, so that what is before keeps its place.
@@ -42,7 +46,7 @@ def fix(text: str, wanted: Sequence[tuple[Origin, tuple[str, ...]]], reader: Rea
         try:
             text = _fix_one(text, origin, spec, reader)
         except CannotFix:
-            left.append(origin)
+            left.append((origin, spec))
     return text, left
 
 
@@ -54,7 +58,7 @@ def diff(name: str, before: str, after: str) -> str:
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
-def _fix_one(text: str, origin: Origin, spec: tuple[str, ...], reader: Reader) -> str:
+def _fix_one(text: str, origin: Origin, spec: tuple[str | int, ...], reader: Reader) -> str:
     before = _manifests(text, origin, reader)
     manifest = before.get(origin)
     if manifest is None:
@@ -74,16 +78,18 @@ def _manifests(text: str, origin: Origin, reader: Reader) -> dict[Origin, Manife
     return {each.origin: each for each in found if isinstance(each, Manifest)}
 
 
-def _with_secret(obj: Any, path: tuple[str, ...]) -> Any:
-    changed = deepcopy(obj)
+def _with_secret(obj: Any, path: tuple[str | int, ...]) -> Any:
+    changed = copy(obj)
     holder = changed
     for token in path:
+        # Of what an alias shares only this place: text that changes the others too is not what is expected.
+        holder[token] = copy(holder[token])
         holder = holder[token]
     holder[_LIST] = [*(holder.get(_LIST) or []), {"name": SECRET_NAME}]
     return changed
 
 
-def _edit(text: str, manifest: Manifest, path: tuple[str, ...]) -> tuple[int, str, int]:
+def _edit(text: str, manifest: Manifest, path: tuple[str | int, ...]) -> tuple[int, str, int]:
     """Say where to insert what, and how many characters it replaces."""
     key: yaml.Node | None = None
     spec: yaml.Node = manifest.node

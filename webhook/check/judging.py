@@ -62,8 +62,23 @@ class Judgement:
     on_trust: bool = False
 
 
-def judge(workload: Workload, namespace: Namespace, evidence: Evidence, assumptions: Assumptions) -> Judgement:
-    """Judge a workload that is to be created."""
+def judge(
+    workload: Workload,
+    namespace: Namespace,
+    evidence: Evidence,
+    assumptions: Assumptions,
+    *,
+    among: Sequence[PodImage] = (),
+) -> Judgement:
+    """Judge a workload that is to be created.
+
+    Args:
+        workload: A Pod or pod template.
+        namespace: Where it goes.
+        evidence: What else is known.
+        assumptions: What is taken for granted.
+        among: The selected images of its object, if that has other pod templates.
+    """
     rules = assumptions.rules
     account = evidence.accounts.get((namespace.name, workload.service_account), ServiceAccount())
     if workload.is_pod and not workload.listed and not workload.mirror:
@@ -73,7 +88,7 @@ def judge(workload: Workload, namespace: Namespace, evidence: Evidence, assumpti
     seen = policy.injected(workload, decided)
     decision = _decide(seen, namespace, account, assumptions)
     images = policy.selected_images(seen, rules)
-    exemption = policy.exempt(seen, namespace=namespace.name, update=False, old=None, rules=rules)
+    exemption = policy.exempt(seen, namespace=namespace.name, update=False, rules=rules)
     refusal = refused(seen, namespace=namespace.name, selected=images, decision=decision, rules=rules)
     if not assumptions.installed:
         refusal = replace(refusal, installed=False)
@@ -87,9 +102,9 @@ def judge(workload: Workload, namespace: Namespace, evidence: Evidence, assumpti
             refusal=refusal,
         )
     listed = policy.secrets_in_effect(seen, account, decision)
-    repositories = policy.repositories(images)
+    repositories = policy.repositories(among or images)
     facts = _facts(listed, decision, namespace, repositories, evidence, assumptions)
-    verdict = policy.verdict(images, facts, rules)
+    verdict = policy.verdict(images, facts, rules, among=among)
     held = tuple(known for name in listed if (known := evidence.secrets.get((namespace.name, name))) is not None)
     on_trust = bool(verdict.unverifiable) or any(known.trusted for known in held)
     return Judgement(

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from webhook.check import findings
 from webhook.check.documents import RENDER_FIRST, Manifest, Reader, Trouble
@@ -12,8 +13,9 @@ from webhook.check.judging import Assumptions, judge
 from webhook.check.plain import Unusable
 from webhook.check.sources import Text
 from webhook.core import policy, workloads
+from webhook.core.kinds import WorkloadKind, find_kind
 from webhook.core.review import kind_of
-from webhook.core.workloads import MalformedObject, WorkloadKind
+from webhook.core.workloads import MalformedObject
 
 MAX_WORKLOADS = 200_000
 """Most workloads with selected images that are judged in one run: more than any cluster has."""
@@ -73,7 +75,7 @@ class Checker:
         return (group, kind) in KINDS or self._kind(group, version, kind) is not None
 
     def _kind(self, group: str, version: str, kind: str) -> WorkloadKind | None:
-        return workloads.find_kind(self.kinds, group=group, version=version, resource=resource_of(kind))
+        return find_kind(self.kinds, group=group, version=version, resource=resource_of(kind))
 
     def _take(self, manifest: Manifest) -> None:
         kind = self._kind(manifest.group, manifest.version, manifest.kind)
@@ -88,28 +90,34 @@ class Checker:
             self._fault(manifest, manifest.line_of(*_tokens(error.field)), f"{error.field}: {error.problem}")
 
     def _take_workload(self, manifest: Manifest, kind: WorkloadKind) -> None:
-        workload = workloads.read(kind, manifest.obj)
-        for image in workload.images:
-            if "{{" in image.image:
-                line = findings.image_lines(manifest, workload).get(image, manifest.line)
-                self._fault(manifest, line, RENDER_FIRST)
-                return
-        if not policy.selects_any(workload, self.assumptions.rules):
+        found = workloads.read_all(kind, manifest.obj)
+        for workload in found:
+            for image in workload.images:
+                if "{{" in image.image:
+                    line = findings.image_lines(manifest, workload).get(image, manifest.line)
+                    self._fault(manifest, line, RENDER_FIRST)
+                    return
+        selected = [policy.selected_images(workload, self.assumptions.rules) for workload in found]
+        among = tuple(chain.from_iterable(selected))
+        if not among:
             return
         if len(self._subjects) >= MAX_WORKLOADS:
             raise Unusable(manifest.line - 1, f"no more than {MAX_WORKLOADS} workloads are judged in one run")
         namespace = manifest.obj["metadata"].get("namespace") if manifest.obj.get("metadata") else None
         if not isinstance(namespace, str | None):
             raise MalformedObject("/metadata/namespace", f"expected a string, got {kind_of(namespace)}")
-        self._subjects.append(
+        self._subjects += [
             Subject(
                 workload=replace(workload, template={}),
                 namespace=namespace or self.namespace,
                 origin=manifest.origin,
-                place=Place(file=manifest.origin.file, line=manifest.line),
+                place=Place(file=manifest.origin.file, line=_line_of(manifest, workload)),
                 lines=findings.image_lines(manifest, workload),
+                among=among,
             )
-        )
+            for workload, images in zip(found, selected, strict=True)
+            if images
+        ]
 
     def _fault(self, manifest: Manifest, line: int, problem: str) -> None:
         self._troubles.append(Trouble(file=manifest.origin.file, line=line, problem=f"{manifest.kind}: {problem}"))
@@ -119,7 +127,7 @@ class Checker:
         checked = []
         for subject in self._subjects:
             namespace = self.evidence.namespace(subject.namespace)
-            judgement = judge(subject.workload, namespace, self.evidence, self.assumptions)
+            judgement = judge(subject.workload, namespace, self.evidence, self.assumptions, among=subject.among)
             found.extend(findings.findings(subject, judgement, self.evidence))
             checked.append(findings.checked(subject, judgement))
         return Report(
@@ -135,6 +143,11 @@ def resource_of(kind: str) -> str:
     return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
 
 
+def _line_of(manifest: Manifest, workload: workloads.Workload) -> int:
+    """Say where an object begins; of one with several pod templates, this one."""
+    return manifest.line_of(*workload.spec_path[:-1]) if workload.place else manifest.line
+
+
 def _tokens(pointer: str) -> Iterator[str | int]:
     for token in pointer.split("/")[1:]:
-        yield int(token) if token.isdigit() else token
+        yield int(token) if token.isdigit() else token.replace("~1", "/").replace("~0", "~")

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from webhook.config import POLICY_SETTINGS, ConfigError, Fault, resolve, rules_of
 from webhook.config.values import BadValue, namespace
+from webhook.core.kinds import BUILT_IN_KINDS, WorkloadKind
 from webhook.core.review import kind_of
 from webhook.core.scope import Rules
-from webhook.core.workloads import BUILT_IN_KINDS, WorkloadKind
 
 RELEASE_NAMESPACE: Final = "ghcr-pull-secrets"
 """The release namespace of the documentation, for who does not say another."""
@@ -137,17 +137,14 @@ class _Lookup:
             return None
         kinds = []
         for index, entry in enumerate(value if isinstance(value, list) else [None]):
-            fields = (
-                [entry.get(key, "") for key in ("group", "version", "resource", "podTemplate")]
-                if isinstance(entry, dict)
-                else [None]
-            )
-            if not all(isinstance(field, str) for field in fields):
-                problem = "expected objects of the texts group, version, resource and podTemplate"
+            fields = entry if isinstance(entry, dict) else {}
+            name = [fields.get(key, "") for key in ("group", "version", "resource")]
+            pointers = fields.get("podTemplates", [fields.get("podTemplate")])
+            if not isinstance(pointers, list) or not all(isinstance(text, str) for text in (*name, *pointers)):
+                problem = "expected objects of the texts group, version, resource and podTemplate or podTemplates"
                 self.faults.append(Fault(f"{path}[{index}]", problem))
                 continue
-            group, version, resource, pointer = fields
-            kinds.append(f"{group}/{version}/{resource}={pointer}")
+            kinds += [f"{'/'.join(name)}={pointer}" for pointer in pointers]
         return tuple(kinds)
 
     def entries(self) -> tuple[str, ...]:

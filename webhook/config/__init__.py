@@ -20,8 +20,8 @@ from webhook.config.declared import (
 from webhook.config.resolving import ENVIRONMENT_PREFIX, ConfigError, Fault, Raw, Setting, resolve
 from webhook.config.values import Address
 from webhook.core.images import ImagePatterns
+from webhook.core.kinds import BUILT_IN_KINDS, WorkloadKind
 from webhook.core.scope import Enforcement, NamespaceMode, Rules
-from webhook.core.workloads import BUILT_IN_KINDS, WorkloadKind
 from webhook.trust import Trust
 
 __all__ = [

@@ -100,8 +100,11 @@ POLICY_SETTINGS: Final = under(
         metavar="GROUP/VERSION/RESOURCE=/POINTER",
         repeatable=True,
         default=("argoproj.io/v1alpha1/rollouts=/spec/template",),
-        parse=values.each(values.workload_kind),
-        help="Further kinds of workload and where their pod template is.",
+        parse=values.workload_kinds,
+        help=(
+            "Further kinds of workload and where their pod template is; a kind with several is given again for each. "
+            "In the pointer, NAME[] is every entry of a list and * every value of a map."
+        ),
     ),
 )
 """What is decided."""

@@ -5,11 +5,12 @@ A complaint names the kind of value wanted, never the value found.
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from webhook.core.images import ImagePatterns, InvalidPattern
-from webhook.core.workloads import WorkloadKind
+from webhook.core.kinds import EACH, EACH_ENTRY, TemplatePath, WorkloadKind
 from webhook.trust import BundleError, Trust
 
 
@@ -139,7 +140,19 @@ def each(parse_one: Callable[[str], Any]) -> Callable[[Sequence[str]], tuple[Any
     return parse
 
 
-def workload_kind(text: str) -> WorkloadKind:
+def workload_kinds(texts: Sequence[str]) -> tuple[WorkloadKind, ...]:
+    """Parse kinds, each with one of its pod templates; a kind that is given again has another."""
+    kinds: dict[tuple[str, str, str], WorkloadKind] = {}
+    for kind in each(_workload_kind)(texts):
+        key = (kind.group, kind.version, kind.resource)
+        known = kinds[key].templates if key in kinds else ()
+        if kind.templates[0] in known:
+            raise BadValue("a kind has the same pod template twice")
+        kinds[key] = replace(kind, templates=(*known, *kind.templates))
+    return tuple(kinds.values())
+
+
+def _workload_kind(text: str) -> WorkloadKind:
     match = _KIND.fullmatch(text)
     if match is None:
         raise BadValue("expected GROUP/VERSION/RESOURCE=/json/pointer/to/template")
@@ -150,7 +163,23 @@ def workload_kind(text: str) -> WorkloadKind:
         raise BadValue("the version is not one such as v1 or v1alpha1")
     if not _DNS_LABEL.fullmatch(resource):
         raise BadValue("the resource is not the lower-case plural a CustomResourceDefinition declares")
-    template = tuple(token.replace("~1", "/").replace("~0", "~") for token in match["pointer"].split("/")[1:])
-    if "" in template:
+    return WorkloadKind(group=group, version=version, resource=resource, templates=(_template_path(match["pointer"]),))
+
+
+def _template_path(pointer: str) -> TemplatePath:
+    """Read a JSON pointer in which `*` is every value of a map, and a token that ends in `[]` every entry of a list."""
+    path: list[str] = []
+    for token in pointer.split("/")[1:]:
+        name = token.removesuffix(EACH_ENTRY)
+        path.append(name.replace("~1", "/").replace("~0", "~"))
+        if name != token:
+            path.append(EACH_ENTRY)
+    if any(token != EACH_ENTRY and token.endswith(EACH_ENTRY) for token in path):
+        raise BadValue("the pointer to the template has a list of lists")
+    if "" in path:
         raise BadValue("the pointer to the template has an empty token")
-    return WorkloadKind(group=group, version=version, resource=resource, template=template)
+    if path[0] in EACH:
+        raise BadValue("the pointer to the template begins with the name of a field")
+    if len([token for token in path if token in EACH]) > 1:
+        raise BadValue("the pointer to the template has more than one [] or *")
+    return tuple(path)

@@ -24,7 +24,7 @@ from webhook.core.advice_words import (
     within,
 )
 from webhook.core.causes import Cause, Diagnosis
-from webhook.core.remedies import shown
+from webhook.core.display import shown
 from webhook.core.waiting import after_the_pull
 
 __all__ = ["Advice", "Subject", "advise"]

@@ -20,9 +20,9 @@ from webhook.core.advice_words import (
     whose,
 )
 from webhook.core.causes import Cause, Diagnosis, Unused
+from webhook.core.display import shown
 from webhook.core.names import ADOPT_ANNOTATION, PROVISION_LABEL, SECRET_NAME
 from webhook.core.ownership import Owner
-from webhook.core.remedies import shown
 
 _ROTATE_GUIDE: Final = 'docs/operations.md, "Rotate the token"'
 _ENTRY_GUIDE: Final = 'docs/operations.md, "Add an entry to a pull secret"'

@@ -7,11 +7,12 @@ from typing import Final
 
 from webhook.core import images, remedies, texts
 from webhook.core.causes import Diagnosis
+from webhook.core.display import shown
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner
 from webhook.core.policy import Decision, Problem
 from webhook.core.reasons import Reason
-from webhook.core.remedies import Refusal, shown
+from webhook.core.remedies import Refusal
 from webhook.core.scope import Namespace, Rules
 from webhook.core.workloads import Workload
 

@@ -1,8 +1,8 @@
 """JSON Patch operations that append pull secrets to pod specs."""
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from webhook.core.display import escaped
 from webhook.core.review import Json
 from webhook.core.workloads import Workload
 
@@ -21,11 +21,5 @@ def append_pull_secrets(workload: Workload, names: Sequence[str]) -> tuple[Json,
     return tuple({"op": "add", "path": f"{path}/-", "value": {"name": name}} for name in names)
 
 
-@functools.lru_cache(maxsize=64)  # there are as many paths as kinds
-def _pointer(tokens: tuple[str, ...]) -> str:
-    return "/" + "/".join(_escape(token) for token in tokens)
-
-
-def _escape(token: str) -> str:
-    # RFC 6901, section 3.
-    return token.replace("~", "~0").replace("/", "~1")
+def _pointer(tokens: Iterable[str | int]) -> str:
+    return "".join(f"/{escaped(str(token))}" for token in tokens)

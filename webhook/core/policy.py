@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from webhook.core import copies, images
+from webhook.core.before import Before
 from webhook.core.keyring import Credential, Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.mounts import mounts
 from webhook.core.names import PULL_SECRET_KEYS, SECRET_NAME
@@ -45,11 +46,12 @@ REFUSING: Final = frozenset(
 )
 """The reasons a `Problem` can have."""
 
+NOTHING_BEFORE: Final = Before()
 NOT_APPLICABLE: Final = Decision(reason=Reason.NOT_APPLICABLE)
 
 
 MAX_IMAGES: Final = 256
-"""Most different images of one workload that are judged. A Pod has a handful of containers."""
+"""Most different images of one object that are judged. A Pod has a handful of containers."""
 
 
 def selected_images(workload: Workload, rules: Rules) -> tuple[PodImage, ...]:
@@ -145,7 +147,7 @@ def decide(
     workload: Workload,
     *,
     update: bool,
-    old_template: object = None,
+    before: Before = NOTHING_BEFORE,
     namespace: Namespace,
     service_account: ServiceAccount,
     rules: Rules,
@@ -155,7 +157,7 @@ def decide(
     Args:
         workload: The object.
         update: It is there already (UPDATE), as against CREATE.
-        old_template: On UPDATE, its template before (see `Workload.template`).
+        before: On UPDATE, what stood where its path leads.
         namespace: The namespace it is in.
         service_account: Its ServiceAccount; for a Pod it does not matter.
         rules: The installation's settings.
@@ -170,7 +172,7 @@ def decide(
     | no selected image | mounted | | yes |
     | controlled, and no Pod | controller_owned | | |
     | UPDATE of a Pod or Job | not_mutable | | |
-    | UPDATE with the template it had | unchanged | | |
+    | UPDATE with a template that was there | unchanged | | |
     | lists `ghcr-secret` | already_listed | | yes |
     | template with empty list, ServiceAccount has secrets or is not there | left_to_pod | | yes |
     | template with empty list, `templates: leave` | left_to_pod | | yes |
@@ -188,9 +190,9 @@ def decide(
         return Decision(reason=Reason.MOUNTED, provision=True)
     if workload.controlled and not workload.is_pod:
         return Decision(reason=Reason.CONTROLLER_OWNED)
-    if update and (workload.is_pod or workload.kind.resource == "jobs"):
+    if update and (workload.is_pod or workload.kind.is_job):
         return Decision(reason=Reason.NOT_MUTABLE)
-    if update and workload.template == old_template:
+    if update and before.had(workload):
         return Decision(reason=Reason.UNCHANGED)
     if SECRET_NAME in workload.pull_secrets:
         return Decision(reason=Reason.ALREADY_LISTED, provision=True)
@@ -308,7 +310,9 @@ def injected(workload: Workload, decision: Decision) -> Workload:
     )
 
 
-def exempt(workload: Workload, *, namespace: str, update: bool, old: Workload | None, rules: Rules) -> Reason | None:
+def exempt(
+    workload: Workload, *, namespace: str, update: bool, before: Before = NOTHING_BEFORE, rules: Rules
+) -> Reason | None:
     """Say why a workload need not be judged at all, if so.
 
     An UPDATE that changes neither the images that can be pulled nor pull secrets nor ServiceAccount is let through,
@@ -320,21 +324,27 @@ def exempt(workload: Workload, *, namespace: str, update: bool, old: Workload | 
         return Reason.NO_SELECTED_IMAGE
     if workload.controlled and not workload.is_pod:
         return Reason.CONTROLLER_OWNED
-    if update and old is not None and _pulls(workload) == _pulls(old):
+    if update and before.pulled_as(workload):
         return Reason.UNCHANGED
     return Reason.OPTED_OUT if rules.untouchable(namespace) else None
 
 
-def _pulls(workload: Workload) -> tuple[object, ...]:
-    return (
-        workload.pulled,
-        set(workload.pull_secrets),
-        workload.service_account,
+def leading(decisions: Sequence[Decision]) -> Decision:
+    """Say which of the decisions on one object's pod specs stands for all: the first that does the most."""
+    return max(
+        decisions,
+        key=lambda each: (bool(each.add), each.provision, each.reason is not Reason.NO_SELECTED_IMAGE),
+        default=Decision(reason=Reason.NO_SELECTED_IMAGE),
     )
 
 
 def verdict(
-    to_judge: Sequence[PodImage], facts: PullFacts, rules: Rules, check: Callable[[], None] = lambda: None
+    to_judge: Sequence[PodImage],
+    facts: PullFacts,
+    rules: Rules,
+    check: Callable[[], None] = lambda: None,
+    *,
+    among: Sequence[PodImage] = (),
 ) -> Verdict:
     """Judge images by the kubelet's own rules.
 
@@ -343,6 +353,7 @@ def verdict(
         facts: What the cluster knows of the pull secrets in effect.
         rules: The installation's settings.
         check: Called before each step that takes a while; may raise, to end what takes too long.
+        among: The selected images of all the object's pod specs, if it has others.
 
     | of the Secrets listed | answer |
     |---|---|
@@ -356,7 +367,7 @@ def verdict(
     | only others | theirs, in the same way |
     | none | not_listed |
     """
-    if len({image.image for image in to_judge}) > MAX_IMAGES:
+    if len({image.image for image in among or to_judge}) > MAX_IMAGES:
         problem = Problem(reason=Reason.TOO_LARGE, image=None)
         return Verdict(reason=Reason.TOO_LARGE, problems=() if rules.allow_unverifiable else (problem,))
     try:

@@ -12,15 +12,13 @@ from typing import Final
 
 from webhook.core import images
 from webhook.core.discretion import UNNAMED
+from webhook.core.display import dotted, shown
 from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL, SECRET_NAME, SECRET_TYPE
 from webhook.core.ownership import give_away, is_ours
 from webhook.core.policy import MAX_IMAGES, Decision, Problem
 from webhook.core.reasons import Reason
 from webhook.core.scope import Rules
 from webhook.core.workloads import PodImage, Workload
-
-_SHOWN: Final = 256
-"""Longest excerpt of a user's own text in a message; a reference has 255 characters at most (distribution grammar)."""
 
 _DNS_SUBDOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 """Names a Secret can have, a little wider than RFC 1123; all of them are safe within a shell command."""
@@ -116,12 +114,6 @@ def server(image: str) -> str:
         return _DOCKER_HUB_SERVER
     organisation, slash, _ = path.partition("/")
     return f"{host}/{organisation}/" if slash else host
-
-
-def shown(text: str) -> str:
-    """Cut a user's own text to what a message can carry, without control characters."""
-    text = "".join(character if character.isprintable() else "?" for character in text[: _SHOWN + 1])
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _secret_missing(problem: Problem, refusal: Refusal) -> str:
@@ -232,7 +224,7 @@ def _list_it(problem: Problem, refusal: Refusal) -> str:
         return f"{text}, or debug a copy of the Pod: {copy} --image={shown(problem.image.image)}"
     if workload.is_pod and workload.controller:
         return _list_at_controller(entry, refusal)
-    path = ".".join((*workload.spec_path, "imagePullSecrets"))
+    path = dotted((*workload.spec_path, "imagePullSecrets"))
     if workload.is_pod and refusal.update:
         return (
             f"delete the Pod and create it with {entry} in {path}, which cannot be changed on a running Pod, or set an "

@@ -3,16 +3,17 @@
 One line: the workload, the container, the image, the cause, the fix. The fixes stand in `remedies`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from webhook.core import remedies
 from webhook.core.discretion import UNNAMED
+from webhook.core.display import shown
 from webhook.core.keyring import MAX_BYTES, MAX_ENTRIES
 from webhook.core.names import INJECT_KEY, SECRET_NAME
 from webhook.core.policy import MAX_IMAGES, Problem, Verdict
 from webhook.core.reasons import Reason
-from webhook.core.remedies import Refusal, shown
+from webhook.core.remedies import Refusal
 from webhook.core.scope import Namespace, label_faults
 from webhook.core.workloads import PodImage, Workload
 
@@ -40,10 +41,12 @@ def denial(refusal: Refusal, verdict: Verdict) -> str:
     """
     problem = verdict.problems[0]
     pull = f"would pull {_image(problem.image)} without credentials" if problem.image else _no_image(problem)
-    others = len(verdict.problems) - 1
+    others = sum(each.image is not None for each in verdict.problems[1:])
     more = f" {others} more image{'s' if others > 1 else ''} would be pulled without credentials too." if others else ""
     cause = CAUSES[problem.reason](problem, refusal)
     subject = f"{_kind(refusal.workload)} {refusal.namespace}/{shown(refusal.workload.name) or '(unnamed)'}"
+    if refusal.workload.place:
+        subject += f" (pod template {refusal.workload.place})"
     return f"{subject} {pull}: {cause}. To fix it, {remedies.remedy(problem, refusal)}.{more}"
 
 
@@ -80,9 +83,10 @@ def unknown_inject(workload: Workload) -> str:
     return f'annotation {INJECT_KEY} of {subject} is neither "true" nor "false" and has no effect'
 
 
-def unknown_settings(namespace: Namespace, workload: Workload) -> list[str]:
-    """Warn of labels and an annotation of ours whose value means nothing."""
-    return [*label_faults(namespace), *([unknown_inject(workload)] if workload.unknown_inject else [])]
+def unknown_settings(namespace: Namespace, workloads: Iterable[Workload]) -> list[str]:
+    """Warn of labels and an annotation of ours whose value means nothing, once for all pod specs of one object."""
+    unknown = {unknown_inject(workload): None for workload in workloads if workload.unknown_inject}
+    return [*label_faults(namespace), *unknown]
 
 
 def not_provisioned(namespace: str, cause: str) -> str:

@@ -1,9 +1,11 @@
-"""Workloads read from objects: pod spec, owner, images and pull secrets."""
+"""Workloads read from objects: pod specs, owner, images and pull secrets."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from webhook.core.display import dotted, pointer
+from webhook.core.kinds import EACH_ENTRY, EACH_VALUE, TemplatePath, WorkloadKind
 from webhook.core.names import INJECT_KEY, MIRROR_ANNOTATION
 from webhook.core.review import Json, kind_of
 
@@ -13,6 +15,10 @@ _CONTAINER_LISTS: Final = ("initContainers", "containers", "ephemeralContainers"
 MAX_ENTRIES: Final = 10_000
 """Longest list that is read of an object. The API server bounds only the bytes of a request (3 MiB), and a Pod of one
 node has a few dozen containers, volumes and pull secrets at most."""
+
+MAX_TEMPLATES: Final = 128
+"""Most pod templates that are read of one object. A RayCluster has a handful of worker groups. Each template may lead
+to a read of its ServiceAccount, and the chart's matchConditions look each up among what was there before."""
 
 
 class MalformedObject(Exception):
@@ -27,47 +33,6 @@ class MalformedObject(Exception):
         super().__init__(f"{field}: {problem}")
         self.field = field
         self.problem = problem
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkloadKind:
-    """A kind of object that holds a pod spec.
-
-    Attributes:
-        group, version, resource: As in a webhook rule. An empty version stands for any (built-in kinds, whose shape is
-            the same in each version a supported API server serves).
-        kind: Name for people, and how `check` finds it in a manifest. Empty for a configured kind whose name is
-            not known; any kind served at that resource then fits.
-        template: Path of the object that has the pod spec as its `spec`; empty for a Pod itself.
-    """
-
-    group: str
-    version: str = ""
-    resource: str
-    kind: str = ""
-    template: tuple[str, ...]
-
-    @property
-    def configured(self) -> bool:
-        """Tell a further kind, which an administrator has configured, from a built-in one."""
-        return bool(self.version)
-
-
-POD: Final = WorkloadKind(group="", resource="pods", kind="Pod", template=())
-BUILT_IN_KINDS: Final = (
-    POD,
-    WorkloadKind(group="apps", resource="deployments", kind="Deployment", template=("spec", "template")),
-    WorkloadKind(group="apps", resource="statefulsets", kind="StatefulSet", template=("spec", "template")),
-    WorkloadKind(group="apps", resource="daemonsets", kind="DaemonSet", template=("spec", "template")),
-    WorkloadKind(group="apps", resource="replicasets", kind="ReplicaSet", template=("spec", "template")),
-    WorkloadKind(
-        group="", resource="replicationcontrollers", kind="ReplicationController", template=("spec", "template")
-    ),
-    WorkloadKind(group="batch", resource="jobs", kind="Job", template=("spec", "template")),
-    WorkloadKind(
-        group="batch", resource="cronjobs", kind="CronJob", template=("spec", "jobTemplate", "spec", "template")
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +59,13 @@ class PodImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """What the decisions need of an object with a pod spec.
+    """What the decisions need of an object with a pod spec; of one with several, what they need of one of them.
 
     Attributes:
         kind: WorkloadKind it was read as.
         name: The object's name, or its `generateName` with a `*`, for people.
-        spec_path: JSON pointer tokens of the pod spec within the object.
+        path: Of the kind's templates, the one that led to this.
+        spec_path: Tokens of the pod spec within the object; a number in a list.
         pull_secrets: Names listed, in order; entries without a name are left out.
         listed: Length of `imagePullSecrets` as the API server counts it, entries without a name included;
             `None` if the field is absent or null.
@@ -114,7 +80,8 @@ class Workload:
 
     kind: WorkloadKind
     name: str
-    spec_path: tuple[str, ...]
+    path: TemplatePath = ()
+    spec_path: tuple[str | int, ...]
     images: tuple[PodImage, ...] = ()
     pull_secrets: tuple[str, ...] = ()
     listed: int | None = None
@@ -134,38 +101,70 @@ class Workload:
     @property
     def is_pod(self) -> bool:
         """Tell a Pod from a template of Pods."""
-        return not self.kind.template
+        return self.kind.is_pod
 
-
-def find_kind(kinds: Iterable[WorkloadKind], *, group: str, version: str, resource: str) -> WorkloadKind | None:
-    """Find the workload kind served at a group, version and resource."""
-    for kind in kinds:
-        if kind.resource == resource and kind.group == group and kind.version in ("", version):
-            return kind
-    return None
+    @property
+    def place(self) -> str:
+        """Say which of several pod templates it is, as `spec.workerGroupSpecs[0].template`; empty for the only one."""
+        return dotted(self.spec_path[:-1]) if self.kind.several else ""
 
 
 def read(kind: WorkloadKind, obj: Json) -> Workload:
-    """Read an object of a workload kind.
+    """Read an object of a kind that has one pod spec; see `read_all`."""
+    return read_all(kind, obj)[0]
+
+
+def read_all(kind: WorkloadKind, obj: Json) -> tuple[Workload, ...]:
+    """Read every pod spec of an object, in the order of the kind's paths and of the object.
+
+    A path, or a part of one, that is not there leads to nothing (of a path without `[]` and `*`: to a pod spec without
+    anything in it).
 
     Raises:
-        MalformedObject: A field on the way has a kind the API does not allow, or a list more than `MAX_ENTRIES`.
+        MalformedObject: A field on the way has a kind the API does not allow (no list where the path has `[]`, no map
+            where it has `*`), a list more than `MAX_ENTRIES`, or the object more than `MAX_TEMPLATES` pod templates.
     """
     reader = _Reader()
     metadata = reader.mapping(obj, "metadata", ())
-    template, where = reader.descend(obj, kind.template)
-    template_metadata = reader.mapping(template, "metadata", where) if kind.template else metadata
+    owner = _Owner(
+        kind=kind,
+        name=_display_name(reader, metadata),
+        controller=_controller(reader, metadata),
+        annotations=reader.mapping(metadata, "annotations", _METADATA),
+    )
+    found: list[Workload] = []
+    for path in kind.templates:
+        for template, where in reader.templates(obj, path):
+            if len(found) == MAX_TEMPLATES:
+                problem = f"is one pod template more than the {MAX_TEMPLATES} that are read of one object"
+                raise MalformedObject(_pointer(where), problem)
+            found.append(_read(reader, owner, path, template, where))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Owner:
+    """What all pod specs of one object have in common."""
+
+    kind: WorkloadKind
+    name: str
+    controller: str
+    annotations: Json
+
+
+def _read(reader: "_Reader", owner: _Owner, path: TemplatePath, template: Json, where: "_Where") -> Workload:
     spec = reader.mapping(template, "spec", where)
     in_spec = (where, "spec")
     secrets = reader.array(spec, "imagePullSecrets", in_spec)
-    controller = _controller(reader, metadata)
-    annotations = reader.mapping(metadata, "annotations", _METADATA)
-    template_annotations = reader.mapping(template_metadata, "annotations", (where, "metadata"))
-    inject = (annotations.get(INJECT_KEY), template_annotations.get(INJECT_KEY))
+    own = {}
+    if path:
+        own = reader.mapping(reader.mapping(template, "metadata", where), "annotations", (where, "metadata"))
+    inject = (owner.annotations.get(INJECT_KEY), own.get(INJECT_KEY))
     return Workload(
-        kind=kind,
-        name=_display_name(reader, metadata),
-        spec_path=(*kind.template, "spec"),
+        kind=owner.kind,
+        name=owner.name,
+        path=path,
+        spec_path=_tokens(in_spec),
         images=tuple(_images(reader, spec, in_spec)),
         pull_secrets=tuple(
             name
@@ -178,13 +177,13 @@ def read(kind: WorkloadKind, obj: Json) -> Workload:
             or reader.text(spec, "serviceAccount", in_spec)
             or "default"
         ),
-        controlled=bool(controller),
-        controller=controller,
+        controlled=bool(owner.controller),
+        controller=owner.controller,
         # On anything but a Pod it is a user's own annotation, which would be a way past us.
-        mirror=not kind.template and MIRROR_ANNOTATION in annotations,
+        mirror=owner.kind.is_pod and MIRROR_ANNOTATION in owner.annotations,
         opted_out="false" in inject,
         unknown_inject=any(value not in (None, "true", "false") for value in inject),
-        template=template if kind.template else spec,
+        template=template if path else spec,
     )
 
 
@@ -232,12 +231,21 @@ def _images(reader: "_Reader", spec: Json, in_spec: _Where) -> Iterator[PodImage
 class _Reader:
     """Reads fields of JSON objects as Go's decoder would: null is absent, any other kind than asked is a fault."""
 
-    def descend(self, obj: Json, path: tuple[str, ...]) -> tuple[Json, _Where]:
-        where: _Where = ()
-        for token in path:
-            obj = self.mapping(obj, token, where)
-            where = (where, token)
-        return obj, where
+    def templates(self, obj: Json, path: TemplatePath, where: _Where = ()) -> Iterator[tuple[Json, _Where]]:
+        """Yield what a path leads to, with its place."""
+        for index, token in enumerate(path):
+            after = path[index + 1 :]
+            following = after[0] if after else ""
+            if following == EACH_ENTRY:
+                for entry, at in self.each(obj, token, where):
+                    yield from self.templates(entry, after[1:], at)
+                return
+            obj, where = self.mapping(obj, token, where), (where, token)
+            if following == EACH_VALUE:
+                for name in obj:
+                    yield from self.templates(self.mapping(obj, name, where), after[1:], (where, name))
+                return
+        yield obj, where
 
     def mapping(self, holder: Json, name: str, where: _Where) -> Json:
         value = holder.get(name)
@@ -276,12 +284,16 @@ class _Reader:
             yield entry or {}, (at, index)
 
 
-def _pointer(where: _Where) -> str:
-    tokens: list[str] = []
+def _tokens(where: _Where) -> tuple[str | int, ...]:
+    tokens: list[str | int] = []
     while where:
         where, token = where
-        tokens.append(str(token))
-    return "".join(f"/{token}" for token in reversed(tokens))
+        tokens.append(token)
+    return tuple(reversed(tokens))
+
+
+def _pointer(where: _Where) -> str:
+    return pointer(_tokens(where))
 
 
 def _fault(where: _Where, expected: str, value: Any) -> MalformedObject:

@@ -7,9 +7,10 @@ from typing import Final
 from webhook.core import images, policy, workloads
 from webhook.core.images import ImageReference, InvalidReference
 from webhook.core.keyring import Keyring
+from webhook.core.kinds import POD
 from webhook.core.review import Json
 from webhook.core.scope import Rules
-from webhook.core.workloads import POD, MalformedObject
+from webhook.core.workloads import MalformedObject
 from webhook.credential.judging import CredentialState, Target
 
 MAX_UNREADABLE: Final = 16

@@ -16,12 +16,13 @@ from webhook.cluster.surroundings import ClusterSurroundings
 from webhook.core import diagnosing, waiting, workloads
 from webhook.core.advice import Subject, advise
 from webhook.core.causes import Cause, Diagnosis, Stuck, Surroundings
+from webhook.core.kinds import POD
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import SecretFact, ServiceAccount, Unreadable
 from webhook.core.review import Json
 from webhook.core.scope import Namespace
 from webhook.core.waiting import Symptom
-from webhook.core.workloads import POD, MalformedObject, Workload
+from webhook.core.workloads import MalformedObject, Workload
 from webhook.doctor.model import Counts, PodFindings, PodGroup, Question, State, Station
 from webhook.doctor.permissions import Permissions
 from webhook.ports import Deadline

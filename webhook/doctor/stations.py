@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from webhook.core.remedies import shown
+from webhook.core.display import shown
 from webhook.doctor.evidence import Unread
 from webhook.doctor.model import State, Station
 from webhook.telemetry.redaction import redact_text

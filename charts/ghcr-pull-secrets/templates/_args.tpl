@@ -50,8 +50,10 @@
 {{- if eq (include "gps.inApiServer" .) "label" }}
 - --label-covered
 {{- end }}
-{{- range .Values.extraWorkloadKinds }}
-- --workload-kind={{ .group }}/{{ .version }}/{{ .resource }}={{ .podTemplate }}
+{{- range $kind := .Values.extraWorkloadKinds }}
+{{- range include "gps.podTemplates" . | fromJsonArray }}
+- --workload-kind={{ $kind.group }}/{{ $kind.version }}/{{ $kind.resource }}={{ . }}
+{{- end }}
 {{- end }}
 {{- end -}}
 

@@ -36,6 +36,9 @@
 {{- fail (printf "extraWorkloadKinds[%d]: %s is listed twice" $index $name) -}}
 {{- end -}}
 {{- $seen = append $seen $name -}}
+{{- if and .podTemplate .podTemplates -}}
+{{- fail (printf "extraWorkloadKinds[%d]: podTemplate and podTemplates exclude each other; name all in podTemplates" $index) -}}
+{{- end -}}
 {{- end -}}
 {{- if eq (int .Values.service.port) 8080 -}}
 {{- fail "service.port: 8080 is the port of the Service's metrics; choose another" -}}

@@ -12,11 +12,11 @@ has({{ index . 0 }}) && type({{ index . 0 }}) == {{ index . 1 }}
 ({{ include "gps.celIs" (list . "list") }} ? {{ . }} : [])
 {{- end -}}
 
-{{/* CEL: there are maps all along a path. Arguments: list of expression and JSON pointer. */}}
+{{/* CEL: there are maps all along a path. Arguments: list of expression and JSON pointer, "" for the expression itself. */}}
 {{- define "gps.celReaches" -}}
 {{- $at := index . 0 -}}
-{{- $parts := list -}}
-{{- range splitList "/" (index . 1 | trimPrefix "/") -}}
+{{- $parts := ternary (list "true") (list) (eq (index . 1) "") -}}
+{{- range splitList "/" (index . 1 | trimPrefix "/") | compact -}}
 {{- $at = printf "%s.%s" $at . -}}
 {{- $parts = append $parts (include "gps.celIs" (list $at "map")) -}}
 {{- end -}}
@@ -30,8 +30,14 @@ CEL: the object names a selected image. Arguments: dict of root and template (JS
 {{- define "gps.celHasSelectedImage" -}}
 {{- $root := .root -}}
 {{- $path := printf "%s/spec" .template -}}
-{{- $spec := printf "object%s" ($path | replace "/" ".") -}}
 {{ include "gps.celReaches" (list "object" $path) }} &&
+{{ include "gps.celSelectsIn" (list $root (printf "object%s" ($path | replace "/" "."))) }}
+{{- end -}}
+
+{{/* CEL: a pod spec, which is a map, names a selected image. Arguments: list of root and the pod spec. */}}
+{{- define "gps.celSelectsIn" -}}
+{{- $root := index . 0 -}}
+{{- $spec := index . 1 -}}
 (
 {{- range $index, $name := list "containers" "initContainers" "ephemeralContainers" }}
   {{ if $index }}|| {{ end }}{{ include "gps.celListOf" (printf "%s.%s" $spec $name) }}.exists(c,
@@ -78,6 +84,89 @@ request.operation != "UPDATE" ||
 !({{ include "gps.celReaches" (list "oldObject" $path) }}) ||
 !({{ include "gps.celReaches" (list "object" $path) }}) ||
 object{{ $at }} != oldObject{{ $at }}
+{{- end -}}
+
+{{/*
+CEL: a pod template that is new or changed names a selected image (and, for the configuration that is called last, does not list
+`ghcr-secret`), for kinds whose objects may have several templates: those of a list or map are looked up among the ones that were
+there, wherever they stood (`Before` in webhook/core/before.py). More than 128 (`MAX_TEMPLATES` in webhook/core/workloads.py) are not,
+for what CEL may cost. Arguments: dict of root, templates (list of JSON pointers) and last (bool).
+*/}}
+{{- define "gps.celChangedTemplateSelects" -}}
+{{- $given := . -}}
+{{- range $index, $pointer := .templates }}
+{{- if $index }} ||
+{{ end -}}
+(
+{{- if or (contains "[]" $pointer) (contains "/*" $pointer) }}
+  {{- $new := dict "from" "object" "pointer" $pointer "entry" "t" "end" "/spec" }}
+  {{- $template := include "gps.celEntry" $new }}
+  [{{ include "gps.celTemplatesBefore" $pointer }}].exists(before,
+    {{ include "gps.celReaches" (list "object" (include "gps.holder" $pointer)) }} &&
+    {{ include "gps.celEntries" $new }}.exists(t,
+      {{ include "gps.celEntryReaches" $new }} &&
+      {{- include "gps.celSelectsIn" (list $given.root (printf "%s.spec" $template)) | nindent 6 }} &&
+      {{- if $given.last }}
+      !{{ include "gps.celLists" (printf "%s.spec" $template) }} &&
+      {{- end }}
+      !({{ $template }} in before)))
+{{- else }}
+  ({{ include "gps.celChanged" $pointer | nindent 2 | trim }}) &&
+  {{- if $given.last }}
+  ({{ include "gps.celNotListed" $pointer | nindent 2 | trim }}) &&
+  {{- end }}
+  {{- include "gps.celHasSelectedImage" (dict "root" $given.root "template" $pointer) | nindent 2 }}
+{{- end }}
+)
+{{- end }}
+{{- end -}}
+
+{{/* Of a JSON pointer with `[]` or `*`: what comes before it. */}}
+{{- define "gps.collection" -}}
+{{- regexReplaceAll "(\\[\\]|/\\*).*$" . "" -}}
+{{- end -}}
+
+{{/* The holder of that, "" for the object. */}}
+{{- define "gps.holder" -}}
+{{- regexReplaceAll "/[^/]*$" (include "gps.collection" .) "" -}}
+{{- end -}}
+
+{{/* CEL: the list, or the map for its keys, that a pointer with `[]` or `*` goes through. Arguments: dict of from and pointer. */}}
+{{- define "gps.celEntries" -}}
+{{- $at := printf "%s%s" .from (include "gps.collection" .pointer | replace "/" ".") -}}
+{{- if contains "[]" .pointer -}}
+{{ include "gps.celListOf" $at }}
+{{- else -}}
+({{ include "gps.celIs" (list $at "map") }} ? {{ $at }} : {})
+{{- end -}}
+{{- end -}}
+
+{{/* CEL: one entry of it. Arguments: dict of from, pointer and entry (the variable). */}}
+{{- define "gps.celOneEntry" -}}
+{{- if contains "[]" .pointer -}}
+{{ .entry }}
+{{- else -}}
+{{ .from }}{{ include "gps.collection" .pointer | replace "/" "." }}[{{ .entry }}]
+{{- end -}}
+{{- end -}}
+
+{{/* CEL: the template in an entry. Arguments: the same. */}}
+{{- define "gps.celEntry" -}}
+{{ include "gps.celOneEntry" . }}{{ regexReplaceAll "^.*(\\[\\]|/\\*)" .pointer "" | replace "/" "." }}
+{{- end -}}
+
+{{/* CEL: there are maps all along from an entry to the end of its template. Arguments: the same, and end (JSON pointer, or ""). */}}
+{{- define "gps.celEntryReaches" -}}
+{{- $one := include "gps.celOneEntry" . -}}
+type({{ $one }}) == map && {{ include "gps.celReaches" (list $one (printf "%s%s" (regexReplaceAll "^.*(\\[\\]|/\\*)" .pointer "") .end)) }}
+{{- end -}}
+
+{{/* CEL: the templates that a pointer with `[]` or `*` led to before an UPDATE, as a list. */}}
+{{- define "gps.celTemplatesBefore" -}}
+{{- $old := dict "from" "oldObject" "pointer" . "entry" "o" "end" "" -}}
+{{- $entries := include "gps.celEntries" $old -}}
+request.operation == "UPDATE" && {{ include "gps.celReaches" (list "oldObject" (include "gps.holder" .)) }} && {{ $entries }}.size() <= 128 ?
+    {{ $entries }}.filter(o, {{ include "gps.celEntryReaches" $old }}).map(o, {{ include "gps.celEntry" $old }}) : []
 {{- end -}}
 
 {{/* CEL: nobody's controller made the object; both halves leave it to its Pods otherwise, and so need not be asked. */}}
@@ -136,7 +225,7 @@ in, and namespaces that are not but ask for enforcement by their label.
 {{- end -}}
 
 {{/*
-Workloads by the place of their pod spec, as a list of {name, template, rules}: one webhook each, so that each has one
+Workloads by the place of their pod spec, as a list of {name, template or templates, rules}: one webhook each, so that each has one
 short expression. A Pod's pull secrets and a Job's template cannot be changed once they are there, so the mutating half
 sees them on CREATE only; and a Pod's label `covered` says nothing of what it is changed into. Arguments: dict of root and mutating (bool).
 */}}
@@ -164,7 +253,12 @@ sees them on CREATE only; and a Pod's label `covered` says nothing of what it is
     - {operations: [CREATE, UPDATE], apiGroups: [batch], apiVersions: [v1], resources: [cronjobs], scope: Namespaced}
 {{- range .root.Values.extraWorkloadKinds }}
 - name: {{ list .resource .version .group | compact | join "." | quote }}
-  template: {{ .podTemplate | quote }}
+  {{- $templates := include "gps.podTemplates" . | fromJsonArray }}
+  {{- if or (gt (len $templates) 1) (contains "[]" (first $templates)) (contains "/*" (first $templates)) }}
+  templates: {{ toJson $templates }}
+  {{- else }}
+  template: {{ first $templates | quote }}
+  {{- end }}
   rules:
     - {operations: [CREATE, UPDATE], apiGroups: [{{ .group | quote }}], apiVersions: [{{ .version | quote }}], resources: [{{ .resource | quote }}], scope: Namespaced}
 {{- end }}
@@ -177,8 +271,18 @@ it costs no call where the first one did its part. Argument: JSON pointer of the
 {{- define "gps.celNotListed" -}}
 {{- $path := printf "%s/spec" . -}}
 !({{ include "gps.celReaches" (list "object" $path) }}) ||
-!{{ include "gps.celListOf" (printf "object%s.imagePullSecrets" ($path | replace "/" ".")) }}.exists(s,
+!{{ include "gps.celLists" (printf "object%s" ($path | replace "/" ".")) }}
+{{- end -}}
+
+{{/* CEL: a pod spec, which is a map, lists `ghcr-secret`. */}}
+{{- define "gps.celLists" -}}
+{{ include "gps.celListOf" (printf "%s.imagePullSecrets" .) }}.exists(s,
   type(s) == map && {{ include "gps.celIs" (list "s.name" "string") }} && s.name == "ghcr-secret")
+{{- end -}}
+
+{{/* JSON pointers of the pod templates of an entry of `extraWorkloadKinds`, as a JSON list. */}}
+{{- define "gps.podTemplates" -}}
+{{- .podTemplates | default (list .podTemplate) | toJson -}}
 {{- end -}}
 
 {{/*
@@ -226,6 +330,19 @@ configuration, which has no caBundle yet, holds nothing up.
     {{- else }} {}
     {{- end }}
   matchConditions:
+    {{- if $shape.templates }}
+    - name: not-controlled
+      expression: |-
+        {{- include "gps.celNotControlled" $root | nindent 8 }}
+    - name: changed-template-has-selected-image
+      expression: |-
+        {{- $expression := include "gps.celChangedTemplateSelects" (dict "root" $root "templates" $shape.templates "last" $last) }}
+        {{- /* Kubernetes parses no expression of more than 100,000 characters (cel-go, defaultMaxExpressionSize). */}}
+        {{- if gt (len $expression) 90000 }}
+        {{- fail (printf "extraWorkloadKinds: %s has too many pod templates for so many patterns of images: the expression that looks for them is %d characters long" $shape.name (len $expression)) }}
+        {{- end }}
+        {{- $expression | nindent 8 }}
+    {{- else }}
     - name: changes
       expression: |-
         {{- include "gps.celChanged" $shape.template | nindent 8 }}
@@ -252,6 +369,7 @@ configuration, which has no caBundle yet, holds nothing up.
     - name: has-selected-image
       expression: |-
         {{- include "gps.celHasSelectedImage" (dict "root" $root "template" $shape.template) | nindent 8 }}
+    {{- end }}
     {{- end }}
 {{- end }}
 {{- end }}

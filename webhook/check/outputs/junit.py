@@ -4,7 +4,7 @@ import re
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
-from webhook.check.findings import Checked, Finding, Level, Report
+from webhook.check.findings import Finding, Level, Report
 
 _ILLEGAL: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 has no way to write."""
@@ -17,8 +17,8 @@ def render(report: Report) -> str:
         by_place.setdefault((finding.place.file, finding.place.line, finding.subject), []).append(finding)
     cases, failures = [], 0
     for checked in report.checked:
-        found = by_place.pop((checked.place.file, checked.place.line, _subject(checked)), [])
-        cases.append(_case(_subject(checked), checked.place.file, checked.place.line, found))
+        found = by_place.pop((checked.place.file, checked.place.line, checked.subject), [])
+        cases.append(_case(checked.subject, checked.place.file, checked.place.line, found))
         failures += any(finding.level is Level.ERROR for finding in found)
     for (file, line, subject), found in by_place.items():  # of Namespaces
         cases.append(_case(subject, file, line, found))
@@ -35,10 +35,6 @@ def render(report: Report) -> str:
         + "".join(cases)
         + "  </testsuite>\n</testsuites>\n"
     )
-
-
-def _subject(checked: Checked) -> str:
-    return f"{checked.kind} {checked.namespace}/{checked.name or '(unnamed)'}"
 
 
 def _case(name: str, file: str, line: int, found: list[Finding]) -> str:

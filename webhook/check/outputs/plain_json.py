@@ -28,6 +28,7 @@ def render(report: Report) -> str:
                 "kind": finding.kind,
                 "namespace": finding.namespace,
                 "name": finding.name,
+                "template": finding.template,
                 "images": [
                     {"in": pull.kind, "name": pull.name, "image": pull.image, "line": pull.line}
                     for pull in finding.pulls
@@ -50,6 +51,7 @@ def render(report: Report) -> str:
                 "kind": checked.kind,
                 "namespace": checked.namespace,
                 "name": checked.name,
+                "template": checked.template,
                 "decision": checked.decision,
                 "verdict": checked.verdict,
                 "outcome": checked.outcome,
