@@ -153,7 +153,8 @@ def test_a_cluster_without_policies_in_the_api_server_is_read() -> None:
     asks = FakeAsks(release(), without=[*kinds, *(f"{kind[:-3]}ybindings" for kind in kinds)])
     found = Reading(asks).evidence(NOW)
 
-    assert (found.mutating_policies, found.validating_policies, found.bindings) == (None, None, ())
+    assert (found.mutating_policies, found.validating_policies) == (None, None)
+    assert (found.mutating_bindings, found.validating_bindings) == ((), ())
 
 
 def test_of_one_namespace_only_that_is_asked_for() -> None:

@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from webhook.core.names import COVERED_LABEL
-from webhook.doctor.evidence import Evidence, Policy, Unread, Webhook
+from webhook.doctor.evidence import Binding, Evidence, Policy, Unread, Webhook
 from webhook.doctor.model import Station
 from webhook.doctor.stations import Code, fault, names, ok, skipped
 
@@ -23,17 +23,17 @@ def judge(evidence: Evidence) -> Station:
     | no | none | ok: the webhooks are asked about every Pod |
     | yes | both | ok |
     """
-    mutating, validating, bindings = evidence.mutating_policies, evidence.validating_policies, evidence.bindings
-    for unread in (mutating, validating, bindings, evidence.mutating, evidence.validating):
+    mutating, validating = evidence.mutating_policies, evidence.validating_policies
+    bindings = (evidence.mutating_bindings, evidence.validating_bindings)
+    for unread in (mutating, validating, *bindings, evidence.mutating, evidence.validating):
         if isinstance(unread, Unread):
             return skipped(NAME, unread)
     admits, checks = _covered(mutating), _covered(validating)
     if _leaves_labelled_out(evidence) and not checks:
         text = f"the webhooks leave Pods with the label {COVERED_LABEL} out, and no ValidatingAdmissionPolicy checks it"
         return fault(NAME, Code.POLICY_MISSING, text, "helm upgrade makes the policy again (docs/in-api-server.md)")
-    bound = {each.spec.policy_name for each in _listed(bindings) if each.spec}
-    every = [*_listed(mutating), *_listed(validating)]
-    if loose := sorted({each.metadata.name for each in every} - bound):
+    pairs = zip((mutating, validating), bindings, strict=True)
+    if loose := sorted({name for policies, bound in pairs for name in _unbound(policies, bound)}):
         text = f"{names(loose)}: no binding, so that it does nothing"
         return fault(NAME, Code.POLICY_UNBOUND, text, "helm upgrade makes the binding again (docs/in-api-server.md)")
     if admits and checks:
@@ -41,6 +41,11 @@ def judge(evidence: Evidence) -> Station:
     if checks:
         return ok(NAME, "the API server spares the second call for Pods that a copy covers")
     return ok(NAME, "none that admit Pods: the webhooks are asked about each")
+
+
+def _unbound(policies: tuple[Policy, ...] | Unread | None, bindings: tuple[Binding, ...] | Unread) -> set[str]:
+    bound = {each.spec.policy_name for each in _listed(bindings) if each.spec}
+    return {each.metadata.name for each in _listed(policies)} - bound
 
 
 def _leaves_labelled_out(evidence: Evidence) -> bool:

@@ -477,7 +477,7 @@ class Evidence:
         service: The Service they are called through.
         certificate: What the servers serve.
         mutating_policies, validating_policies: Its policies in the API server; `None` where there is no such kind.
-        bindings: Of both.
+        mutating_bindings, validating_bindings: Their bindings; a policy of either kind may have the other's name.
         server, controller: The Deployments.
         pods: Of both.
         lease: Of the controller.
@@ -497,7 +497,8 @@ class Evidence:
     certificate: Served | Unread | None = None
     mutating_policies: tuple[Policy, ...] | Unread | None = None
     validating_policies: tuple[Policy, ...] | Unread | None = None
-    bindings: tuple[Binding, ...] | Unread = ()
+    mutating_bindings: tuple[Binding, ...] | Unread = ()
+    validating_bindings: tuple[Binding, ...] | Unread = ()
     server: Deployment | Unread | None = None
     controller: Deployment | Unread | None = None
     pods: tuple[Pod, ...] | Unread = ()

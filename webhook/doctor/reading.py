@@ -93,7 +93,8 @@ class Reading:
             certificate=self._certificate(release, server, service),
             mutating_policies=self._policies("mutatingadmissionpolicies", release),
             validating_policies=self._policies("validatingadmissionpolicies", release),
-            bindings=self._bindings(release),
+            mutating_bindings=self._bindings("mutatingadmissionpolicybindings", release),
+            validating_bindings=self._bindings("validatingadmissionpolicybindings", release),
             server=server,
             controller=controller,
             pods=attempt(lambda: self._list(Pod, "pods", home, query=_ITS_PODS)),
@@ -175,14 +176,11 @@ class Reading:
             return found
         return tuple(each for each in found if each.metadata.name.startswith(f"{release.name}-"))
 
-    def _bindings(self, release: Release) -> tuple[Binding, ...] | Unread:
-        every: list[Binding] = []
-        for resource in ("mutatingadmissionpolicybindings", "validatingadmissionpolicybindings"):
-            found = attempt(lambda resource=resource: self._list(Binding, resource, api=ADMISSION_V1, query=_OURS))  # type: ignore[misc]
-            if isinstance(found, Unread):
-                return found
-            every += [each for each in found if each.metadata.name.startswith(f"{release.name}-")]
-        return tuple(every)
+    def _bindings(self, resource: str, release: Release) -> tuple[Binding, ...] | Unread:
+        found = attempt(lambda: self._list(Binding, resource, api=ADMISSION_V1, query=_OURS))
+        if isinstance(found, Unread):
+            return found
+        return tuple(each for each in found if each.metadata.name.startswith(f"{release.name}-"))
 
     def _contested(self, now: datetime) -> tuple[str, ...] | Unread:
         query = {"fieldSelector": f"reason={EventReason.COPY_CONTESTED}"}
