@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import checking, controlling, serving
+from tests.bench import checking, controlling, looking, serving
 
 Benchmark = Callable[[], Iterator[tuple[str, str, str]]]
 
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "seven": controlling.seven,
     "check": checking.speed,
     "holding": controlling.holding,
+    "doctor": looking.looking,
 }
 
 

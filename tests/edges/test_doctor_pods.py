@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import tracemalloc
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,10 +13,13 @@ import pytest
 
 from standin import ApiServer
 from tests.edges.accounts import account
+from tests.edges.cluster_script import Request, scripted
 from tests.objects import CANARY_PREFIX, IMAGE, RELEASE_NAMESPACE, RULES, payload, secret, workload
 from webhook.cluster import connect
 from webhook.cluster.client import Client
+from webhook.cluster.pods import ClusterPods
 from webhook.core.copies import desired
+from webhook.core.waiting import Symptom
 from webhook.doctor import pods
 from webhook.doctor.model import PodFindings, Question, State
 from webhook.doctor.pods import find_pod_groups
@@ -403,6 +408,42 @@ def test_no_token_is_in_what_is_found(world: World) -> None:
 
     assert found.groups
     assert CANARY_PREFIX not in repr(found)
+
+
+def test_pods_pass_through_memory_a_page_at_a_time() -> None:
+    many = [pod(f"p{number}") for number in range(100)]
+    for each in many:
+        each["spec"]["containers"][0]["env"] = [{"name": "SETTING", "value": "x" * 30_000}]
+    body = json.dumps({"metadata": {"resourceVersion": "1", "continue": "next"}, "items": many}).encode()
+    last = json.dumps({"metadata": {"resourceVersion": "1"}, "items": []}).encode()
+    sent = 0
+
+    def respond(request: Request) -> None:
+        nonlocal sent
+        content = body if request.path == "/api/v1/pods" and sent < 50 * len(body) else last
+        sent += len(content)
+        request.raw(content)
+
+    with scripted(respond) as script:
+        client = script.client()
+        tracemalloc.start()
+        try:
+            kept, counts, _ = pods.collect(ClusterPods(client).list(Deadline.after(60)), question(), lambda _: None)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert counts.pods == len(kept) == 5_000
+    assert sent > 140_000_000
+    assert peak < 40_000_000
+
+
+def test_of_a_runtimes_message_the_beginning_is_kept() -> None:
+    [kept], _, _ = pods.collect([pod("a", message=ANONYMOUS + "x" * 4_000)], question(), lambda _: None)
+
+    assert len(kept.stuck.waiting.message) == 1024
+    assert kept.stuck.symptom is Symptom.ANONYMOUS
+    assert kept.workload.template == {}
 
 
 @pytest.mark.parametrize("text", ["", None, "yesterday", "2026-05-04T12:00:00"])
