@@ -122,6 +122,11 @@ def method_not_supported(plural: str, group: str, verb: str) -> ApiError:
     )
 
 
+def not_acceptable() -> ApiError:
+    """406: one object was asked for as a list's metadata."""
+    return ApiError(406, "NotAcceptable", "the requested object is not a list")
+
+
 def unsupported_media_type(message: str) -> ApiError:
     """415."""
     return ApiError(415, "UnsupportedMediaType", message)

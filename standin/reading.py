@@ -66,6 +66,8 @@ class Reader:
         if "as=Table" in accept:
             metadata = {"resourceVersion": record.obj["metadata"]["resourceVersion"]}
             return orjson.dumps(self._table_of(route, resource, [record.obj], metadata))
+        if "as=PartialObjectMetadataList" in accept.partition(",")[0]:
+            raise errors.not_acceptable()
         if "as=PartialObjectMetadata" in accept:
             return orjson.dumps(_partial(record.obj))
         return record.raw

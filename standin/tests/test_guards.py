@@ -128,3 +128,12 @@ def test_an_exception_inside_is_answered_and_does_not_end_the_server(api: ApiSer
     assert status in {400, 500}
     assert answer["kind"] == "Status"
     assert http.send("GET", f"{SECRETS}/s")[0] == 200
+
+
+def test_one_object_is_no_list_of_metadata(http: Http) -> None:
+    one, several = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", "as=PartialObjectMetadataList"
+    http.ok("POST", SECRETS, secret("s"))
+
+    status, answer = http.send("GET", f"{SECRETS}/s", Accept=f"application/json;{several};g=meta.k8s.io;v=v1,{one}")
+    assert (status, answer["reason"]) == (406, "NotAcceptable")
+    assert http.send("GET", f"{SECRETS}/s", Accept=one)[1]["kind"] == "PartialObjectMetadata"

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from webhook.cluster import wire
-from webhook.cluster.client import METADATA_ONLY, Client
+from webhook.cluster.client import Client
 from webhook.cluster.objects import decode_namespace, decode_pull_secrets
 from webhook.cluster.paging import pages
 from webhook.cluster.requests import Target, Verb
@@ -26,6 +26,9 @@ _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 
 _MADE_BY: Final = {"ReplicaSet": (_APPS, "replicasets"), "Job": (_BATCH, "jobs")}
 """Controllers of Pods that mostly have a controller of their own, and where they are served."""
+
+_METADATA_OF_ONE: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""An API server answers 406 if the media type of a list comes first and it is one object that is asked for."""
 
 _WEBHOOKS: Final = ".ghcr-pull-secrets.io"
 """The end of the names of our webhooks, whatever the release is called."""
@@ -80,7 +83,7 @@ class ClusterSurroundings:
             return kind, name
         api, resource = _MADE_BY[kind]
         target = Target(verb=Verb.GET, resource=resource, namespace=namespace, name=name, api=api)
-        return self._get(target, deadline, _decode_controller, accept=METADATA_ONLY) or (kind, name)
+        return self._get(target, deadline, _decode_controller, accept=_METADATA_OF_ONE) or (kind, name)
 
     def lost_nodes(self, deadline: Deadline) -> frozenset[str]:
         """Name the nodes whose kubelet is not heard of: their condition `Ready` is `Unknown`."""
