@@ -300,6 +300,13 @@ def test_a_host_that_no_entry_is_written_like_is_the_cause_whatever_the_kubelet_
     assert cause(message, images=[image]) is Cause.HOST_SPELLING
 
 
+def test_an_odd_host_is_the_cause_where_no_copy_was_made_for_it_too() -> None:
+    image = "GHCR.IO/sesacthon/auth-api:1"
+
+    assert cause(ANONYMOUS, around(None), images=[image]) is Cause.HOST_SPELLING
+    assert cause("x", around(with_payload(b"x", marks={})), images=[image], reason="illegal base64") is Cause.MALFORMED
+
+
 def test_an_odd_host_that_has_an_entry_is_none() -> None:
     facts = around(with_payload(payload(registry="GHCR.IO"), marks={}))
 

@@ -17,9 +17,7 @@ from webhook.core.advice_words import (
     image,
     node,
     place,
-    problem_of,
     registry,
-    remedy,
     template,
     within,
 )
@@ -36,9 +34,10 @@ def advise(diagnosis: Diagnosis, subject: Subject) -> Advice:
 
 
 def _host_spelling(diagnosis: Diagnosis, subject: Subject) -> Advice:
+    plain = images.plain_host(diagnosis.stuck.image.image.partition("/")[0])
     return Advice(
         detail=f"{image(diagnosis)} is pulled without a credential: no entry has a host that is written so",
-        remedy=f"{remedy(problem_of(diagnosis), subject)}; change it in {template(subject)}",
+        remedy=f"write the registry's host as {shown(plain)} in {template(subject)}: case and port are compared",
     )
 
 

@@ -155,7 +155,8 @@ def _central_fault(around: Surroundings, rules: Rules) -> Reason | None:
 
 
 def _odd_host(image: PodImage, problem: Problem) -> bool:
-    return problem.reason is Reason.NO_ENTRY_FOR_IMAGE and not images.written_plainly(image.image)
+    """Tell whether no copy would help: nor is one made, as the central secret has no entry for such a host."""
+    return problem.reason is not Reason.MALFORMED and not images.written_plainly(image.image)
 
 
 def _uncovered(problem: Problem, workload: Workload, stuck: Stuck, around: Surroundings, rules: Rules) -> Diagnosis:
