@@ -17,6 +17,8 @@ from tests.objects import payload
 DATA = Path(__file__).parent / "data"
 FILES = ("waiting-reasons.jsonl", "waiting-reasons-containerd-1.6.jsonl")
 
+CRASH: Mapping[str, Any] = {"exitCode": 1}
+
 CONTENTS: Mapping[str, bytes | None] = {
     "secret-absent": None,
     "not-listed": None,
@@ -96,9 +98,13 @@ def _statuses(case: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Put what was seen of each container together again: the last word on every other one stays as it was."""
     known: dict[tuple[str, str], Any] = {}
     for seen in case["seen"]:
-        entry = {"name": seen["container"], "state": seen["state"]}
+        # How a container ended was not recorded; the one that did crashed.
+        entry = {
+            "name": seen["container"],
+            "state": seen["state"] | ({"terminated": CRASH} if "terminated" in seen["state"] else {}),
+        }
         if seen["last"]:
-            entry["lastState"] = {each: {} for each in seen["last"]}
+            entry["lastState"] = dict.fromkeys(seen["last"], CRASH)
         known[seen["status_of"], seen["container"]] = entry
         status: dict[str, Any] = {"phase": case["phase"]}
         for (of, _), container in known.items():
