@@ -250,6 +250,26 @@ def test_the_least_memory_the_chart_takes_is_the_least_the_server_takes(threads:
         helm.render({**BASE, "server": {"threads": threads, "resources": {"limits": {"memory": f"{needed - 1}Mi"}}}})
 
 
+@pytest.mark.parametrize(
+    ("memory", "bound"),
+    [
+        ("256Mi", 256 << 20),
+        (256 << 20, 256 << 20),
+        ("0.25Gi", 256 << 20),
+        ("3e8", 300_000_000),
+        ("300M", 300_000_000),
+        ("1T", 10**12),
+        ("300000000000m", 300_000_000),
+    ],
+)
+def test_the_server_is_told_its_memory_limit_however_it_is_written(
+    memory: str | int, bound: int, tmp_path: Any
+) -> None:
+    told = settings({"server": {"resources": {"limits": {"memory": memory}}}}, str(tmp_path))
+
+    assert told.memory_limit == bound
+
+
 def test_a_client_ca_is_a_file_the_server_is_told_of() -> None:
     pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"
     manifests = helm.render({**BASE, "server": {"clientCA": pem}})

@@ -167,6 +167,13 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"controller": {"resources": {"limits": {"mem": "1Gi"}}}},
         "at '/controller/resources/limits': additional properties 'mem'",
     ),
+    **{
+        f"a server of {memory!r} of memory": (
+            {"server": {"resources": {"limits": {"memory": memory}}}},
+            f"server.resources.limits.memory: {memory} is too little for 16 threads and the reviews they read; set at least 223Mi",
+        )
+        for memory in (256, "256", "256k", "222Mi", "228351Ki", "233M", "0.2Gi", "2e8", "200000000000m")
+    },
     "a quantity that is none": ({"server": {"resources": {"limits": {"memory": "256MB"}}}}, "/limits/memory'"),
     "a misspelt toleration": (
         {"controller": {"tolerations": [{"key": "a", "operater": "Exists"}]}},
@@ -309,6 +316,10 @@ def test_a_refusal_does_not_repeat_the_token() -> None:
 
 
 GOOD: dict[str, dict[str, Any]] = {
+    **{
+        f"a server of {memory!r} of memory": {"server": {"resources": {"limits": {"memory": memory}}}}
+        for memory in (256 << 20, "268435456", "223Mi", "228352Ki", "234M", "0.25Gi", "3e8", "1T", "300000000000m")
+    },
     "globals of a parent chart": {"global": {"anything": 1}},
     "patterns of every form": {"images": {"include": ["GHCR.io:443/a", "[::1]:5000/x", "localhost/x", "*.pkg.dev/*"]}},
     "a percentage": {"server": {"podDisruptionBudget": {"maxUnavailable": "50%"}}},

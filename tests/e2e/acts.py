@@ -135,7 +135,7 @@ class Acts:
         return "denied; the Secret is byte for byte as it was"
 
     def _elsewhere(self) -> str:
-        images = {"web": "docker.io/library/nginx:1.27", "last": "ghcr.io/sesacthon/last:1"}
+        images = {"web": "docker.io/nginx:1.27", "last": "ghcr.io/sesacthon/last:1"}
         for name, image in images.items():
             self._kube.apply(deployment(name, "info", image))
         # The second one's last review has been answered: one of the first would have come before it.
@@ -245,10 +245,17 @@ class Acts:
         return until(lambda: self._reviews(**wanted), f"a review of {wanted}")[0]
 
 
+_TITLE: Final = 70
+"""Longest command that fits into a frame of 80 columns; a longer one would be cut, and stands within."""
+
+
 def _panel(command: Iterable[str], said: str, colour: str) -> Panel:
     # As plain text: what kubectl prints has brackets of its own.
     body = Text(said or "(nothing)", style="" if colour == "none" else colour)
-    return Panel(body, title=f"kubectl {' '.join(command)}", title_align="left", border_style=colour)
+    title: str | None = f"kubectl {' '.join(command)}"
+    if title and len(title) > _TITLE:
+        body, title = Text.assemble((f"$ {title}\n", "bold"), body), None
+    return Panel(body, title=title, title_align="left", border_style=colour)
 
 
 def _listed(manifest: Mapping[str, Any]) -> str:

@@ -199,7 +199,10 @@ class Pattern:
     def selects(self, written: "_Written") -> bool:
         """Match without backtracking: patterns are an operator's, but images come from anyone and may be long."""
         name, port, path = written
-        if port != (self.port[1:] or "443") or (len(self._name) > 1 and ":" in name):
+        # First what tells most patterns apart at least cost: a workload may have thousands of images.
+        if not path.startswith(self._path[0]) or port != (self.port[1:] or "443"):
+            return False
+        if len(self._name) > 1 and ":" in name:
             return False
         return glob_matches(self._name, name) and glob_matches(self._path, path)
 

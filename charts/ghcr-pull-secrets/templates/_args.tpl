@@ -23,6 +23,14 @@
 {{- index (ternary $server.hostPorts $server.ports $server.hostNetwork) (index . 1) -}}
 {{- end -}}
 
+{{/* Bytes of a quantity of memory, in any form that Kubernetes takes. */}}
+{{- define "gps.bytes" -}}
+{{- $text := toString . -}}
+{{- $units := dict "n" 1e-9 "u" 1e-6 "m" 1e-3 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 "Pi" 1125899906842624.0 "Ei" 1152921504606846976.0 -}}
+{{- $unit := regexFind "[A-Za-z]+$" $text -}}
+{{- mulf (trimSuffix $unit $text | float64) (get $units $unit | default 1.0) | int64 -}}
+{{- end -}}
+
 {{- define "gps.serverArgs" -}}
 - serve
 - --bind={{ .Values.bindAddress }}:{{ include "gps.serverPort" (list . "webhook") }}
@@ -34,7 +42,7 @@
 {{- end }}
 - --threads={{ .Values.server.threads }}
 {{- with ((.Values.server.resources).limits).memory }}
-- --memory-limit={{ . }}
+- --memory-limit={{ ternary . (include "gps.bytes" .) (regexMatch "^[1-9][0-9]*[KMG]i$" (toString .)) }}
 {{- end }}
 {{- if .Values.server.clientCA }}
 - --client-ca=/client-ca/ca.crt

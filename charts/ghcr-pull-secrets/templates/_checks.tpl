@@ -13,13 +13,10 @@
 {{- if lt (int .Values.server.terminationGracePeriodSeconds) (int $needed) -}}
 {{- fail (printf "server.terminationGracePeriodSeconds: %d is less than shutdownDelaySeconds (%d) and the 35 s that a stopping server gives the reviews under way together, so they could be cut off; set at least %d" (int .Values.server.terminationGracePeriodSeconds) (int .Values.server.shutdownDelaySeconds) (int $needed)) -}}
 {{- end -}}
-{{- /* The sum of webhook/server/limits.py. The server itself refuses what is written in another unit and does not fit. */ -}}
+{{- /* The sum of webhook/server/limits.py. */ -}}
 {{- $memory := toString (((.Values.server.resources).limits).memory | default "") -}}
 {{- $least := add 207 .Values.server.threads -}}
-{{- $given := 0 -}}
-{{- if regexMatch "^[0-9]+Mi$" $memory -}}{{- $given = trimSuffix "Mi" $memory | int -}}{{- end -}}
-{{- if regexMatch "^[0-9]+Gi$" $memory -}}{{- $given = mul 1024 (trimSuffix "Gi" $memory | int) -}}{{- end -}}
-{{- if and $given (lt (int $given) (int $least)) -}}
+{{- if and $memory (lt (include "gps.bytes" $memory | int64) (mul $least 1048576)) -}}
 {{- fail (printf "server.resources.limits.memory: %s is too little for %d threads and the reviews they read; set at least %dMi" $memory (int .Values.server.threads) (int $least)) -}}
 {{- end -}}
 {{- if not (regexMatch "^[a-z]" (include "gps.fullname" .)) -}}
