@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from webhook import inquiry as inquiries
 from webhook.core import covering, patch, policy, remedies, texts, workloads
@@ -10,23 +9,17 @@ from webhook.core.before import Before
 from webhook.core.discretion import discreet
 from webhook.core.kinds import WorkloadKind, find_kind
 from webhook.core.names import SECRET_NAME
-from webhook.core.reasons import Reason
 from webhook.core.review import BadReview, Response, Review, allowed, denied, patched
 from webhook.core.scope import Enforcement, Namespace, Rules
+from webhook.core.vocabulary import Outcome, Provisioning, Reason
 from webhook.core.workloads import MalformedObject, Workload
 from webhook.inquiry import Inquiry, Judgement, Part, Subject
 from webhook.ports import Deadline, Facts
-from webhook.provisioning import Provisioned, Provisioner, Result
+from webhook.provisioning import (
+    Provisioned,
+    Provisioner,
+)
 from webhook.settling import Settling
-
-
-class Outcome(StrEnum):
-    """What became of a review; a metric label."""
-
-    ALLOWED = "allowed"
-    PATCHED = "patched"
-    WARNED = "warned"
-    DENIED = "denied"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +27,7 @@ class Answer:
     """A response, and what the log and the metrics say of it.
 
     Attributes:
-        provisioning: How provisioning ended (`provisioning.Result`), empty if there was none to do.
+        provisioning: How provisioning ended (`Provisioning`), empty if there was none to do.
     """
 
     response: Response
@@ -110,7 +103,7 @@ class Admission:
 
     def _covered(self, subject: Subject, namespace: Namespace, provisioned: Provisioned, deadline: Deadline) -> bool:
         """Return whether our other half is not needed: every API server knows the copy, and it covers everything."""
-        if self._settling is None or provisioned.result is not Result.CURRENT:
+        if self._settling is None or provisioned.result is not Provisioning.CURRENT:
             return False
         secret = self._facts.copy(namespace.name, deadline)
         return (

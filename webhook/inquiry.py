@@ -8,9 +8,9 @@ from webhook.core import policy
 from webhook.core.before import Before
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import Decision, PullFacts, SecretFact, ServiceAccount, Verdict
-from webhook.core.reasons import Reason
 from webhook.core.review import Review
 from webhook.core.scope import Namespace, Rules
+from webhook.core.vocabulary import Reason
 from webhook.core.workloads import PodImage, Workload
 from webhook.ports import Deadline, Facts
 from webhook.provisioning import Diagnosis, Provisioner

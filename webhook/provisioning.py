@@ -3,15 +3,14 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final, assert_never
 
 from webhook import applying
 from webhook.applying import Applied, Tried
 from webhook.core import copies, texts
 from webhook.core.copies import Create, Delete, Leave, LeaveReason, Place, Secret, Step, Update
-from webhook.core.reasons import Reason
 from webhook.core.scope import Namespace, Rules
+from webhook.core.vocabulary import Provisioning, Reason
 from webhook.ports import (
     AlreadyExists,
     ClusterError,
@@ -28,35 +27,11 @@ from webhook.ports import (
 )
 
 
-class Result(StrEnum):
-    """How provisioning ended; a metric label and a log field."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    CURRENT = "current"
-    FOREIGN = "foreign"
-    CENTRAL_MISSING = "central_missing"
-    CENTRAL_UNUSABLE = "central_unusable"
-    NAMESPACE_TERMINATING = "namespace_terminating"
-    DELETING = "deleting"
-    QUOTA_EXCEEDED = "quota_exceeded"
-    FORBIDDEN = "forbidden"
-    INVALID = "invalid"
-    CONFLICT = "conflict"
-    TIMEOUT = "timeout"
-    UNAVAILABLE = "unavailable"
-
-    @property
-    def has_secret(self) -> bool:
-        """Return whether there is a `ghcr-secret` in the namespace now."""
-        return self in (Result.CREATED, Result.UPDATED, Result.CURRENT, Result.FOREIGN)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provisioned:
     """How provisioning ended, and for people why not, if not."""
 
-    result: Result
+    result: Provisioning
     cause: str = ""
 
 
@@ -69,19 +44,19 @@ class Diagnosis:
     cause: str = ""
 
 
-_OF_ERROR: Final[Mapping[type[ClusterError], Result]] = {
-    NamespaceTerminating: Result.NAMESPACE_TERMINATING,
-    QuotaExceeded: Result.QUOTA_EXCEEDED,
-    Forbidden: Result.FORBIDDEN,
-    Invalid: Result.INVALID,
-    NotFound: Result.NAMESPACE_TERMINATING,
-    DeadlineExceeded: Result.TIMEOUT,
+_OF_ERROR: Final[Mapping[type[ClusterError], Provisioning]] = {
+    NamespaceTerminating: Provisioning.NAMESPACE_TERMINATING,
+    QuotaExceeded: Provisioning.QUOTA_EXCEEDED,
+    Forbidden: Provisioning.FORBIDDEN,
+    Invalid: Provisioning.INVALID,
+    NotFound: Provisioning.NAMESPACE_TERMINATING,
+    DeadlineExceeded: Provisioning.TIMEOUT,
 }
 
 
 def failed(error: ClusterError) -> Provisioned:
     """Say how provisioning ended, for an error it ended with."""
-    return Provisioned(result=_OF_ERROR.get(type(error), Result.UNAVAILABLE), cause=error.cause)
+    return Provisioned(result=_OF_ERROR.get(type(error), Provisioning.UNAVAILABLE), cause=error.cause)
 
 
 @dataclass(slots=True)
@@ -95,13 +70,13 @@ class _Flight:
 def _result(applied: Applied) -> Provisioned:
     match applied.step:
         case Create():
-            return Provisioned(result=Result.UPDATED if applied.replaced else Result.CREATED)
+            return Provisioned(result=Provisioning.UPDATED if applied.replaced else Provisioning.CREATED)
         case Update():
-            return Provisioned(result=Result.UPDATED)
+            return Provisioned(result=Provisioning.UPDATED)
         case Delete():
             return _NOT_HERE
         case Leave(reason=LeaveReason.CURRENT) if applied.replaced:
-            return Provisioned(result=Result.UPDATED)
+            return Provisioned(result=Provisioning.UPDATED)
         case Leave():
             return _left(applied.step)
         case _:
@@ -111,28 +86,29 @@ def _result(applied: Applied) -> Provisioned:
 def _left(step: Leave) -> Provisioned:
     match step.reason:
         case LeaveReason.CURRENT:
-            return Provisioned(result=Result.CURRENT)
+            return Provisioned(result=Provisioning.CURRENT)
         case LeaveReason.FOREIGN | LeaveReason.OWNED | LeaveReason.GIVEN_AWAY | LeaveReason.OTHER_RELEASE:
-            return Provisioned(result=Result.FOREIGN)
+            return Provisioned(result=Provisioning.FOREIGN)
         case LeaveReason.NAMESPACE_TERMINATING:
-            return Provisioned(result=Result.NAMESPACE_TERMINATING, cause=NamespaceTerminating.cause)
+            return Provisioned(result=Provisioning.NAMESPACE_TERMINATING, cause=NamespaceTerminating.cause)
         case LeaveReason.DELETING:
-            return Provisioned(result=Result.DELETING, cause="the Secret there is being deleted")
+            return Provisioned(result=Provisioning.DELETING, cause="the Secret there is being deleted")
         case LeaveReason.CENTRAL_MISSING:
-            return Provisioned(result=Result.CENTRAL_MISSING, cause="the central secret does not exist")
+            return Provisioned(result=Provisioning.CENTRAL_MISSING, cause="the central secret does not exist")
         case LeaveReason.CENTRAL_UNUSABLE:
             fault = f": {texts.central_fault(step.fault)}" if step.fault else ""
-            return Provisioned(result=Result.CENTRAL_UNUSABLE, cause=f"the central secret is unusable{fault}")
+            return Provisioned(result=Provisioning.CENTRAL_UNUSABLE, cause=f"the central secret is unusable{fault}")
         case LeaveReason.HELD_BACK:
-            return Provisioned(result=Result.CONFLICT, cause=_LOST)
+            return Provisioned(result=Provisioning.CONFLICT, cause=_LOST)
         case LeaveReason.ABSENT | LeaveReason.OPTED_OUT | LeaveReason.NOT_WANTED | LeaveReason.CENTRAL:
             return _NOT_HERE
         case _:
             assert_never(step.reason)
 
 
+_FAILED_ELSEWHERE: Final = Provisioned(result=Provisioning.UNAVAILABLE, cause="another request's write failed")
 _LOST: Final = "it was changed by others again and again"
-_NOT_HERE: Final = Provisioned(result=Result.FORBIDDEN, cause="no copy is kept in this namespace")
+_NOT_HERE: Final = Provisioned(result=Provisioning.FORBIDDEN, cause="no copy is kept in this namespace")
 """Reviews of such a namespace ask for no copy, so this is no answer to one; a plan can say it all the same."""
 
 
@@ -145,7 +121,7 @@ class Provisioner:
         writer: SecretWriter,
         *,
         rules: Rules,
-        count: Callable[[Result], None] = lambda _: None,
+        count: Callable[[Provisioning], None] = lambda _: None,
     ) -> None:
         self._facts = facts
         self._writer = writer
@@ -177,10 +153,10 @@ class Provisioner:
             if leads:
                 return self._fly(flight, namespace, repositories, deadline)
             if not flight.done.wait(deadline.remaining()):
-                return Provisioned(result=Result.TIMEOUT, cause="another request's write took too long")
+                return Provisioned(result=Provisioning.TIMEOUT, cause="another request's write took too long")
             if flight.outcome is None or not flight.outcome.result.has_secret:
                 # What stopped the writer a moment ago would stop us too; asking again only adds to the trouble.
-                return flight.outcome or Provisioned(result=Result.UNAVAILABLE, cause="another request's write failed")
+                return flight.outcome or _FAILED_ELSEWHERE
 
     def _known(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline) -> Provisioned | None:
         """Answer from the caches, if they say that nothing is to be done and nothing will be missed.
@@ -228,7 +204,7 @@ class Provisioner:
         try:
             return _result(applying.apply(plan, self._facts, self._writer, namespace.name, deadline))
         except Conflict:
-            return Provisioned(result=Result.CONFLICT, cause=_LOST)
+            return Provisioned(result=Provisioning.CONFLICT, cause=_LOST)
 
     def _plan(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline, *, fresh: bool) -> Step:
         return copies.plan(

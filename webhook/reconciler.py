@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from enum import StrEnum
 from typing import Final, assert_never
 
 from webhook import applying
@@ -16,6 +15,7 @@ from webhook.core.kinds import POD
 from webhook.core.ownership import Owner, is_ours, owner_of
 from webhook.core.review import Json
 from webhook.core.scope import Rules
+from webhook.core.vocabulary import Reconciliation
 from webhook.core.workloads import MalformedObject
 from webhook.ports import (
     ClusterError,
@@ -30,19 +30,6 @@ from webhook.ports import (
 )
 from webhook.reporting import CentralReports, CentralState, CopyReports
 from webhook.unable import UnableToPull
-
-
-class Work(StrEnum):
-    """What came of one reconciliation; a metric label."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    DELETED = "deleted"
-    CURRENT = "current"
-    LEFT = "left"
-    HELD_BACK = "held_back"
-    """It is contested, and not written before its pause ends."""
-    FAILED = "failed"
 
 
 class Reconciler:
@@ -61,7 +48,7 @@ class Reconciler:
         writer: SecretWriter,
         pods: Pods,
         events: Events,
-        count: Callable[[Work], None] = lambda _: None,
+        count: Callable[[Reconciliation], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rules = rules
@@ -163,7 +150,7 @@ class Reconciler:
                 yield namespace
         unable.finish()
 
-    def reconcile(self, namespace: str, deadline: Deadline) -> Work:
+    def reconcile(self, namespace: str, deadline: Deadline) -> Reconciliation:
         """Bring one namespace's copy to what it should be.
 
         Raises:
@@ -173,15 +160,15 @@ class Reconciler:
             work = self._reconcile(namespace, deadline)
         except ClusterError as error:
             if not isinstance(error, NotLeading):
-                self._count(Work.FAILED)
+                self._count(Reconciliation.FAILED)
                 self._reports.refused(namespace, error)
             raise
         self._count(work)
         return work
 
-    def _reconcile(self, namespace: str, deadline: Deadline) -> Work:
+    def _reconcile(self, namespace: str, deadline: Deadline) -> Reconciliation:
         if self._rules.untouchable(namespace):
-            return Work.LEFT
+            return Reconciliation.LEFT
         existing: Secret | None = None
 
         def plan(tried: Tried) -> Step:
@@ -199,7 +186,7 @@ class Reconciler:
             applied = applying.apply(plan, self._facts, self._writer, namespace, deadline)
         except (NamespaceTerminating, NotFound):
             self.forget(namespace)
-            return Work.LEFT
+            return Reconciliation.LEFT
         return self._note(applied, existing, namespace)
 
     def _plan(self, namespace: str, deadline: Deadline, *, fresh: bool) -> tuple[Secret | None, Step]:
@@ -218,7 +205,7 @@ class Reconciler:
             step = copies.plan(place, central, existing, self._rules.patterns)
         return existing, step
 
-    def _note(self, applied: Applied, existing: Secret | None, namespace: str) -> Work:
+    def _note(self, applied: Applied, existing: Secret | None, namespace: str) -> Reconciliation:
         """Remember and report what was done or left."""
         match applied.step:
             case Create(copy=made):
@@ -226,22 +213,22 @@ class Reconciler:
                     again = namespace in self._missing
                 self._written(made, again=again)
                 self._reports.created(made, again=again)
-                return Work.UPDATED if applied.replaced else Work.CREATED
+                return Reconciliation.UPDATED if applied.replaced else Reconciliation.CREATED
             case Update(copy=made, adopts=adopts):
                 self._written(made, again=True)
                 self._reports.updated(made, adopts=adopts)
-                return Work.UPDATED
+                return Reconciliation.UPDATED
             case Delete():
                 self._reports.deleted(namespace)
                 self.forget(namespace)
-                return Work.DELETED
+                return Reconciliation.DELETED
             case Leave(reason=LeaveReason.HELD_BACK):
-                return Work.HELD_BACK
+                return Reconciliation.HELD_BACK
             case Leave(reason=reason):
                 self._reports.left(namespace, existing, reason)
                 if reason in _NOTHING_MISSED:
                     self._settled(namespace)
-                return Work.CURRENT if reason is LeaveReason.CURRENT else Work.LEFT
+                return Reconciliation.CURRENT if reason is LeaveReason.CURRENT else Reconciliation.LEFT
             case _:
                 assert_never(applied.step)
 

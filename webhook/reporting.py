@@ -10,7 +10,7 @@ from webhook.core.contest import LIMIT, MAX_PAUSE_S
 from webhook.core.copies import LeaveReason, Secret
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner, give_away
-from webhook.core.reasons import Reason
+from webhook.core.vocabulary import Reason
 from webhook.ports import ClusterError, Conflict, EventReason, Events, ObjectRef
 
 

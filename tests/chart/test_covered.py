@@ -25,8 +25,8 @@ from webhook.core.images import ImagePatterns
 from webhook.core.kinds import POD
 from webhook.core.ownership import Secret
 from webhook.core.policy import PullFacts, ServiceAccount
-from webhook.core.reasons import Reason
 from webhook.core.scope import Enforcement, Namespace, NamespaceMode, Rules
+from webhook.core.vocabulary import Reason
 from webhook.core.workloads import MalformedObject
 
 REVIEWS = Path(__file__).resolve().parents[2] / "standin" / "tests" / "data" / "admission-reviews"

@@ -12,7 +12,7 @@ import pytest
 
 from tests import helm
 from tests.chart.switches import BASE, ON, SWITCHES, deployment, manifests, pod_specs, roles
-from webhook.core.reasons import Reason
+from webhook.core.vocabulary import Half, Outcome, Provisioning, Reason
 from webhook.telemetry.controller_metrics import ControllerFigures, ControllerMetrics
 from webhook.telemetry.metrics import Metrics
 
@@ -192,7 +192,7 @@ def exposed() -> dict[str, set[str]]:
         version="0",
         watches=lambda: [watch],
         certificate_expiry=lambda: 0.0,
-        provisioning_results=["created"],
+        provisioning_results=[Provisioning.CREATED],
         credentials=lambda: [credential],
         credential_results=["accepted"],
     )
@@ -207,8 +207,8 @@ def exposed() -> dict[str, set[str]]:
         stale=0,
         unable_to_pull={"stale": 0},
     )
-    ControllerMetrics(shown.registry, figures=lambda: figures, reconciliations=["created"], events=["emitted"])
-    shown.reviewed("mutate", "allowed", Reason.INJECTED)
+    ControllerMetrics(shown.registry, figures=lambda: figures)
+    shown.reviewed(Half.MUTATE, Outcome.ALLOWED, Reason.INJECTED)
     series: dict[str, set[str]] = {}
     for name, labels in re.findall(r"^(\w+)(?:\{(.*)\})? ", shown.render().decode(), re.MULTILINE):
         series.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))

@@ -25,13 +25,16 @@ from tests.objects import (
     workload,
 )
 from tests.services.fakes import FakeCluster
-from webhook.admission import Admission, Answer, Outcome
+from webhook.admission import (
+    Admission,
+    Answer,
+)
 from webhook.check.findings import Outcome as CheckOutcome
 from webhook.core.copies import Secret
 from webhook.core.kinds import BUILT_IN_KINDS
-from webhook.core.reasons import Reason
 from webhook.core.review import parse
 from webhook.core.scope import Enforcement, NamespaceMode, Rules
+from webhook.core.vocabulary import Outcome, Reason
 from webhook.ports import Deadline
 from webhook.provisioning import Provisioner
 

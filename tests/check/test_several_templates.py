@@ -10,13 +10,12 @@ from tests.check.runs import check, check_objects, checker
 from tests.objects import RELEASE_NAMESPACE, secret
 from tests.services.fakes import FakeCluster
 from tests.services.test_admission_templates import ask, ray, template
-from webhook.admission import Outcome
 from webhook.check.findings import Outcome as CheckOutcome
 from webhook.check.fixes import fixes
 from webhook.check.outputs import FORMATS
 from webhook.check.sources import Text
 from webhook.core.policy import MAX_IMAGES
-from webhook.core.reasons import Reason
+from webhook.core.vocabulary import Outcome, Reason
 
 RAY_CLUSTER = """\
 apiVersion: ray.io/v1

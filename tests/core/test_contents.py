@@ -6,7 +6,7 @@ from tests.objects import CANARY, RULES, payload, secret
 from webhook.core import contents, copies
 from webhook.core.keyring import Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.names import SECRET_TYPE
-from webhook.core.reasons import Reason
+from webhook.core.vocabulary import Reason
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from webhook.core.names import (
     SOURCE_ANNOTATION,
 )
 from webhook.core.ownership import is_ours
-from webhook.core.reasons import Reason
+from webhook.core.vocabulary import Reason
 
 CENTRAL = secret()
 GOOD = copies.desired("auth", CENTRAL, RULES.patterns)

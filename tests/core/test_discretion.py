@@ -3,7 +3,7 @@
 from tests.objects import secret
 from webhook.core.discretion import UNNAMED, discreet
 from webhook.core.policy import Problem, Verdict
-from webhook.core.reasons import Reason
+from webhook.core.vocabulary import Reason
 
 
 def verdict(*names: str) -> Verdict:

@@ -17,8 +17,8 @@ from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, TEMPLATE_PATHS, pod_s
 from webhook.core import patch, policy
 from webhook.core.before import Before
 from webhook.core.policy import Decision, ServiceAccount
-from webhook.core.reasons import Reason
 from webhook.core.scope import Enforcement, Namespace, NamespaceMode, label_faults
+from webhook.core.vocabulary import Reason
 from webhook.core.workloads import read
 
 

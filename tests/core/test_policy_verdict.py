@@ -14,7 +14,7 @@ from webhook.core import policy
 from webhook.core.before import Before
 from webhook.core.kinds import POD
 from webhook.core.policy import PullFacts, SecretFact, Unreadable, Verdict
-from webhook.core.reasons import Reason
+from webhook.core.vocabulary import Reason
 from webhook.core.workloads import PodImage, Workload, read
 
 FIELD = Path(__file__).parents[1] / "data" / "field"

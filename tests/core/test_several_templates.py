@@ -13,8 +13,8 @@ from webhook.core.before import Before
 from webhook.core.display import dotted
 from webhook.core.kinds import BUILT_IN_KINDS, POD, WorkloadKind
 from webhook.core.policy import Decision, ServiceAccount
-from webhook.core.reasons import Reason
 from webhook.core.scope import Namespace
+from webhook.core.vocabulary import Reason
 from webhook.core.workloads import MAX_TEMPLATES, MalformedObject, Workload, read_all
 
 Object = dict[str, Any]

@@ -8,12 +8,12 @@ import pytest
 
 from tests.core.kinds import kind_named
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, secret, workload
-from webhook.core import policy, remedies, texts
+from webhook.core import remedies, texts
 from webhook.core.discretion import UNNAMED
 from webhook.core.display import shown
 from webhook.core.policy import Problem, Verdict
-from webhook.core.reasons import Reason
 from webhook.core.remedies import Refusal
+from webhook.core.vocabulary import REFUSING, Reason
 from webhook.core.workloads import PodImage, read
 
 TABLE = Path(__file__).parents[1] / "data" / "refusals.txt"
@@ -187,7 +187,7 @@ def test_without_the_add_on_the_secret_has_to_be_made_by_hand() -> None:
 
 
 def test_every_reason_that_a_verdict_can_refuse_for_has_a_cause_and_a_remedy() -> None:
-    judged = set(policy.REFUSING)
+    judged = set(REFUSING)
     assert {problem.reason for problem in PROBLEMS.values()} >= judged
     assert judged <= set(texts.CAUSES)
     assert judged <= set(remedies.REMEDIES)

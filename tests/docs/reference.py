@@ -15,16 +15,13 @@ import click
 from tests.docs.commands import DOCS
 from webhook.cli import main
 from webhook.cli.options import SettingOption
-from webhook.cluster.events import Outcome
 from webhook.config import SERVE_SETTINGS, Setting
 from webhook.config.connection import CONNECTION_SETTINGS
 from webhook.config.controller import CONTROLLER_SETTINGS
 from webhook.core import names
-from webhook.core.reasons import Reason
+from webhook.core.vocabulary import Provisioning, Reason
 from webhook.credential import CredentialState
 from webhook.ports import EventReason
-from webhook.provisioning import Result
-from webhook.reconciler import Work
 from webhook.server.drops import Drops
 from webhook.telemetry.certificate_metrics import CertificateMetrics
 from webhook.telemetry.controller_metrics import ControllerFigures, ControllerMetrics
@@ -233,7 +230,7 @@ def families() -> Iterator[tuple[str, str, str, str]]:
         version="VERSION",
         watches=lambda: (watch,),
         certificate_expiry=lambda: 0.0,
-        provisioning_results=Result,
+        provisioning_results=Provisioning,
         credentials=lambda: (credential,),
         credential_results=CredentialState,
         connections_dropped=Drops().totals,
@@ -249,7 +246,7 @@ def families() -> Iterator[tuple[str, str, str, str]]:
         stale=0,
         unable_to_pull={"CAUSE": 0},
     )
-    ControllerMetrics(whole.registry, figures=lambda: figures, reconciliations=Work, events=Outcome)
+    ControllerMetrics(whole.registry, figures=lambda: figures)
     CertificateMetrics(whole.registry)
     for family in sorted(whole.registry.collect(), key=lambda each: each.name):
         if family.name.startswith("process_"):

@@ -8,7 +8,7 @@ import pytest
 from tests.docs import reference
 from tests.docs.commands import ROOT
 from webhook.core import names
-from webhook.core.reasons import Reason
+from webhook.core.vocabulary import Reason
 from webhook.ports import EventReason
 
 PAGE = reference.PAGE.read_text(encoding="utf-8")

@@ -27,10 +27,10 @@ from flask import Flask
 
 from certs.authority import issue_leaf, new_ca
 from certs.facts import KeyPair
-from webhook.admission import Answer, Outcome
+from webhook.admission import Answer
 from webhook.config import ServeSettings
-from webhook.core.reasons import Reason
 from webhook.core.review import Review, allowed, patched
+from webhook.core.vocabulary import Outcome, Reason
 from webhook.ports import Deadline, Unavailable
 from webhook.server import ops
 from webhook.server.app import create_app

@@ -18,7 +18,11 @@ from tests.edges.cluster_script import Request, Script, eventually, scripted, st
 from tests.services.controller_contracts import SECRET_A, EventsContract, EventsWorld, Recorded
 from tests.services.controller_fakes import ManualClock
 from webhook.cluster import Client, connect
-from webhook.cluster.events import COMPONENT, ClusterEvents, Outcome
+from webhook.cluster.events import (
+    COMPONENT,
+    ClusterEvents,
+)
+from webhook.core.vocabulary import EventOutcome
 from webhook.ports import EventReason, ObjectRef
 
 RULES = [{"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]}]
@@ -41,7 +45,7 @@ class Stage:
     def __init__(self, client: Client) -> None:
         self.utc = Time()
         self.clock = ManualClock()
-        self.outcomes: Counter[Outcome] = Counter()
+        self.outcomes: Counter[EventOutcome] = Counter()
         self.events = ClusterEvents(
             client,
             instance="controller-0",
@@ -147,7 +151,7 @@ def test_a_repeated_event_is_patched_with_its_count_and_its_last_time(world: Sta
         "2026-05-04T12:00:00Z",
         "2026-05-04T12:05:00Z",
     )
-    assert world.outcomes == {Outcome.WRITTEN: 3}
+    assert world.outcomes == {EventOutcome.WRITTEN: 3}
 
 
 def test_an_event_that_expired_is_made_anew(world: StandIn) -> None:
@@ -183,13 +187,13 @@ def test_an_event_in_a_terminating_namespace_is_dropped(world: StandIn) -> None:
     world.emit()
     world.emit(about=replace(SECRET_A, namespace="b"))
     assert len(world.found("b")) == 1
-    assert world.outcomes == {Outcome.REFUSED: 1, Outcome.WRITTEN: 1}
+    assert world.outcomes == {EventOutcome.REFUSED: 1, EventOutcome.WRITTEN: 1}
 
 
 def test_an_event_in_a_namespace_that_is_gone_is_dropped(world: StandIn) -> None:
     world.emit(about=replace(SECRET_A, namespace="gone"))
     assert world.found() == []
-    assert world.outcomes == {Outcome.REFUSED: 1}
+    assert world.outcomes == {EventOutcome.REFUSED: 1}
 
 
 def test_without_permission_events_are_dropped() -> None:
@@ -199,7 +203,7 @@ def test_without_permission_events_are_dropped() -> None:
         stage.events.start()
         stage.emit()
         assert stage.events.flush(5)
-        assert stage.outcomes == {Outcome.REFUSED: 1}
+        assert stage.outcomes == {EventOutcome.REFUSED: 1}
         stage.events.stop()
 
 
@@ -207,7 +211,7 @@ def test_a_failing_api_server_is_asked_again(world: StandIn) -> None:
     world.api.faults.add(match=Match(resource="events"), status=503, times=3)
     world.emit()
     assert len(world.found("a")) == 1
-    assert world.outcomes == {Outcome.WRITTEN: 1}
+    assert world.outcomes == {EventOutcome.WRITTEN: 1}
 
 
 def answering(code: int) -> Callable[[Request], None]:
@@ -226,7 +230,7 @@ def test_an_api_server_that_keeps_failing_is_given_up_after_some_tries(failing: 
     stage.events.start()
     stage.emit()
     assert stage.events.flush(5)
-    assert (stage.outcomes, len(failing.requests)) == ({Outcome.UNAVAILABLE: 1}, 12)
+    assert (stage.outcomes, len(failing.requests)) == ({EventOutcome.UNAVAILABLE: 1}, 12)
     stage.events.stop()
 
 
@@ -234,7 +238,7 @@ def test_an_object_has_so_many_events_at_once_and_then_one_in_five_minutes(world
     for index in range(30):
         world.emit(f"text {index}")
     assert len(world.found("a")) == 25
-    assert world.outcomes == {Outcome.WRITTEN: 25, Outcome.RATE_LIMITED: 5}
+    assert world.outcomes == {EventOutcome.WRITTEN: 25, EventOutcome.RATE_LIMITED: 5}
     world.clock.advance(299)
     world.emit("too early")
     assert len(world.found("a")) == 25
@@ -255,7 +259,7 @@ def test_an_object_that_is_recreated_in_a_loop_gets_no_new_bucket_each_time(worl
     for index in range(30):
         world.emit(about=replace(SECRET_A, uid=str(index)))
     assert len(world.found("a")) == 25
-    assert world.outcomes == {Outcome.WRITTEN: 25, Outcome.RATE_LIMITED: 5}
+    assert world.outcomes == {EventOutcome.WRITTEN: 25, EventOutcome.RATE_LIMITED: 5}
     for other in (replace(SECRET_A, kind="Namespace"), replace(SECRET_A, name="other")):
         world.emit(about=other)
     assert len(world.found("a")) == 27
@@ -289,7 +293,7 @@ def test_what_concerns_the_whole_cluster_is_written_first_and_finds_a_place_in_a
     written = [json.loads(request.body)["reason"] for request in failing.requests]
     assert written[: len(URGENT)] == URGENT
     assert set(written[len(URGENT) :]) == {"CopyUpdated"}
-    assert stage.outcomes == {Outcome.QUEUE_FULL: 10, Outcome.WRITTEN: 20 + len(URGENT)}
+    assert stage.outcomes == {EventOutcome.QUEUE_FULL: 10, EventOutcome.WRITTEN: 20 + len(URGENT)}
 
 
 def test_all_that_is_said_of_the_central_secret_and_of_the_credential_is_urgent() -> None:
@@ -300,7 +304,7 @@ def test_a_full_queue_drops_and_never_waits(failing: Script) -> None:
     stage = Stage(failing.client())  # not started: nothing is taken from the queue
     for index in range(1500):
         stage.emit(f"text {index}")
-    assert stage.outcomes == {Outcome.QUEUE_FULL: 500}
+    assert stage.outcomes == {EventOutcome.QUEUE_FULL: 500}
 
 
 def test_what_repeats_while_it_waits_takes_one_place(failing: Script) -> None:
@@ -339,7 +343,7 @@ def test_a_bug_ends_no_thread(failing: Script, monkeypatch: pytest.MonkeyPatch) 
     stage.emit("one")
     stage.emit("two")
     assert stage.events.flush(5)
-    assert stage.outcomes == {Outcome.REFUSED: 1, Outcome.WRITTEN: 1}
+    assert stage.outcomes == {EventOutcome.REFUSED: 1, EventOutcome.WRITTEN: 1}
     stage.events.stop()
 
 
@@ -352,7 +356,7 @@ def test_a_stop_writes_what_waits(world: StandIn) -> None:
     world.events.stop(5)
     assert len(world.api.admin.list("events")) == 2
     world.emit("late")
-    assert world.outcomes[Outcome.QUEUE_FULL] == 1
+    assert world.outcomes[EventOutcome.QUEUE_FULL] == 1
 
 
 def test_a_stop_does_not_wait_for_an_api_server_that_is_away(failing: Script) -> None:
@@ -363,4 +367,4 @@ def test_a_stop_does_not_wait_for_an_api_server_that_is_away(failing: Script) ->
     eventually(lambda: failing.requests)
     stage.events.stop(5)
     assert not any(thread.name == "events" for thread in threading.enumerate())
-    assert stage.outcomes == {Outcome.UNAVAILABLE: 1}
+    assert stage.outcomes == {EventOutcome.UNAVAILABLE: 1}

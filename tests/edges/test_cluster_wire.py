@@ -16,7 +16,7 @@ from webhook.core.copies import Secret, central_fault, fault, read_keyring
 from webhook.core.images import ImagePatterns
 from webhook.core.keyring import MAX_BYTES, SecretTooLarge
 from webhook.core.names import SECRET_KEY
-from webhook.core.reasons import Reason
+from webhook.core.vocabulary import Reason
 
 MIB = 1 << 20
 

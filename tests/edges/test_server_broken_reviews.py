@@ -10,7 +10,7 @@ from tests.bench.serving import mutants
 from tests.objects import CANARY, RELEASE_NAMESPACE, secret
 from tests.services.admissions import admission
 from tests.services.fakes import FakeCluster
-from webhook.provisioning import Result
+from webhook.core.vocabulary import Provisioning
 from webhook.server.app import create_app
 from webhook.server.limits import MIB, derive
 from webhook.telemetry.metrics import Metrics
@@ -23,7 +23,7 @@ def client():  # type: ignore[no-untyped-def]  # Flask's test client
     cluster.make_secret(secret())
     for index in range(10):
         cluster.make_namespace(f"team-{index:05d}")
-    metrics = Metrics(version="test", watches=tuple, certificate_expiry=lambda: None, provisioning_results=Result)
+    metrics = Metrics(version="test", watches=tuple, certificate_expiry=lambda: None, provisioning_results=Provisioning)
     return create_app(
         admission(cluster), metrics, limits=derive(memory_bytes=256 * MIB, threads=16, body_bytes=MIB)
     ).test_client()

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
-from webhook.cluster.events import Outcome
-from webhook.reconciler import Work
+from webhook.core.vocabulary import EventOutcome, Reconciliation
 from webhook.telemetry.controller_metrics import ControllerFigures, ControllerMetrics
 
 OWNERS = ("ours", "foreign", "other_release")
@@ -26,9 +25,7 @@ class Stage:
     def __init__(self) -> None:
         self.figures = FIGURES
         self.registry = CollectorRegistry(auto_describe=False)
-        self.metrics = ControllerMetrics(
-            self.registry, figures=lambda: self.figures, reconciliations=Work, events=Outcome
-        )
+        self.metrics = ControllerMetrics(self.registry, figures=lambda: self.figures)
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(f"ghcr_pull_secrets_{name}", labels)
@@ -36,9 +33,9 @@ class Stage:
 
 def test_every_series_is_there_at_zero() -> None:
     stage = Stage()
-    for work in Work:
+    for work in Reconciliation:
         assert stage.value("reconciliations_total", result=work) == 0
-    for outcome in Outcome:
+    for outcome in EventOutcome:
         assert stage.value("events_total", outcome=outcome) == 0
     for name in ("leading", "queue_backlog", "copies_stale", "copies_contested"):
         assert stage.value(name) == 0
@@ -84,7 +81,7 @@ def test_figures_are_read_at_the_scrape() -> None:
 
 def test_what_happens_is_counted() -> None:
     stage = Stage()
-    stage.metrics.reconciled(Work.UPDATED)
-    stage.metrics.emitted(Outcome.QUEUE_FULL)
+    stage.metrics.reconciled(Reconciliation.UPDATED)
+    stage.metrics.emitted(EventOutcome.QUEUE_FULL)
     assert stage.value("reconciliations_total", result="updated") == 1
     assert stage.value("events_total", outcome="queue_full") == 1

@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from webhook.admission import Outcome
-from webhook.core.reasons import Reason
-from webhook.provisioning import Result
+from webhook.core.vocabulary import Half, Outcome, Provisioning, Reason, RequestFault
 from webhook.server.drops import Cause, Drops
-from webhook.telemetry.metrics import ERROR_KINDS, HALVES, REACHABLE, Metrics
+from webhook.telemetry.metrics import REACHABLE, Metrics
 
 PREFIX = "ghcr_pull_secrets_"
 
@@ -31,37 +29,37 @@ def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], fl
 
 
 def test_every_series_is_there_at_zero() -> None:
-    metrics = Metrics(version="1.2.3", provisioning_results=Result)
+    metrics = Metrics(version="1.2.3", provisioning_results=Provisioning)
     found = samples(metrics)
 
     def value(name: str, **labels: str) -> float:
         return found[PREFIX + name, frozenset(labels.items())]
 
-    for half in HALVES:
+    for half in Half:
         for outcome, reason in REACHABLE[half]:
             assert value("reviews_total", half=half, outcome=outcome, reason=reason) == 0
-        for kind in ERROR_KINDS:
+        for kind in RequestFault:
             assert value("review_errors_total", half=half, kind=kind) == 0
         assert value("review_duration_seconds_count", half=half) == 0
         assert value("reviews_in_flight", half=half) == 0
-    for result in Result:
+    for result in Provisioning:
         assert value("provisioning_total", result=result) == 0
     assert value("api_requests_total", verb="create", resource="secrets", code="5xx") == 0
     assert value("build_info", version="1.2.3") == 1
 
 
 def test_every_outcome_and_reason_is_reachable_in_some_half() -> None:
-    pairs = [pair for half in HALVES for pair in REACHABLE[half]]
-    assert {outcome for outcome, _ in pairs} == {*Outcome, "error"}
+    pairs = [pair for half in Half for pair in REACHABLE[half]]
+    assert {outcome for outcome, _ in pairs} == set(Outcome)
     assert {reason for _, reason in pairs} == set(Reason)
 
 
 def test_counting_makes_no_new_series() -> None:
-    metrics = Metrics(version="v", provisioning_results=Result)
+    metrics = Metrics(version="v", provisioning_results=Provisioning)
     before = set(samples(metrics))
-    metrics.reviewed("mutate", Outcome.PATCHED, Reason.INJECTED)
-    metrics.failed("validate", "cluster", Reason.ERROR)
-    metrics.provisioned(Result.CREATED)
+    metrics.reviewed(Half.MUTATE, Outcome.PATCHED, Reason.INJECTED)
+    metrics.failed(Half.VALIDATE, RequestFault.CLUSTER, Reason.ERROR)
+    metrics.provisioned(Provisioning.CREATED)
     metrics.api_requested("get", "secrets", 404)
     metrics.api_requested("get", "secrets", 0)
     after = samples(metrics)
@@ -77,7 +75,7 @@ def test_counting_makes_no_new_series() -> None:
 
 def test_a_combination_nobody_foresaw_is_counted_all_the_same() -> None:
     metrics = Metrics(version="v")
-    metrics.reviewed("mutate", "denied", Reason.COVERED)
+    metrics.reviewed(Half.MUTATE, Outcome.DENIED, Reason.COVERED)
     labels = {"half": "mutate", "outcome": "denied", "reason": "covered"}
     assert metrics.registry.get_sample_value(PREFIX + "reviews_total", labels) == 1
 

@@ -11,10 +11,13 @@ from tests.core.kinds import KINDS
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, RULES, payload, review, secret, workload
 from tests.services.admissions import admission
 from tests.services.fakes import FakeCluster
-from webhook.admission import Admission, Answer, Outcome
+from webhook.admission import (
+    Admission,
+    Answer,
+)
 from webhook.core import copies
-from webhook.core.reasons import Reason
 from webhook.core.review import BadReview, parse
+from webhook.core.vocabulary import Outcome, Reason
 from webhook.core.workloads import MalformedObject
 from webhook.ports import Deadline, OutOfTime, Unavailable
 from webhook.provisioning import Provisioner
@@ -534,3 +537,11 @@ def test_a_copy_that_is_changed_has_to_be_old_once_more(cluster: FakeCluster) ->
         assert labels_of(subject, workload()) == []
     clock.now += SETTLED_S
     assert labels_of(subject, workload())
+
+
+def test_a_refusal_asks_for_the_service_account_once(cluster: FakeCluster) -> None:
+    label(cluster, inject="false")
+    cluster.make_service_account("auth", "builder", [])
+    answer = validate(cluster, review(workload("Deployment", service_account="builder")))
+    assert (answer.reason, answer.outcome) == (Reason.NOT_LISTED, Outcome.DENIED)
+    assert [call.name for call in cluster.calls if call.resource == "serviceaccounts"] == ["builder"]

@@ -8,12 +8,15 @@ import pytest
 from tests.matching import PYTORCH, RAY, container
 from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, secret
 from tests.services.fakes import FakeCluster
-from webhook.admission import Admission, Answer, Outcome
+from webhook.admission import (
+    Admission,
+    Answer,
+)
 from webhook.core import copies
 from webhook.core.policy import MAX_IMAGES, MAX_SECRETS
-from webhook.core.reasons import Reason
 from webhook.core.review import parse
 from webhook.core.scope import Rules
+from webhook.core.vocabulary import Outcome, Reason
 from webhook.core.workloads import MAX_TEMPLATES, MalformedObject
 from webhook.ports import Deadline
 from webhook.provisioning import Provisioner

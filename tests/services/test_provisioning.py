@@ -11,8 +11,8 @@ from webhook.core import copies
 from webhook.core.copies import Leave, LeaveReason, Secret
 from webhook.core.names import ADOPT_ANNOTATION
 from webhook.core.ownership import is_ours
-from webhook.core.reasons import Reason
 from webhook.core.scope import Namespace
+from webhook.core.vocabulary import Provisioning, Reason
 from webhook.ports import (
     AlreadyExists,
     ClusterError,
@@ -24,7 +24,10 @@ from webhook.ports import (
     QuotaExceeded,
     Unavailable,
 )
-from webhook.provisioning import Provisioned, Provisioner, Result
+from webhook.provisioning import (
+    Provisioned,
+    Provisioner,
+)
 
 AUTH = Namespace(name="auth")
 IMAGES = ("ghcr.io/sesacthon/auth-api",)
@@ -57,7 +60,7 @@ def copy_of(cluster: FakeCluster, **changes: object) -> Secret:
 
 
 def test_an_absent_copy_is_made(cluster: FakeCluster) -> None:
-    assert ensure(cluster).result is Result.CREATED
+    assert ensure(cluster).result is Provisioning.CREATED
     found = cluster.secret("auth")
     assert found is not None
     assert is_ours(found, RELEASE_NAMESPACE)
@@ -66,22 +69,22 @@ def test_an_absent_copy_is_made(cluster: FakeCluster) -> None:
 
 def test_a_current_copy_costs_no_call(cluster: FakeCluster) -> None:
     copy_of(cluster)
-    assert ensure(cluster).result is Result.CURRENT
+    assert ensure(cluster).result is Provisioning.CURRENT
     assert cluster.calls == []
 
 
 def test_what_was_just_written_is_known_before_the_watch_tells(cluster: FakeCluster) -> None:
     cluster.stop_watching()
     subject = provisioner(cluster)
-    assert subject.ensure(AUTH, IMAGES, Deadline.after(5)).result is Result.CREATED
+    assert subject.ensure(AUTH, IMAGES, Deadline.after(5)).result is Provisioning.CREATED
     before = len(cluster.calls)
-    assert subject.ensure(AUTH, IMAGES, Deadline.after(5)).result is Result.CURRENT
+    assert subject.ensure(AUTH, IMAGES, Deadline.after(5)).result is Provisioning.CURRENT
     assert len(cluster.calls) == before
 
 
 def test_a_stale_copy_is_updated(cluster: FakeCluster) -> None:
     copy_of(cluster, payload=payload(token="old"))
-    assert ensure(cluster).result is Result.UPDATED
+    assert ensure(cluster).result is Provisioning.UPDATED
     found = cluster.secret("auth")
     assert found is not None
     assert found.payload == payload()
@@ -90,7 +93,7 @@ def test_a_stale_copy_is_updated(cluster: FakeCluster) -> None:
 @pytest.mark.parametrize("changes", [{"type": "Opaque", "payload": None}, {"payload": b"{}", "immutable": True}])
 def test_a_copy_that_cannot_be_changed_is_replaced(cluster: FakeCluster, changes: dict[str, object]) -> None:
     copy_of(cluster, **changes)
-    assert ensure(cluster).result is Result.UPDATED
+    assert ensure(cluster).result is Provisioning.UPDATED
     assert [call.verb for call in cluster.calls if call.verb != "get"] == ["delete", "create"]
     found = cluster.secret("auth")
     assert found is not None
@@ -100,38 +103,38 @@ def test_a_copy_that_cannot_be_changed_is_replaced(cluster: FakeCluster, changes
 def test_a_foreign_secret_is_never_written(cluster: FakeCluster) -> None:
     cluster.make_secret(secret("auth", payload=payload(token="theirs")))
     before = cluster.secret("auth")
-    assert ensure(cluster).result is Result.FOREIGN
+    assert ensure(cluster).result is Provisioning.FOREIGN
     assert cluster.calls == []
     assert cluster.secret("auth") == before
 
 
 def test_a_foreign_secret_that_does_not_help_is_looked_at_again_before_it_is_left(cluster: FakeCluster) -> None:
     cluster.make_secret(secret("auth", payload=b'{"auths": 1}'))
-    assert ensure(cluster).result is Result.FOREIGN
+    assert ensure(cluster).result is Provisioning.FOREIGN
     cluster.stop_watching()
     cluster.remove_secret("auth")
-    assert ensure(cluster).result is Result.CREATED
+    assert ensure(cluster).result is Provisioning.CREATED
 
 
 def test_a_foreign_secret_is_adopted_when_it_asks_for_it(cluster: FakeCluster) -> None:
     cluster.make_secret(secret("auth", payload=b"{}", marks={ADOPT_ANNOTATION: "true"}))
-    assert ensure(cluster).result is Result.UPDATED
+    assert ensure(cluster).result is Provisioning.UPDATED
 
 
 UNUSABLE = [
-    (None, Result.CENTRAL_MISSING),
-    (secret(type="Opaque", payload=None), Result.CENTRAL_UNUSABLE),
-    (secret(payload=b'{"auths": 1}'), Result.CENTRAL_UNUSABLE),
-    (secret(payload=b"{}"), Result.CENTRAL_UNUSABLE),
-    (secret(payload=payload(registry="quay.io")), Result.CENTRAL_UNUSABLE),
-    (secret(payload=b'{"auths": {"ghcr.io": {}}}'), Result.CENTRAL_UNUSABLE),
+    (None, Provisioning.CENTRAL_MISSING),
+    (secret(type="Opaque", payload=None), Provisioning.CENTRAL_UNUSABLE),
+    (secret(payload=b'{"auths": 1}'), Provisioning.CENTRAL_UNUSABLE),
+    (secret(payload=b"{}"), Provisioning.CENTRAL_UNUSABLE),
+    (secret(payload=payload(registry="quay.io")), Provisioning.CENTRAL_UNUSABLE),
+    (secret(payload=b'{"auths": {"ghcr.io": {}}}'), Provisioning.CENTRAL_UNUSABLE),
 ]
 
 
 @pytest.mark.parametrize(("central", "result"), UNUSABLE)
 @pytest.mark.parametrize("existing", [False, True])
 def test_an_unusable_central_secret_is_never_copied(
-    cluster: FakeCluster, central: Secret | None, result: Result, existing: bool
+    cluster: FakeCluster, central: Secret | None, result: Provisioning, existing: bool
 ) -> None:
     cluster.remove_secret(RELEASE_NAMESPACE)
     if central is not None:
@@ -151,53 +154,53 @@ def test_a_write_is_decided_on_the_central_secret_as_it_is_and_not_as_it_was(clu
     cluster.remove_secret(RELEASE_NAMESPACE)
     cluster.make_secret(secret(payload=payload(token="new")))
     # By the caches the copy differs from the central secret. In truth it is the newer of the two.
-    assert ensure(cluster).result is Result.CURRENT
+    assert ensure(cluster).result is Provisioning.CURRENT
     assert cluster.called("patch") == []
 
 
 def test_somebody_faster_is_fine(cluster: FakeCluster) -> None:
     cluster.before("create", lambda: copy_of(cluster))
-    assert ensure(cluster).result is Result.CURRENT
+    assert ensure(cluster).result is Provisioning.CURRENT
     assert len(cluster.called("create")) == 1
 
 
 def test_somebody_elses_secret_that_came_meanwhile_is_left(cluster: FakeCluster) -> None:
     cluster.before("create", lambda: cluster.make_secret(secret("auth", payload=b'{"auths": {"x": {}}}')))
-    assert ensure(cluster).result is Result.FOREIGN
+    assert ensure(cluster).result is Provisioning.FOREIGN
 
 
 def test_a_copy_that_changed_meanwhile_is_read_again(cluster: FakeCluster) -> None:
     copy_of(cluster, payload=payload(token="old"))
     cluster.before("patch", lambda: copy_of(cluster, payload=payload(token="older")))
-    assert ensure(cluster).result is Result.UPDATED
+    assert ensure(cluster).result is Provisioning.UPDATED
     assert len(cluster.called("patch")) == 2
 
 
 def test_a_copy_that_went_meanwhile_is_made_anew(cluster: FakeCluster) -> None:
     copy_of(cluster, payload=payload(token="old"))
     cluster.before("patch", lambda: cluster.remove_secret("auth"))
-    assert ensure(cluster).result is Result.CREATED
+    assert ensure(cluster).result is Provisioning.CREATED
 
 
 def test_a_race_that_is_lost_again_and_again_ends(cluster: FakeCluster) -> None:
     cluster.fail("create", AlreadyExists("create", "secrets", "auth", code=409), times=50)
-    assert ensure(cluster).result is Result.CONFLICT
+    assert ensure(cluster).result is Provisioning.CONFLICT
     assert len(cluster.called("create")) == 5
 
 
-ERRORS: list[tuple[ClusterError, Result]] = [
-    (QuotaExceeded("create", "secrets", "auth", code=403), Result.QUOTA_EXCEEDED),
-    (Forbidden("create", "secrets", "auth", code=403), Result.FORBIDDEN),
-    (Invalid("create", "secrets", "auth", code=422), Result.INVALID),
-    (Unavailable("create", "secrets", "auth", code=503), Result.UNAVAILABLE),
-    (Unavailable("create", "secrets", "auth"), Result.UNAVAILABLE),
-    (DeadlineExceeded("create", "secrets", "auth"), Result.TIMEOUT),
+ERRORS: list[tuple[ClusterError, Provisioning]] = [
+    (QuotaExceeded("create", "secrets", "auth", code=403), Provisioning.QUOTA_EXCEEDED),
+    (Forbidden("create", "secrets", "auth", code=403), Provisioning.FORBIDDEN),
+    (Invalid("create", "secrets", "auth", code=422), Provisioning.INVALID),
+    (Unavailable("create", "secrets", "auth", code=503), Provisioning.UNAVAILABLE),
+    (Unavailable("create", "secrets", "auth"), Provisioning.UNAVAILABLE),
+    (DeadlineExceeded("create", "secrets", "auth"), Provisioning.TIMEOUT),
 ]
 
 
 @pytest.mark.parametrize(("error", "result"), ERRORS)
 def test_every_failure_of_a_write_has_its_outcome_and_its_words(
-    cluster: FakeCluster, error: ClusterError, result: Result
+    cluster: FakeCluster, error: ClusterError, result: Provisioning
 ) -> None:
     cluster.fail("create", error)
     assert ensure(cluster) == Provisioned(result=result, cause=error.cause)
@@ -206,37 +209,39 @@ def test_every_failure_of_a_write_has_its_outcome_and_its_words(
 
 def test_a_failure_of_a_read_is_an_outcome_too(cluster: FakeCluster) -> None:
     cluster.fail("get", Unavailable("get", "secrets", code=500), times=9)
-    assert ensure(cluster).result is Result.UNAVAILABLE
+    assert ensure(cluster).result is Provisioning.UNAVAILABLE
 
 
 def test_a_cache_that_has_not_synced_is_not_asked(cluster: FakeCluster) -> None:
     cluster.synced = False
     cluster.fail("get", Unavailable("get", "secrets", code=500))
-    assert ensure(cluster).result is Result.UNAVAILABLE
-    assert ensure(cluster).result is Result.CREATED
+    assert ensure(cluster).result is Provisioning.UNAVAILABLE
+    assert ensure(cluster).result is Provisioning.CREATED
 
 
 def test_a_terminating_namespace_gets_none(cluster: FakeCluster) -> None:
-    assert ensure(cluster, namespace=Namespace(name="auth", terminating=True)).result is Result.NAMESPACE_TERMINATING
+    assert (
+        ensure(cluster, namespace=Namespace(name="auth", terminating=True)).result is Provisioning.NAMESPACE_TERMINATING
+    )
     cluster.terminate_namespace("auth")
     outcome = ensure(cluster)
-    assert outcome.result is Result.NAMESPACE_TERMINATING
+    assert outcome.result is Provisioning.NAMESPACE_TERMINATING
     assert outcome.cause == "the namespace is being deleted"
 
 
 def test_a_namespace_that_is_gone_is_asked_once(cluster: FakeCluster) -> None:
-    assert ensure(cluster, namespace=Namespace(name="gone")).result is Result.NAMESPACE_TERMINATING
+    assert ensure(cluster, namespace=Namespace(name="gone")).result is Provisioning.NAMESPACE_TERMINATING
     assert len(cluster.called("create")) == 1
 
 
 def test_a_copy_that_is_being_deleted_is_not_counted_on(cluster: FakeCluster) -> None:
     copy_of(cluster, deleting=True)
-    assert ensure(cluster).result is Result.DELETING
-    assert not Result.DELETING.has_secret
+    assert ensure(cluster).result is Provisioning.DELETING
+    assert not Provisioning.DELETING.has_secret
 
 
 def test_no_time_left_is_a_timeout(cluster: FakeCluster) -> None:
-    assert ensure(cluster, seconds=0).result is Result.TIMEOUT
+    assert ensure(cluster, seconds=0).result is Provisioning.TIMEOUT
 
 
 def test_sixteen_reviews_in_one_namespace_make_one_secret(cluster: FakeCluster) -> None:
@@ -244,14 +249,14 @@ def test_sixteen_reviews_in_one_namespace_make_one_secret(cluster: FakeCluster) 
     start = threading.Barrier(16)
     cluster.before("create", lambda: time.sleep(0.05))
 
-    def review(_: int) -> Result:
+    def review(_: int) -> Provisioning:
         start.wait()
         return subject.ensure(AUTH, IMAGES, Deadline.after(5)).result
 
     with ThreadPoolExecutor(16) as pool:
         results = list(pool.map(review, range(16)))
-    assert sorted(set(results)) == [Result.CREATED, Result.CURRENT]
-    assert results.count(Result.CREATED) == 1
+    assert sorted(set(results)) == [Provisioning.CREATED, Provisioning.CURRENT]
+    assert results.count(Provisioning.CREATED) == 1
     assert len(cluster.called("create")) == 1
 
 
@@ -259,14 +264,14 @@ def test_two_servers_in_one_namespace_make_one_secret(cluster: FakeCluster) -> N
     subjects = [provisioner(cluster), provisioner(cluster)]
     start = threading.Barrier(16)
 
-    def review(index: int) -> Result:
+    def review(index: int) -> Provisioning:
         start.wait()
         return subjects[index % 2].ensure(AUTH, IMAGES, Deadline.after(5)).result
 
     with ThreadPoolExecutor(16) as pool:
         results = list(pool.map(review, range(16)))
-    assert set(results) <= {Result.CREATED, Result.CURRENT}
-    assert results.count(Result.CREATED) == 1
+    assert set(results) <= {Provisioning.CREATED, Provisioning.CURRENT}
+    assert results.count(Provisioning.CREATED) == 1
 
 
 def test_those_who_wait_for_a_writer_that_fails_share_its_outcome(cluster: FakeCluster) -> None:
@@ -279,7 +284,7 @@ def test_those_who_wait_for_a_writer_that_fails_share_its_outcome(cluster: FakeC
         time.sleep(0.1)
         waiting.set()
         results = [future.result().result for future in futures]
-    assert results == [Result.QUOTA_EXCEEDED] * 4
+    assert results == [Provisioning.QUOTA_EXCEEDED] * 4
     assert len(cluster.called("create")) == 1
 
 
@@ -291,10 +296,10 @@ def test_nobody_waits_longer_than_its_own_deadline(cluster: FakeCluster) -> None
         leader = pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(5))
         time.sleep(0.05)
         begun = time.monotonic()
-        assert subject.ensure(AUTH, IMAGES, Deadline.after(0.05)).result is Result.TIMEOUT
+        assert subject.ensure(AUTH, IMAGES, Deadline.after(0.05)).result is Provisioning.TIMEOUT
         assert time.monotonic() - begun < 2
         held.set()
-        assert leader.result().result is Result.CREATED
+        assert leader.result().result is Provisioning.CREATED
 
 
 def test_a_writer_that_crashes_lets_the_others_go(cluster: FakeCluster) -> None:
@@ -311,8 +316,8 @@ def test_a_writer_that_crashes_lets_the_others_go(cluster: FakeCluster) -> None:
         second = pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(5))
         with pytest.raises(ZeroDivisionError):
             first.result()
-        assert second.result().result is Result.UNAVAILABLE
-    assert ensure(cluster).result is Result.CREATED
+        assert second.result().result is Provisioning.UNAVAILABLE
+    assert ensure(cluster).result is Provisioning.CREATED
 
 
 def test_namespaces_do_not_wait_for_each_other(cluster: FakeCluster) -> None:
@@ -323,9 +328,9 @@ def test_namespaces_do_not_wait_for_each_other(cluster: FakeCluster) -> None:
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(5))
         time.sleep(0.05)
-        assert subject.ensure(Namespace(name="other"), IMAGES, Deadline.after(2)).result is Result.CREATED
+        assert subject.ensure(Namespace(name="other"), IMAGES, Deadline.after(2)).result is Provisioning.CREATED
         held.set()
-        assert first.result().result is Result.CREATED
+        assert first.result().result is Provisioning.CREATED
 
 
 @pytest.mark.parametrize("reason", LeaveReason)
@@ -348,11 +353,11 @@ HAVE_SECRET = {
 
 
 def test_outcomes_are_counted(cluster: FakeCluster) -> None:
-    counted: list[Result] = []
+    counted: list[Provisioning] = []
     subject = Provisioner(cluster.facts, cluster.writer, rules=RULES, count=counted.append)
     subject.ensure(AUTH, IMAGES, Deadline.after(5))
     subject.ensure(AUTH, IMAGES, Deadline.after(5))
-    assert counted == [Result.CREATED, Result.CURRENT]
+    assert counted == [Provisioning.CREATED, Provisioning.CURRENT]
 
 
 # --- the preview for a dry run, and diagnosed for a rejection

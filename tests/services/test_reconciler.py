@@ -23,8 +23,8 @@ from webhook.core.names import (
     SYSTEM_NAMESPACES,
 )
 from webhook.core.ownership import is_ours
-from webhook.core.reasons import Reason
 from webhook.core.scope import NamespaceMode, Rules
+from webhook.core.vocabulary import Reason, Reconciliation
 from webhook.ports import (
     Conflict,
     Deadline,
@@ -35,7 +35,7 @@ from webhook.ports import (
     QuotaExceeded,
     Unavailable,
 )
-from webhook.reconciler import Reconciler, Work
+from webhook.reconciler import Reconciler
 from webhook.reporting import CentralState
 
 OLD = payload(token="old")
@@ -54,7 +54,7 @@ class Stage:
     cluster: FakeCluster = field(default_factory=FakeCluster)
     pods: FakePods = field(default_factory=FakePods)
     events: FakeEvents = field(default_factory=FakeEvents)
-    counted: Counter[Work] = field(default_factory=Counter)
+    counted: Counter[Reconciliation] = field(default_factory=Counter)
     clock: ManualClock = field(default_factory=ManualClock)
 
     def __post_init__(self) -> None:
@@ -102,7 +102,7 @@ class Stage:
         self.cluster.remove_secret(namespace)
         self.reconciler.secret_changed(before, None)
 
-    def reconcile(self, namespace: str) -> Work:
+    def reconcile(self, namespace: str) -> Reconciliation:
         return self.reconciler.reconcile(namespace, soon())
 
     @property
@@ -127,7 +127,7 @@ def as_it_should_be(stage: Stage, namespace: str = "auth") -> bool:
 
 def test_a_stale_copy_follows_the_central_secret(stage: Stage) -> None:
     stage.copy("auth", payload=OLD)
-    assert stage.reconcile("auth") is Work.UPDATED
+    assert stage.reconcile("auth") is Reconciliation.UPDATED
     assert as_it_should_be(stage)
     [event] = stage.events.emitted
     assert (event.reason, event.about.namespace, event.warning) == (EventReason.COPY_UPDATED, "auth", False)
@@ -136,7 +136,7 @@ def test_a_stale_copy_follows_the_central_secret(stage: Stage) -> None:
 
 def test_a_copy_as_it_should_be_costs_no_call(stage: Stage) -> None:
     stage.copy("auth")
-    assert stage.reconcile("auth") is Work.CURRENT
+    assert stage.reconcile("auth") is Reconciliation.CURRENT
     assert stage.cluster.calls == []
     assert stage.pods.lists == []
     assert stage.events.emitted == []
@@ -160,14 +160,14 @@ def test_a_rotation_costs_one_call_for_each_copy(stage: Stage) -> None:
 def test_an_edited_copy_is_repaired(stage: Stage, damage: dict[str, Any]) -> None:
     stage.copy("auth")
     stage.change("auth", **damage)
-    assert stage.reconcile("auth") is Work.UPDATED
+    assert stage.reconcile("auth") is Reconciliation.UPDATED
     assert as_it_should_be(stage)
 
 
 def test_a_deleted_copy_comes_back_though_no_pod_uses_it_now(stage: Stage) -> None:
     stage.copy("auth")
     stage.remove("auth")
-    assert stage.reconcile("auth") is Work.CREATED
+    assert stage.reconcile("auth") is Reconciliation.CREATED
     assert as_it_should_be(stage)
     assert [event.reason for event in stage.events.emitted] == [EventReason.COPY_CREATED]
 
@@ -177,7 +177,7 @@ def test_a_copy_that_came_back_is_not_remembered_as_deleted(stage: Stage) -> Non
     stage.remove("auth")
     stage.reconcile("auth")
     stage.cluster.remove_secret("auth")  # this time nobody tells
-    assert stage.reconcile("auth") is Work.LEFT
+    assert stage.reconcile("auth") is Reconciliation.LEFT
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_copy_that_came_back_is_not_remembered_as_deleted(stage: Stage) -> Non
 )
 def test_what_cannot_be_changed_is_deleted_and_created(stage: Stage, damage: dict[str, Any]) -> None:
     before = stage.copy("auth", **damage)
-    assert stage.reconcile("auth") is Work.UPDATED
+    assert stage.reconcile("auth") is Reconciliation.UPDATED
     after = stage.truth("auth")
     assert (after.type, after.payload, after.immutable) == (SECRET_TYPE, NEW, False)
     assert after.uid != before.uid
@@ -199,12 +199,12 @@ def test_a_copy_that_was_deleted_to_be_created_is_created_later_if_not_now(stage
     with pytest.raises(Unavailable):
         stage.reconcile("auth")
     assert stage.cluster.secret("auth") is None
-    assert stage.reconcile("auth") is Work.CREATED
+    assert stage.reconcile("auth") is Reconciliation.CREATED
 
 
 def test_a_copy_being_deleted_is_waited_for(stage: Stage) -> None:
     stage.copy("auth", payload=OLD, deleting=True)
-    assert stage.reconcile("auth") is Work.LEFT
+    assert stage.reconcile("auth") is Reconciliation.LEFT
     assert stage.writes == 0
 
 
@@ -216,7 +216,7 @@ def test_a_copy_whose_label_was_taken_off_is_foreign_and_reported_once(stage: St
     stage.change("auth", marks={})
     before = stage.truth("auth")
     for _ in range(3):
-        assert stage.reconcile("auth") is Work.LEFT
+        assert stage.reconcile("auth") is Reconciliation.LEFT
     assert stage.truth("auth") == before
     [event] = stage.events.emitted
     assert (event.reason, event.warning, event.count) == (EventReason.COPY_FOREIGN, True, 1)
@@ -233,7 +233,7 @@ def test_a_foreign_secret_that_never_was_ours_is_left_and_not_reported(stage: St
     stage.cluster.make_secret(secret("auth", payload=OLD))
     stage.reconciler.secret_changed(None, stage.truth("auth"))
     stage.change("auth", payload=b"{}")
-    assert stage.reconcile("auth") is Work.LEFT
+    assert stage.reconcile("auth") is Reconciliation.LEFT
     assert (stage.writes, stage.events.emitted) == (0, [])
 
 
@@ -241,7 +241,7 @@ def test_a_copy_that_eso_took_over_is_left_to_it(stage: Stage) -> None:
     stage.copy("auth")
     stage.change("auth", owned=True, payload=OLD)
     before = stage.truth("auth")
-    assert stage.reconcile("auth") is Work.LEFT
+    assert stage.reconcile("auth") is Reconciliation.LEFT
     assert stage.truth("auth") == before
     [event] = stage.events.emitted
     assert (event.reason, "owner" in event.text) == (EventReason.COPY_FOREIGN, True)
@@ -255,8 +255,8 @@ def test_when_esos_secret_is_collected_the_workloads_that_list_it_get_a_copy(sta
         stage.change(namespace, owned=True)
         stage.reconcile(namespace)
         stage.remove(namespace)
-    assert stage.reconcile("my") is Work.CREATED
-    assert stage.reconcile("scan") is Work.LEFT
+    assert stage.reconcile("my") is Reconciliation.CREATED
+    assert stage.reconcile("scan") is Reconciliation.LEFT
     assert stage.cluster.secret("scan") is None
 
 
@@ -286,7 +286,7 @@ ASKING = {"label": asks_by_label, "ServiceAccount": asks_by_account, "mount": as
 def test_a_namespace_that_asks_for_a_copy_gets_one(stage: Stage, how: str) -> None:
     ASKING[how](stage)
     assert "my" in set(stage.reconciler.sweep(soon(), pending=True))
-    assert stage.reconcile("my") is Work.CREATED
+    assert stage.reconcile("my") is Reconciliation.CREATED
     assert as_it_should_be(stage, "my")
 
 
@@ -294,7 +294,7 @@ def test_a_namespace_that_asks_for_a_copy_gets_one(stage: Stage, how: str) -> No
 def test_one_that_opted_out_gets_none_however_it_asks(stage: Stage, how: str) -> None:
     ASKING[how](stage)
     stage.cluster.make_namespace("my", {INJECT_KEY: "false", PROVISION_LABEL: "true"})
-    assert stage.reconcile("my") is Work.LEFT
+    assert stage.reconcile("my") is Reconciliation.LEFT
     assert stage.cluster.secret("my") is None
 
 
@@ -302,23 +302,23 @@ def test_an_account_with_other_pull_secrets_asks_for_nothing(stage: Stage) -> No
     stage.namespace("my")
     stage.cluster.make_service_account("my", "default", ["other"])
     assert list(stage.reconciler.sweep(soon(), pending=False)) == []
-    assert stage.reconcile("my") is Work.LEFT
+    assert stage.reconcile("my") is Reconciliation.LEFT
 
 
 def test_what_is_never_touched_gets_none_however_it_asks(stage: Stage) -> None:
     stage.cluster.make_namespace("kube-system", {PROVISION_LABEL: "true"})
     stage.cluster.make_service_account("kube-system", "default", ["ghcr-secret"])
     assert list(stage.reconciler.sweep(soon(), pending=False)) == []
-    assert stage.reconcile("kube-system") is Work.LEFT
+    assert stage.reconcile("kube-system") is Reconciliation.LEFT
 
 
 def test_with_opt_in_the_label_asks_and_an_account_does_not() -> None:
     stage = Stage(rules=replace(RULES, mode=NamespaceMode.OPT_IN))
     asks_by_account(stage)
-    assert stage.reconcile("my") is Work.LEFT
+    assert stage.reconcile("my") is Reconciliation.LEFT
     asks_by_label(stage)
-    assert stage.reconcile("my") is Work.CREATED
-    assert stage.reconcile("my") is Work.CURRENT
+    assert stage.reconcile("my") is Reconciliation.CREATED
+    assert stage.reconcile("my") is Reconciliation.CURRENT
 
 
 # --- what is not ours, though it bears our label
@@ -328,7 +328,7 @@ def test_what_somebody_applied_over_a_copy_is_reported_once_and_left(stage: Stag
     stage.copy("auth")
     stage.change("auth", payload=OLD, given_away=True)
     for _ in range(2):
-        assert stage.reconcile("auth") is Work.LEFT
+        assert stage.reconcile("auth") is Reconciliation.LEFT
     assert stage.truth("auth").payload == OLD
     [event] = stage.events.emitted
     assert (event.reason, event.warning, event.count) == (EventReason.COPY_FOREIGN, True, 1)
@@ -339,13 +339,13 @@ def test_a_copy_of_another_release_is_reported_once_and_left(stage: Stage) -> No
     marks = {**desired("auth", secret(), RULES.patterns).marks, SOURCE_ANNOTATION: "other-release/ghcr-secret"}
     stage.put("auth", marks=marks, payload=OLD)
     for _ in range(3):
-        assert stage.reconcile("auth") is Work.LEFT
+        assert stage.reconcile("auth") is Reconciliation.LEFT
     assert stage.truth("auth").payload == OLD
     [event] = stage.events.emitted
     assert (event.reason, event.count) == (EventReason.COPY_FOREIGN, 1)
     assert "another release" in event.text
     stage.change("auth", marks={**marks, ADOPT_ANNOTATION: "true"})
-    assert stage.reconcile("auth") is Work.UPDATED
+    assert stage.reconcile("auth") is Reconciliation.UPDATED
     assert as_it_should_be(stage)
 
 
@@ -353,17 +353,17 @@ def test_a_copy_that_another_release_took_is_reported_once(stage: Stage) -> None
     before = stage.copy("auth")
     stage.change("auth", marks={**before.marks, SOURCE_ANNOTATION: "other-release/ghcr-secret"})
     for _ in range(2):
-        assert stage.reconcile("auth") is Work.LEFT
+        assert stage.reconcile("auth") is Reconciliation.LEFT
     assert [(event.reason, event.count) for event in stage.events.emitted] == [(EventReason.COPY_FOREIGN, 1)]
 
 
 def test_a_copy_carried_into_a_namespace_that_opted_out_stays(stage: Stage) -> None:
     stage.namespace("out", inject="false")
     stage.put("out", written_by_us=False)
-    assert stage.reconcile("out") is Work.LEFT
+    assert stage.reconcile("out") is Reconciliation.LEFT
     assert stage.cluster.secret("out") is not None
     stage.put("out", written_by_us=True)
-    assert stage.reconcile("out") is Work.DELETED
+    assert stage.reconcile("out") is Reconciliation.DELETED
 
 
 def test_what_says_a_copy_was_repaired_says_how_to_keep_ones_own(stage: Stage) -> None:
@@ -384,17 +384,17 @@ def test_a_copy_that_is_rewritten_again_and_again_is_put_right_after_growing_pau
     stage.copy("auth")
     for _ in range(6):
         stage.change("auth", payload=OLD)
-        assert stage.reconcile("auth") is Work.UPDATED
+        assert stage.reconcile("auth") is Reconciliation.UPDATED
     assert stage.reconciler.contested == 1
     pauses = []
     for _ in range(7):
         stage.change("auth", payload=OLD)
         writes = stage.writes
-        assert stage.reconcile("auth") is Work.HELD_BACK
+        assert stage.reconcile("auth") is Reconciliation.HELD_BACK
         assert stage.writes == writes
         pauses.append(stage.reconciler.pause_s("auth"))
         stage.clock.advance(pauses[-1])
-        assert stage.reconcile("auth") is Work.UPDATED
+        assert stage.reconcile("auth") is Reconciliation.UPDATED
     assert pauses == [10, 20, 40, 80, 160, 300, 300]
     [event] = stage.events.of(EventReason.COPY_CONTESTED)
     assert (event.count, event.warning, event.about.namespace) == (1, True, "auth")
@@ -402,27 +402,27 @@ def test_a_copy_that_is_rewritten_again_and_again_is_put_right_after_growing_pau
     stage.clock.advance(361)
     assert stage.reconciler.contested == 0
     stage.change("auth", payload=OLD)
-    assert stage.reconcile("auth") is Work.UPDATED
+    assert stage.reconcile("auth") is Reconciliation.UPDATED
 
 
 def test_a_copy_that_is_deleted_in_a_loop_is_held_back_and_not_forgotten(stage: Stage) -> None:
     stage.copy("auth")
     for _ in range(6):
         stage.remove("auth")
-        assert stage.reconcile("auth") is Work.CREATED
+        assert stage.reconcile("auth") is Reconciliation.CREATED
     stage.remove("auth")
-    assert stage.reconcile("auth") is Work.HELD_BACK
+    assert stage.reconcile("auth") is Reconciliation.HELD_BACK
     stage.clock.advance(stage.reconciler.pause_s("auth"))
-    assert stage.reconcile("auth") is Work.CREATED
+    assert stage.reconcile("auth") is Reconciliation.CREATED
     assert stage.writes == 7
 
 
 def test_a_copy_replaced_by_one_of_a_wrong_type_in_a_loop_is_held_back(stage: Stage) -> None:
     for _ in range(6):
         stage.put("auth", type="Opaque", payload=None)
-        assert stage.reconcile("auth") is Work.UPDATED
+        assert stage.reconcile("auth") is Reconciliation.UPDATED
     stage.put("auth", type="Opaque", payload=None)
-    assert stage.reconcile("auth") is Work.HELD_BACK
+    assert stage.reconcile("auth") is Reconciliation.HELD_BACK
     assert stage.truth("auth").type == "Opaque"
 
 
@@ -437,22 +437,22 @@ def contest(stage: Stage) -> None:
 def test_a_contested_copy_in_a_namespace_that_opts_out_goes_at_once(stage: Stage) -> None:
     contest(stage)
     stage.namespace("auth", inject="false")
-    assert stage.reconcile("auth") is Work.DELETED
+    assert stage.reconcile("auth") is Reconciliation.DELETED
     assert stage.reconciler.contested == 0
 
 
 def test_a_contested_copy_that_is_right_is_current(stage: Stage) -> None:
     contest(stage)
-    assert stage.reconcile("auth") is Work.CURRENT
+    assert stage.reconcile("auth") is Reconciliation.CURRENT
 
 
 def test_a_rotation_reaches_a_contested_copy_when_its_pause_ends(stage: Stage) -> None:
     contest(stage)
     newer = payload(token="newer")
     stage.cluster.make_secret(secret(payload=newer))
-    assert stage.reconcile("auth") is Work.HELD_BACK
+    assert stage.reconcile("auth") is Reconciliation.HELD_BACK
     stage.clock.advance(stage.reconciler.pause_s("auth"))
-    assert stage.reconcile("auth") is Work.UPDATED
+    assert stage.reconcile("auth") is Reconciliation.UPDATED
     assert stage.truth("auth").payload == newer
 
 
@@ -460,13 +460,13 @@ def test_rotations_contest_nothing(stage: Stage) -> None:
     stage.copy("auth")
     for index in range(12):
         stage.cluster.make_secret(secret(payload=payload(token=f"token-{index}")))
-        assert stage.reconcile("auth") is Work.UPDATED
+        assert stage.reconcile("auth") is Reconciliation.UPDATED
     assert stage.reconciler.contested == 0
 
 
 def test_adoption_takes_a_foreign_secret_over(stage: Stage) -> None:
     stage.cluster.make_secret(secret("auth", payload=OLD, marks={ADOPT_ANNOTATION: "true"}), labels={"team": "auth"})
-    assert stage.reconcile("auth") is Work.UPDATED
+    assert stage.reconcile("auth") is Reconciliation.UPDATED
     assert as_it_should_be(stage)
     assert is_ours(stage.truth("auth"), RELEASE_NAMESPACE)
     assert stage.cluster.labels("auth", "ghcr-secret")["team"] == "auth"
@@ -476,14 +476,14 @@ def test_adoption_takes_a_foreign_secret_over(stage: Stage) -> None:
 
 def test_adoption_of_a_secret_of_the_wrong_type_replaces_it(stage: Stage) -> None:
     stage.cluster.make_secret(Secret(namespace="auth", type="Opaque", marks={ADOPT_ANNOTATION: "true"}))
-    assert stage.reconcile("auth") is Work.UPDATED
+    assert stage.reconcile("auth") is Reconciliation.UPDATED
     assert as_it_should_be(stage)
 
 
 @pytest.mark.parametrize("changes", [{"marks": {ADOPT_ANNOTATION: "yes"}}, {"owned": True}])
 def test_nothing_is_adopted_without_the_word_or_against_an_owner(stage: Stage, changes: dict[str, Any]) -> None:
     stage.cluster.make_secret(secret("auth", **{"marks": {ADOPT_ANNOTATION: "true"}, **changes}))
-    assert stage.reconcile("auth") is Work.LEFT
+    assert stage.reconcile("auth") is Reconciliation.LEFT
     assert stage.writes == 0
 
 
@@ -493,7 +493,7 @@ def test_nothing_is_adopted_without_the_word_or_against_an_owner(stage: Stage, c
 def test_a_namespace_that_opts_out_loses_its_copy(stage: Stage) -> None:
     stage.namespace("my", uses=True, inject="false")
     stage.copy("my")
-    assert stage.reconcile("my") is Work.DELETED
+    assert stage.reconcile("my") is Reconciliation.DELETED
     assert stage.cluster.secret("my") is None
     [event] = stage.events.emitted
     assert (event.reason, event.about) == (EventReason.COPY_DELETED, ObjectRef(kind="Namespace", name="my"))
@@ -503,18 +503,18 @@ def test_an_opted_out_namespace_gets_none_back(stage: Stage) -> None:
     stage.namespace("my", uses=True, inject="false")
     stage.copy("my")
     stage.remove("my")
-    assert stage.reconcile("my") is Work.LEFT
+    assert stage.reconcile("my") is Reconciliation.LEFT
     assert stage.cluster.secret("my") is None
     # Nor is the deletion remembered until it opts in again, without a workload that uses it.
     stage.pods.pods.clear()
     stage.namespace("my")
-    assert stage.reconcile("my") is Work.LEFT
+    assert stage.reconcile("my") is Reconciliation.LEFT
 
 
 def test_an_opted_out_namespace_keeps_its_foreign_secret(stage: Stage) -> None:
     stage.namespace("my", inject="false")
     stage.cluster.make_secret(secret("my"))
-    assert stage.reconcile("my") is Work.LEFT
+    assert stage.reconcile("my") is Reconciliation.LEFT
     assert stage.writes == 0
 
 
@@ -522,7 +522,7 @@ def test_a_namespace_that_opts_in_again_gets_a_copy_for_what_uses_it(stage: Stag
     stage.namespace("my", uses=True, inject="false")
     stage.reconcile("my")
     stage.cluster.make_namespace("my")
-    assert stage.reconcile("my") is Work.CREATED
+    assert stage.reconcile("my") is Reconciliation.CREATED
 
 
 def test_with_opt_in_only_labelled_namespaces_have_copies() -> None:
@@ -530,17 +530,17 @@ def test_with_opt_in_only_labelled_namespaces_have_copies() -> None:
     stage.namespace("my", uses=True)
     stage.namespace("chat", uses=True, inject="true")
     stage.copy("my")
-    assert stage.reconcile("my") is Work.DELETED
-    assert stage.reconcile("chat") is Work.CREATED
+    assert stage.reconcile("my") is Reconciliation.DELETED
+    assert stage.reconcile("chat") is Reconciliation.CREATED
 
 
 def test_a_terminating_namespace_is_left_alone(stage: Stage) -> None:
     stage.namespace("my", uses=True)
     stage.copy("my", payload=OLD)
     stage.cluster.terminate_namespace("my")
-    assert stage.reconcile("my") is Work.LEFT
+    assert stage.reconcile("my") is Reconciliation.LEFT
     stage.remove("my")
-    assert stage.reconcile("my") is Work.LEFT
+    assert stage.reconcile("my") is Reconciliation.LEFT
     assert (stage.writes, stage.events.emitted) == (0, [])
 
 
@@ -548,21 +548,21 @@ def test_a_namespace_that_is_terminating_unbeknownst_to_us_is_no_failure(stage: 
     stage.namespace("my", uses=True)
     stage.cluster.stop_watching()
     stage.cluster.terminate_namespace("my")
-    assert stage.reconcile("my") is Work.LEFT
-    assert (stage.counted, stage.events.emitted) == (Counter([Work.LEFT]), [])
+    assert stage.reconcile("my") is Reconciliation.LEFT
+    assert (stage.counted, stage.events.emitted) == (Counter([Reconciliation.LEFT]), [])
 
 
 def test_a_namespace_that_is_gone_is_no_failure(stage: Stage) -> None:
     stage.pods.pods.append(pod("gone"))
-    assert stage.reconcile("gone") is Work.LEFT
-    assert (stage.counted, stage.events.emitted) == (Counter([Work.LEFT]), [])
+    assert stage.reconcile("gone") is Reconciliation.LEFT
+    assert (stage.counted, stage.events.emitted) == (Counter([Reconciliation.LEFT]), [])
 
 
 def test_a_namespace_that_comes_back_to_life_starts_clean(stage: Stage) -> None:
     stage.copy("auth")
     stage.remove("auth")
     stage.reconciler.forget("auth")
-    assert stage.reconcile("auth") is Work.LEFT
+    assert stage.reconcile("auth") is Reconciliation.LEFT
     assert stage.cluster.secret("auth") is None
 
 
@@ -578,10 +578,10 @@ def test_a_copy_that_went_with_its_namespace_is_not_owed_to_the_next_of_that_nam
     if not terminating:
         stage.cluster.stop_watching()
         del stage.cluster._namespaces["my"]
-    assert stage.reconcile("my") is Work.LEFT
+    assert stage.reconcile("my") is Reconciliation.LEFT
     stage.cluster.resume_watching()
     stage.namespace("my")
-    assert stage.reconcile("my") is Work.LEFT
+    assert stage.reconcile("my") is Reconciliation.LEFT
     assert stage.cluster.secret("my") is None
 
 
@@ -592,7 +592,7 @@ def test_some_namespaces_are_never_touched(namespace: str) -> None:
     if namespace != RELEASE_NAMESPACE:
         stage.copy(namespace, payload=OLD)
     stage.remove(namespace)
-    assert stage.reconcile(namespace) is Work.LEFT
+    assert stage.reconcile(namespace) is Reconciliation.LEFT
     assert namespace not in stage.reconciler.namespaces()
     assert list(stage.reconciler.sweep(soon(), pending=True)) == []
     assert stage.writes == 0
@@ -605,7 +605,7 @@ def test_some_namespaces_are_never_touched(namespace: str) -> None:
 )
 def test_no_copy_is_made_where_nothing_uses_it(stage: Stage, changes: dict[str, Any]) -> None:
     stage.pods.pods.append(pod("auth", **changes))
-    assert stage.reconcile("auth") is Work.LEFT
+    assert stage.reconcile("auth") is Reconciliation.LEFT
     assert stage.writes == 0
 
 
@@ -630,16 +630,16 @@ def test_an_unusable_central_secret_is_not_spread_and_the_mended_one_is(
     stage.change(RELEASE_NAMESPACE, **fault)
     for _ in range(3):
         assert stage.reconciler.central(soon()) == CentralState(present=True, fault=reason)
-        assert stage.reconcile("auth") is Work.LEFT
-        assert stage.reconcile("my") is Work.LEFT
+        assert stage.reconcile("auth") is Reconciliation.LEFT
+        assert stage.reconcile("my") is Reconciliation.LEFT
     assert stage.truth("auth") == last_good
     [event] = stage.events.emitted
     assert (event.reason, event.warning, event.count) == (EventReason.CENTRAL_SECRET_UNUSABLE, True, 1)
     assert (event.about.namespace, event.about.name) == (RELEASE_NAMESPACE, "ghcr-secret")
     stage.change(RELEASE_NAMESPACE, type=SECRET_TYPE, payload=NEW)
     assert stage.reconciler.central(soon()).usable
-    assert stage.reconcile("auth") is Work.UPDATED
-    assert stage.reconcile("my") is Work.CREATED
+    assert stage.reconcile("auth") is Reconciliation.UPDATED
+    assert stage.reconcile("my") is Reconciliation.CREATED
     assert as_it_should_be(stage)
     assert len(stage.events.of(EventReason.CENTRAL_SECRET_USABLE)) == 1
 
@@ -648,7 +648,7 @@ def test_a_central_secret_that_is_deleted_leaves_the_copies_alone_loudly(stage: 
     before = stage.copy("auth")
     stage.remove(RELEASE_NAMESPACE)
     assert stage.reconciler.central(soon()) == CentralState(present=False)
-    assert stage.reconcile("auth") is Work.LEFT
+    assert stage.reconcile("auth") is Reconciliation.LEFT
     assert stage.truth("auth") == before
     [event] = stage.events.emitted
     assert (event.reason, event.warning) == (EventReason.CENTRAL_SECRET_MISSING, True)
@@ -658,10 +658,10 @@ def test_a_copy_that_went_while_the_central_secret_was_unusable_is_owed(stage: S
     stage.copy("auth")
     stage.change(RELEASE_NAMESPACE, payload=b"{}")
     stage.remove("auth")
-    assert stage.reconcile("auth") is Work.LEFT
+    assert stage.reconcile("auth") is Reconciliation.LEFT
     assert stage.reconciler.namespaces() == ("auth",)
     stage.change(RELEASE_NAMESPACE, payload=NEW)
-    assert stage.reconcile("auth") is Work.CREATED
+    assert stage.reconcile("auth") is Reconciliation.CREATED
 
 
 DOUBTFUL = [
@@ -683,7 +683,7 @@ def test_what_is_doubtful_in_the_central_secret_is_said_once_and_it_is_spread(
     assert (event.about.namespace, event.about.name) == (RELEASE_NAMESPACE, "ghcr-secret")
     assert said in event.text
     assert "new" not in event.text
-    assert stage.reconcile("auth") is Work.UPDATED
+    assert stage.reconcile("auth") is Reconciliation.UPDATED
     assert stage.truth("auth").payload == content
 
 
@@ -706,13 +706,13 @@ def test_a_good_central_secret_is_no_news(stage: Stage) -> None:
 def test_one_who_was_faster_to_create_it_is_fine(stage: Stage) -> None:
     stage.namespace("my", uses=True)
     stage.cluster.before("create", lambda: stage.put("my"))
-    assert stage.reconcile("my") is Work.CURRENT
+    assert stage.reconcile("my") is Reconciliation.CURRENT
 
 
 def test_a_change_between_read_and_write_is_read_again(stage: Stage) -> None:
     stage.copy("auth", payload=OLD)
     stage.cluster.before("patch", lambda: stage.put("auth", marks={}))
-    assert stage.reconcile("auth") is Work.LEFT
+    assert stage.reconcile("auth") is Reconciliation.LEFT
     assert not is_ours(stage.truth("auth"), RELEASE_NAMESPACE)
 
 
@@ -720,7 +720,7 @@ def test_a_deletion_between_read_and_write_is_read_again(stage: Stage) -> None:
     stage.namespace("my", uses=True)
     stage.copy("my", payload=OLD)
     stage.cluster.before("patch", lambda: stage.cluster.remove_secret("my"))
-    assert stage.reconcile("my") is Work.CREATED
+    assert stage.reconcile("my") is Reconciliation.CREATED
 
 
 def test_a_race_that_is_lost_again_and_again_is_tried_later_and_no_news(stage: Stage) -> None:
@@ -728,8 +728,8 @@ def test_a_race_that_is_lost_again_and_again_is_tried_later_and_no_news(stage: S
     stage.cluster.fail("patch", Conflict("patch", "secrets", "auth", code=409), times=5)
     with pytest.raises(Conflict):
         stage.reconcile("auth")
-    assert (stage.counted, stage.events.emitted) == (Counter([Work.FAILED]), [])
-    assert stage.reconcile("auth") is Work.UPDATED
+    assert (stage.counted, stage.events.emitted) == (Counter([Reconciliation.FAILED]), [])
+    assert stage.reconcile("auth") is Reconciliation.UPDATED
 
 
 def test_a_watch_that_is_behind_brings_no_old_token_back_over_a_new_one(stage: Stage) -> None:
@@ -738,7 +738,7 @@ def test_a_watch_that_is_behind_brings_no_old_token_back_over_a_new_one(stage: S
     stage.cluster.stop_watching()
     stage.cluster.make_secret(secret(payload=NEW))
     stage.copy("auth")  # by the webhook, which asked the API server
-    assert stage.reconcile("auth") is Work.CURRENT
+    assert stage.reconcile("auth") is Reconciliation.CURRENT
     assert stage.truth("auth").payload == NEW
 
 
@@ -748,7 +748,7 @@ def test_who_was_faster_to_create_it_from_a_newer_central_secret_is_right(stage:
     stage.cluster.stop_watching()
     stage.cluster.make_secret(secret(payload=NEW))
     stage.cluster.before("create", lambda: stage.put("my"))
-    assert stage.reconcile("my") is Work.CURRENT
+    assert stage.reconcile("my") is Reconciliation.CURRENT
     assert stage.truth("my").payload == NEW
 
 
@@ -757,7 +757,7 @@ def test_a_watch_that_is_behind_makes_no_copy_of_an_old_token(stage: Stage) -> N
     stage.cluster.make_secret(secret(payload=OLD))
     stage.cluster.stop_watching()
     stage.cluster.make_secret(secret(payload=NEW))
-    assert stage.reconcile("my") is Work.CREATED
+    assert stage.reconcile("my") is Reconciliation.CREATED
     assert stage.truth("my").payload == NEW
 
 
@@ -779,8 +779,8 @@ def test_a_refusal_is_reported_on_the_namespace_and_tried_later(stage: Stage, ki
         2,
     )
     assert kind.cause in event.text
-    assert stage.reconcile("my") is Work.CREATED
-    assert stage.counted == Counter({Work.FAILED: 2, Work.CREATED: 1})
+    assert stage.reconcile("my") is Reconciliation.CREATED
+    assert stage.counted == Counter({Reconciliation.FAILED: 2, Reconciliation.CREATED: 1})
 
 
 def test_a_write_that_may_not_be_is_no_refusal(stage: Stage) -> None:

@@ -12,8 +12,8 @@ from webhook.core import remedies, texts
 from webhook.core.display import shown
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import Problem
-from webhook.core.reasons import Reason
 from webhook.core.scope import Enforcement, label_faults
+from webhook.core.vocabulary import Reason
 from webhook.core.workloads import PodImage, Workload
 
 

@@ -13,9 +13,9 @@ from webhook.core.copies import Place as CopyPlace
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Secret
 from webhook.core.policy import Decision, PullFacts, SecretFact, ServiceAccount, Verdict
-from webhook.core.reasons import Reason
 from webhook.core.remedies import Refusal, refused
 from webhook.core.scope import Enforcement, Namespace, Rules
+from webhook.core.vocabulary import Reason
 from webhook.core.workloads import PodImage, Workload
 
 ABSENT = "it is in none of these files"

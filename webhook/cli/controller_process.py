@@ -16,7 +16,7 @@ from webhook.cli.signals import stopped_by_signals
 from webhook.cluster import Cluster, WatchHealth, connect
 from webhook.cluster import ConfigError as Unreachable
 from webhook.cluster.certificates import configurations
-from webhook.cluster.events import ClusterEvents, Outcome
+from webhook.cluster.events import ClusterEvents
 from webhook.cluster.leases import ClusterLeases
 from webhook.cluster.pods import ClusterPods
 from webhook.config import ConfigError, Fault
@@ -28,7 +28,7 @@ from webhook.controller.manager import Manager
 from webhook.controller.tally import tally
 from webhook.controller.writing import Guard, GuardedWriter
 from webhook.credential import CredentialState, CredentialWatch
-from webhook.reconciler import Reconciler, Work
+from webhook.reconciler import Reconciler
 from webhook.registry import HttpsRegistry
 from webhook.reporting import CentralState
 from webhook.server import ops
@@ -45,7 +45,7 @@ _SYNC_POLL_S: Final = 0.05
 
 
 def run(settings: ControllerSettings) -> None:
-    """Work until SIGTERM or SIGINT, then finish what was begun, let go of the Lease, and return.
+    """Reconciliation until SIGTERM or SIGINT, then finish what was begun, let go of the Lease, and return.
 
     Raises:
         ConfigError: There is no usable way to reach an API server, or an address cannot be had.
@@ -95,7 +95,7 @@ class Process:
             credentials=lambda: self._credential.figures if self._credential and self._elector.leading else (),
             credential_results=CredentialState if settings.credential_check else (),
         )
-        counts = ControllerMetrics(self._metrics.registry, figures=self._figures, reconciliations=Work, events=Outcome)
+        counts = ControllerMetrics(self._metrics.registry, figures=self._figures)
         client.on_request(self._metrics.api_requested)
         leases = ClusterLeases(client, namespace=rules.release_namespace, name=settings.lease)
         self._elector = Elector(leases, identity=identity)
@@ -124,7 +124,7 @@ class Process:
         self._log.info("started", version=version, namespace=rules.release_namespace, identity=identity)
 
     def run(self, listener: socket.socket) -> None:
-        """Work until stopped; then finish what was begun, and let go of the Lease."""
+        """Reconciliation until stopped; then finish what was begun, and let go of the Lease."""
         caches = self._cluster.caches
         caches.secrets.on_change(self._manager.secret_changed)
         caches.namespaces.on_change(self._manager.namespace_changed)

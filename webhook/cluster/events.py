@@ -13,13 +13,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 import structlog
 
 from webhook.cluster.client import Client
 from webhook.cluster.requests import PatchType, Target, Verb
+from webhook.core.vocabulary import EventOutcome
 from webhook.ports import ClusterError, Deadline, DeadlineExceeded, EventReason, NotFound, ObjectRef, Unavailable
 
 COMPONENT: Final = "ghcr-pull-secrets-controller"
@@ -57,18 +57,6 @@ _BACKOFF_S: Final = 1.0
 _MAX_BACKOFF_S: Final = 30.0
 _MESSAGE: Final = 1024
 """Longest `message` (`NoteLengthLimit` of the API)."""
-
-
-class Outcome(StrEnum):
-    """What came of an event; a metric label."""
-
-    WRITTEN = "written"
-    QUEUE_FULL = "queue_full"
-    RATE_LIMITED = "rate_limited"
-    REFUSED = "refused"
-    """Forbidden, or the namespace is being deleted or gone."""
-    UNAVAILABLE = "unavailable"
-    """The API server could not be reached again and again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +108,7 @@ class ClusterEvents:
         client: Client,
         *,
         instance: str,
-        count: Callable[[Outcome], None] = lambda _: None,
+        count: Callable[[EventOutcome], None] = lambda _: None,
         utc: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
         clock: Callable[[], float] = time.monotonic,
         pause_s: float = _PAUSE_S,
@@ -159,7 +147,7 @@ class ClusterEvents:
                 line[key] = _Waiting(first=now, last=now)
                 self._changed.notify_all()
                 return
-        self._count(Outcome.QUEUE_FULL)
+        self._count(EventOutcome.QUEUE_FULL)
 
     def start(self) -> None:
         """Begin to write, in a daemon thread."""
@@ -194,9 +182,9 @@ class ClusterEvents:
                 self._tell(self._deliver(key, waiting), waiting.count)
                 self._stopping.wait(self._pause_s)
             else:
-                self._tell(Outcome.RATE_LIMITED, waiting.count)
+                self._tell(EventOutcome.RATE_LIMITED, waiting.count)
 
-    def _tell(self, outcome: Outcome, count: int) -> None:
+    def _tell(self, outcome: EventOutcome, count: int) -> None:
         for _ in range(count):
             self._count(outcome)
 
@@ -212,23 +200,23 @@ class ClusterEvents:
             self._full_at.popitem(last=False)
         return True
 
-    def _deliver(self, key: _Key, waiting: _Waiting) -> Outcome:
+    def _deliver(self, key: _Key, waiting: _Waiting) -> EventOutcome:
         backoff = self._backoff_s
         for _ in range(_TRIES):
             try:
                 self._write(key, waiting)
-                return Outcome.WRITTEN
+                return EventOutcome.WRITTEN
             except (Unavailable, DeadlineExceeded) as error:
                 if self._stopping.wait(min(max(backoff, error.retry_after), _MAX_BACKOFF_S)):
                     break
                 backoff *= 2
             except ClusterError as error:
                 self._log.info("event_refused", reason=key.reason, namespace=key.namespace, error=type(error).__name__)
-                return Outcome.REFUSED
+                return EventOutcome.REFUSED
             except Exception:  # noqa: BLE001 (the last line of defence: without this thread there are no events)
                 self._log.error("event_failed", reason=key.reason, exc_info=True)
-                return Outcome.REFUSED
-        return Outcome.UNAVAILABLE
+                return EventOutcome.REFUSED
+        return EventOutcome.UNAVAILABLE
 
     def _write(self, key: _Key, waiting: _Waiting) -> None:
         known = self._written.get(key)

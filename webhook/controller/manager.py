@@ -14,8 +14,9 @@ from webhook.controller.queue import Queue
 from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
 from webhook.core.scope import Namespace, Rules
+from webhook.core.vocabulary import Reconciliation
 from webhook.ports import ClusterError, Deadline, NotLeading
-from webhook.reconciler import Reconciler, Work
+from webhook.reconciler import Reconciler
 from webhook.reporting import CentralState
 
 _CALL_S: Final = 10.0
@@ -192,7 +193,7 @@ class Manager:
     def _handle(self, key: Key) -> None:
         match key.kind:
             case Kind.COPY:
-                if self._reconciler.reconcile(key.namespace, Deadline.after(_CALL_S)) is Work.HELD_BACK:
+                if self._reconciler.reconcile(key.namespace, Deadline.after(_CALL_S)) is Reconciliation.HELD_BACK:
                     self._queue.add_after(key, self._reconciler.pause_s(key.namespace))
             case Kind.CENTRAL:
                 self._central()

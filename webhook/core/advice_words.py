@@ -11,9 +11,9 @@ from webhook.core.display import shown
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner
 from webhook.core.policy import Decision, Problem
-from webhook.core.reasons import Reason
 from webhook.core.remedies import Refusal
 from webhook.core.scope import Namespace, Rules
+from webhook.core.vocabulary import Reason
 from webhook.core.workloads import Workload
 
 _ROLLED_OUT: Final[Mapping[str, str]] = {

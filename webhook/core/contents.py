@@ -15,7 +15,7 @@ from webhook.core.coverage import Coverage
 from webhook.core.images import ImagePatterns
 from webhook.core.keyring import MAX_BYTES, MAX_ENTRIES, Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.names import PULL_SECRET_KEYS, SECRET_TYPE
-from webhook.core.reasons import Reason
+from webhook.core.vocabulary import Reason
 
 _SMALL_BYTES: Final = 4 * 1024
 _SMALL_REMEMBERED: Final = 64

@@ -15,7 +15,7 @@ from webhook.core.desired import desired, is_current
 from webhook.core.images import ImagePatterns
 from webhook.core.keyring import MAX_BYTES, Keyring, SecretTooLarge
 from webhook.core.ownership import Owner, Secret, adoptable, deletable, is_ours, owner_of
-from webhook.core.reasons import Reason
+from webhook.core.vocabulary import Reason
 
 __all__ = [
     "Create",

@@ -15,8 +15,8 @@ from webhook.core.copies import Place, Replace, Update
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner, Secret, is_ours, owner_of
 from webhook.core.policy import Problem, PullFacts, ServiceAccount, Unreadable, Verdict
-from webhook.core.reasons import Reason
 from webhook.core.scope import Rules
+from webhook.core.vocabulary import Reason
 from webhook.core.waiting import Symptom, Waiting, failing_image, other_host, symptom
 from webhook.core.workloads import PodImage, Workload
 

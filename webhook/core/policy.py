@@ -9,8 +9,8 @@ from webhook.core.before import Before
 from webhook.core.keyring import Credential, Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.mounts import mounts
 from webhook.core.names import PULL_SECRET_KEYS, SECRET_NAME
-from webhook.core.reasons import Reason
 from webhook.core.scope import Namespace, Rules
+from webhook.core.vocabulary import Reason
 from webhook.core.workloads import PodImage, Workload
 
 
@@ -28,23 +28,6 @@ class Decision:
     add: tuple[str, ...] = ()
     provision: bool = False
 
-
-REFUSING: Final = frozenset(
-    {
-        Reason.SECRET_MISSING,
-        Reason.WRONG_TYPE,
-        Reason.MALFORMED,
-        Reason.NO_ENTRY_FOR_IMAGE,
-        Reason.EMPTY_CREDENTIAL,
-        Reason.NOT_LISTED,
-        Reason.CENTRAL_MISSING,
-        Reason.CENTRAL_UNUSABLE,
-        Reason.PROVISIONING_FAILED,
-        Reason.UNVERIFIABLE,
-        Reason.TOO_LARGE,
-    }
-)
-"""The reasons a `Problem` can have."""
 
 NOTHING_BEFORE: Final = Before()
 NOT_APPLICABLE: Final = Decision(reason=Reason.NOT_APPLICABLE)

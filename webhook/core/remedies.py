@@ -16,8 +16,8 @@ from webhook.core.display import dotted, shown
 from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL, SECRET_NAME, SECRET_TYPE
 from webhook.core.ownership import give_away, is_ours
 from webhook.core.policy import MAX_IMAGES, Decision, Problem
-from webhook.core.reasons import Reason
 from webhook.core.scope import Rules
+from webhook.core.vocabulary import Reason
 from webhook.core.workloads import PodImage, Workload
 
 _DNS_SUBDOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")

@@ -12,9 +12,9 @@ from webhook.core.display import shown
 from webhook.core.keyring import MAX_BYTES, MAX_ENTRIES
 from webhook.core.names import INJECT_KEY, SECRET_NAME
 from webhook.core.policy import MAX_IMAGES, Problem, Verdict
-from webhook.core.reasons import Reason
 from webhook.core.remedies import Refusal
 from webhook.core.scope import Namespace, label_faults
+from webhook.core.vocabulary import Reason
 from webhook.core.workloads import PodImage, Workload
 
 _BOUNDS: Final = f"{MAX_BYTES // 1024} KiB or {MAX_ENTRIES} entries"

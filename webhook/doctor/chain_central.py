@@ -6,8 +6,8 @@ from webhook.core.coverage import Coverage
 from webhook.core.images import ImagePatterns
 from webhook.core.keyring import Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.names import SECRET_NAME, SECRET_TYPE
-from webhook.core.reasons import Reason
 from webhook.core.scope import Rules
+from webhook.core.vocabulary import Reason
 from webhook.doctor.evidence import Evidence, Source, Unread
 from webhook.doctor.model import Station
 from webhook.doctor.stations import Code, fault, foreign_text, names, ok, skipped

@@ -6,7 +6,7 @@ from typing import Final
 
 from webhook.core.copies import Create, Place, Secret, plan
 from webhook.core.names import SECRET_NAME
-from webhook.core.reasons import Reason
+from webhook.core.vocabulary import Reason
 from webhook.doctor.evidence import Evidence, Source, Unread
 from webhook.doctor.model import Diagnosis
 from webhook.doctor.stations import Code

@@ -17,6 +17,7 @@ from werkzeug.routing import MapAdapter
 
 from webhook.admission import Answer
 from webhook.core.review import Review, parse, render
+from webhook.core.vocabulary import Half
 from webhook.ports import Deadline
 from webhook.server.failures import JSON, ClientGone, Failures, Overloaded
 from webhook.server.gate import Gate
@@ -61,7 +62,7 @@ def create_app(reviewer: Reviewer, metrics: Metrics, *, limits: Limits, batch_li
     gate = Gate(limits)
     app = _App("webhook.server", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    for half, decide in (("mutate", reviewer.mutate), ("validate", reviewer.validate)):
+    for half, decide in ((Half.MUTATE, reviewer.mutate), (Half.VALIDATE, reviewer.validate)):
         view = _Half(half, decide, metrics, write_line, gate, limits.body_bytes)
         app.add_url_rule(f"/{half}", endpoint=half, view_func=view.answer, methods=["POST"])
     Failures(metrics).register(app)
@@ -106,7 +107,7 @@ class _Half:
 
     def __init__(
         self,
-        half: str,
+        half: Half,
         decide: Callable[[Review, Deadline], Answer],
         metrics: Metrics,
         write_line: LineWriter,

@@ -6,8 +6,8 @@ import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from webhook.core.reasons import Reason
 from webhook.core.review import BadReview, status
+from webhook.core.vocabulary import Half, Reason, RequestFault
 from webhook.core.workloads import MalformedObject
 from webhook.ports import ClusterError
 from webhook.server.visit import KEY
@@ -42,18 +42,19 @@ class Failures:
 
     def bad_review(self, error: BadReview) -> Response:
         g.uid = error.uid or g.get("uid", "")
-        return self._answer(400, str(error), "bad_request", field=error.field, problem=error.problem)
+        return self._answer(400, str(error), RequestFault.BAD_REQUEST, field=error.field, problem=error.problem)
 
     def malformed_object(self, error: MalformedObject) -> Response:
         field = f"request.object{error.field}"
-        return self._answer(400, f"{field}: {error.problem}", "malformed_object", field=field, problem=error.problem)
+        message = f"{field}: {error.problem}"
+        return self._answer(400, message, RequestFault.MALFORMED_OBJECT, field=field, problem=error.problem)
 
     def cluster(self, error: ClusterError) -> Response:
         # 500 whatever the cause: that is the answer whose effect under `failurePolicy` was measured.
         return self._answer(
             500,
             f"what the decision rests on could not be read: {error}",
-            "cluster",
+            RequestFault.CLUSTER,
             verb=error.verb,
             resource=error.resource,
             api_code=error.code,
@@ -62,15 +63,16 @@ class Failures:
 
     def client_gone(self, error: ClientGone) -> Response:
         # Nobody may be there to read this; it has to end in a response all the same.
-        return self._answer(400, "the body ended early", "client_gone", cause=str(error))
+        return self._answer(400, "the body ended early", RequestFault.CLIENT_GONE, cause=str(error))
 
     def overloaded(self, error: Overloaded) -> Response:
         # 500, as for whatever keeps us from a decision: `failurePolicy` decides then, and controllers try again.
-        return self._answer(500, f"this server is busy: {error}", "overloaded", problem=str(error))
+        return self._answer(500, f"this server is busy: {error}", RequestFault.OVERLOADED, problem=str(error))
 
     def http(self, error: HTTPException) -> Response:
         code = error.code or 500
-        kind = {413: "body_too_large", 415: "bad_content_type"}.get(code, "bad_request")
+        kinds = {413: RequestFault.BODY_TOO_LARGE, 415: RequestFault.BAD_CONTENT_TYPE}
+        kind = kinds.get(code, RequestFault.BAD_REQUEST)
         response = self._answer(code, error.description or error.name, kind)
         for name, value in error.get_headers():
             if name == "Allow":
@@ -79,12 +81,11 @@ class Failures:
 
     def unforeseen(self, error: Exception) -> Response:
         uid = g.get("uid", "")
-        return self._answer(
-            500, f"internal error of the webhook; its log tells more under uid {uid!r}", "internal", exc_info=error
-        )
+        message = f"internal error of the webhook; its log tells more under uid {uid!r}"
+        return self._answer(500, message, RequestFault.INTERNAL, exc_info=error)
 
-    def _answer(self, code: int, message: str, kind: str, **fields: Any) -> Response:
-        half = request.endpoint
+    def _answer(self, code: int, message: str, kind: RequestFault, **fields: Any) -> Response:
+        half = Half(request.endpoint) if request.endpoint else None
         visit = request.environ.get(KEY)
         if visit is not None and visit.quiet:
             return Response(status(code, message), status=code, content_type=JSON)

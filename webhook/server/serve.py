@@ -17,7 +17,8 @@ from webhook.cluster import ConfigError as Unreachable
 from webhook.cluster.certificate_watches import watch_certificate
 from webhook.cluster.watches import Watches
 from webhook.config import ConfigError, Fault, ServeSettings
-from webhook.provisioning import Provisioner, Result
+from webhook.core.vocabulary import Provisioning
+from webhook.provisioning import Provisioner
 from webhook.server import ops
 from webhook.server.app import create_app
 from webhook.server.certificate import CertificateFiles
@@ -89,7 +90,7 @@ def compose(
         version=version,
         watches=lambda: watches(cluster, source),
         certificate_expiry=certificate.expiry,
-        provisioning_results=Result,
+        provisioning_results=Provisioning,
         connections_dropped=application.drops.totals,
     )
     cluster.client.on_request(metrics.api_requested)

@@ -11,6 +11,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from webhook.core.vocabulary import EventOutcome, Reconciliation
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerFigures:
@@ -45,8 +47,6 @@ class ControllerMetrics:
     Args:
         registry: Of `Metrics`.
         figures: Gives the figures at the moment of a scrape.
-        reconciliations: Every result a reconciliation can end with.
-        events: Everything that can become of an event.
     """
 
     def __init__(
@@ -54,8 +54,6 @@ class ControllerMetrics:
         registry: CollectorRegistry,
         *,
         figures: Callable[[], ControllerFigures],
-        reconciliations: Iterable[str],
-        events: Iterable[str],
     ) -> None:
         registry.register(_Figures(figures))
         self._reconciliations = Counter(
@@ -70,16 +68,16 @@ class ControllerMetrics:
             ("outcome",),
             registry=registry,
         )
-        for result in reconciliations:
+        for result in Reconciliation:
             self._reconciliations.labels(result)
-        for outcome in events:
+        for outcome in EventOutcome:
             self._events.labels(outcome)
 
-    def reconciled(self, result: str) -> None:
+    def reconciled(self, result: Reconciliation) -> None:
         """Count a reconciliation."""
         self._reconciliations.labels(result).inc()
 
-    def emitted(self, outcome: str) -> None:
+    def emitted(self, outcome: EventOutcome) -> None:
         """Count an event."""
         self._events.labels(outcome).inc()
 

@@ -10,39 +10,14 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from webhook.core.reasons import Reason
+from webhook.core.vocabulary import REFUSING, Half, Outcome, Provisioning, Reason, RequestFault
 from webhook.telemetry.snapshots import CredentialFigures, Snapshots, WatchFigures
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-HALVES: Final = ("mutate", "validate")
-ERROR_KINDS: Final = (
-    "bad_content_type",
-    "body_too_large",
-    "bad_request",
-    "malformed_object",
-    "client_gone",
-    "overloaded",
-    "cluster",
-    "internal",
-)
-
 _BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Seconds: from a warm cache (well under 1 ms) to the API server's longest usual patience (10 s)."""
 
-_FAULTS: Final = (
-    Reason.SECRET_MISSING,
-    Reason.WRONG_TYPE,
-    Reason.MALFORMED,
-    Reason.NO_ENTRY_FOR_IMAGE,
-    Reason.EMPTY_CREDENTIAL,
-    Reason.NOT_LISTED,
-    Reason.CENTRAL_MISSING,
-    Reason.CENTRAL_UNUSABLE,
-    Reason.PROVISIONING_FAILED,
-    Reason.UNVERIFIABLE,
-    Reason.TOO_LARGE,
-)
 _EXEMPT: Final = (
     Reason.NOT_APPLICABLE,
     Reason.NO_SELECTED_IMAGE,
@@ -52,16 +27,16 @@ _EXEMPT: Final = (
 )
 _LEFT_ALONE: Final = (Reason.NOT_MUTABLE, Reason.ALREADY_LISTED, Reason.LEFT_TO_POD, Reason.MOUNTED)
 # Which (outcome, reason) a half can come to: the two decision tables, and the two ends of a review that is no decision.
-_NO_ANSWER: Final = (("error", Reason.BAD_REQUEST), ("error", Reason.ERROR))
-REACHABLE: Final[Mapping[str, tuple[tuple[str, Reason], ...]]] = {
-    "mutate": (
-        *(("allowed", reason) for reason in (*_EXEMPT, *_LEFT_ALONE)),
-        ("patched", Reason.INJECTED),
+_NO_ANSWER: Final = ((Outcome.ERROR, Reason.BAD_REQUEST), (Outcome.ERROR, Reason.ERROR))
+REACHABLE: Final[Mapping[Half, tuple[tuple[Outcome, Reason], ...]]] = {
+    Half.MUTATE: (
+        *((Outcome.ALLOWED, reason) for reason in (*_EXEMPT, *_LEFT_ALONE)),
+        (Outcome.PATCHED, Reason.INJECTED),
         *_NO_ANSWER,
     ),
-    "validate": (
-        *(("allowed", reason) for reason in (*_EXEMPT, Reason.COVERED, *_FAULTS)),
-        *product(("warned", "denied"), _FAULTS),
+    Half.VALIDATE: (
+        *((Outcome.ALLOWED, reason) for reason in (*_EXEMPT, Reason.COVERED, *REFUSING)),
+        *product((Outcome.WARNED, Outcome.DENIED), REFUSING),
         *_NO_ANSWER,
     ),
 }
@@ -98,7 +73,7 @@ class Metrics:
         version: str,
         watches: Callable[[], Iterable[WatchFigures]] = tuple,
         certificate_expiry: Callable[[], float | None] = lambda: None,
-        provisioning_results: Iterable[str] = (),
+        provisioning_results: Iterable[Provisioning] = (),
         credentials: Callable[[], Iterable[CredentialFigures]] = tuple,
         credential_results: Iterable[str] = (),
         connections_dropped: Callable[[], Mapping[str, int]] = dict,
@@ -148,33 +123,33 @@ class Metrics:
             registry=registry,
         )
         # Looked up once: `labels()` takes a lock and builds a key, on the way of every review.
-        self.duration = {half: duration.labels(half).observe for half in HALVES}
-        self.in_flight = {half: in_flight.labels(half) for half in HALVES}
+        self.duration = {half: duration.labels(half).observe for half in Half}
+        self.in_flight = {half: in_flight.labels(half) for half in Half}
         self._review_counters = {
             (half, outcome, reason): self._reviews.labels(half, outcome, reason)
-            for half in HALVES
+            for half in Half
             for outcome, reason in REACHABLE[half]
         }
-        for half, kind in product(HALVES, ERROR_KINDS):
+        for half, kind in product(Half, RequestFault):
             self._errors.labels(half, kind)
-        for result in provisioning_results:
-            self._provisioning.labels(result)
-        for result in credential_results:
-            self._credential_checks.labels(result)
+        for provisioned in provisioning_results:
+            self._provisioning.labels(provisioned)
+        for checked in credential_results:
+            self._credential_checks.labels(checked)
         for (verb, resource), code in product(_API_CALLS, _CODE_CLASSES):
             self._api_requests.labels(verb, resource, code)
 
-    def reviewed(self, half: str, outcome: str, reason: Reason) -> None:
+    def reviewed(self, half: Half, outcome: Outcome, reason: Reason) -> None:
         """Count a review that was answered."""
         counter = self._review_counters.get((half, outcome, reason))
         (counter or self._reviews.labels(half, outcome, reason)).inc()
 
-    def failed(self, half: str, kind: str, reason: Reason) -> None:
-        """Count a review that ended in an HTTP error; `kind` is one of `ERROR_KINDS`."""
+    def failed(self, half: Half, kind: RequestFault, reason: Reason) -> None:
+        """Count a review that ended in an HTTP error."""
         self._errors.labels(half, kind).inc()
-        self.reviewed(half, "error", reason)
+        self.reviewed(half, Outcome.ERROR, reason)
 
-    def provisioned(self, result: str) -> None:
+    def provisioned(self, result: Provisioning) -> None:
         """Count one end of provisioning."""
         self._provisioning.labels(result).inc()
 

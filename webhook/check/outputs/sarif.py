@@ -8,7 +8,7 @@ from urllib.parse import quote
 from webhook.check.evidence import Place
 from webhook.check.findings import INVALID_SETTING, Finding, Level, Report
 from webhook.check.outputs.plain_json import printable
-from webhook.core.policy import REFUSING
+from webhook.core.vocabulary import REFUSING
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _HOME: Final = "https://github.com/sesacthon/ghcr-pull-secrets"
