@@ -10,7 +10,7 @@ from webhook.applying import Applied, Tried
 from webhook.core import copies, texts
 from webhook.core.copies import Create, Delete, Leave, LeaveReason, Place, Secret, Step, Update
 from webhook.core.scope import Namespace, Rules
-from webhook.core.vocabulary import Provisioning, Reason
+from webhook.core.vocabulary import CentralFault, Provisioning, Reason
 from webhook.ports import (
     AlreadyExists,
     ClusterError,
@@ -40,7 +40,7 @@ class Diagnosis:
     """Why there is no copy: the reason, and beyond it what is wrong with the central secret, or the cause."""
 
     reason: Reason
-    central_fault: Reason | None = None
+    central_fault: CentralFault | None = None
     cause: str = ""
 
 

@@ -10,7 +10,7 @@ from webhook.core.contest import LIMIT, MAX_PAUSE_S
 from webhook.core.copies import LeaveReason, Secret
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner, give_away
-from webhook.core.vocabulary import Reason
+from webhook.core.vocabulary import CentralFault
 from webhook.ports import ClusterError, Conflict, EventReason, Events, ObjectRef
 
 
@@ -19,7 +19,7 @@ class CentralState:
     """Whether the central secret can be spread; `fault` is empty if it can, `concerns` need not be."""
 
     present: bool
-    fault: Reason | None = None
+    fault: CentralFault | None = None
     concerns: tuple[Concern, ...] = ()
 
     @property

@@ -6,7 +6,7 @@ from tests.objects import CANARY, RULES, payload, secret
 from webhook.core import contents, copies
 from webhook.core.keyring import Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.names import SECRET_TYPE
-from webhook.core.vocabulary import Reason
+from webhook.core.vocabulary import CentralFault, Reason
 
 
 @pytest.fixture
@@ -63,14 +63,14 @@ def test_a_content_over_the_bound_is_not_read_at_all(readings: list[int]) -> Non
     assert caught.value.bound == "65536 bytes"
     assert copies.fault(held) is Reason.TOO_LARGE
     assert copies.fault(held, ("ghcr.io/a/b",)) is Reason.TOO_LARGE
-    assert copies.central_fault(held, RULES.patterns) is Reason.TOO_LARGE
+    assert copies.central_fault(held, RULES.patterns) is CentralFault.TOO_LARGE
     assert readings == []
 
 
 def test_a_type_that_holds_no_credentials_is_not_read(readings: list[int]) -> None:
     assert contents.read("Opaque", b"[") == Keyring(endpoints=(), default=())
     assert contents.fault("Opaque", b"[") is Reason.WRONG_TYPE
-    assert contents.central_fault("kubernetes.io/dockercfg", b"[", RULES.patterns) is Reason.WRONG_TYPE
+    assert contents.central_fault("kubernetes.io/dockercfg", b"[", RULES.patterns) is CentralFault.WRONG_TYPE
     assert readings == []
 
 

@@ -17,7 +17,7 @@ from webhook.core.names import (
     SOURCE_ANNOTATION,
 )
 from webhook.core.ownership import is_ours
-from webhook.core.vocabulary import Reason
+from webhook.core.vocabulary import CentralFault
 
 CENTRAL = secret()
 GOOD = copies.desired("auth", CENTRAL, RULES.patterns)
@@ -267,31 +267,31 @@ ONE_HALF_FILLED = json.dumps(
 ).encode()
 
 UNUSABLE = [
-    (secret(type="Opaque", payload=None), (), Reason.WRONG_TYPE),
-    (secret(type="kubernetes.io/dockercfg", payload=b'{"ghcr.io": {"auth": "dTpw"}}'), (), Reason.WRONG_TYPE),
-    (secret(payload=b"{"), (), Reason.MALFORMED),
-    (secret(payload=b'{"auths": "x"}'), (), Reason.MALFORMED),
-    (secret(payload=b"{}"), (), Reason.EMPTY_CREDENTIAL),
-    (secret(payload=None), (), Reason.EMPTY_CREDENTIAL),
-    (secret(payload=b'{"auths": {"ghcr.io": {}}}'), (), Reason.EMPTY_CREDENTIAL),
-    (secret(payload=b'{"auths": {"ghcr.io": {}}}'), ("ghcr.io/a/b",), Reason.EMPTY_CREDENTIAL),
-    (secret(payload=payload(registry="quay.io")), ("ghcr.io/a/b",), Reason.NO_ENTRY_FOR_IMAGE),
-    (secret(), ("GHCR.IO/a/b",), Reason.NO_ENTRY_FOR_IMAGE),
-    (secret(payload=payload(registry="quay.io")), (), Reason.NO_ENTRY_FOR_IMAGE),
-    (secret(payload=payload(registry="ghcr.io:5000")), (), Reason.NO_ENTRY_FOR_IMAGE),
-    (secret(payload=payload(token="")), (), Reason.EMPTY_CREDENTIAL),
-    (secret(payload=payload(user="")), (), Reason.EMPTY_CREDENTIAL),
-    (secret(payload=(DATA / "F05-empty-token.json").read_bytes()), (), Reason.EMPTY_CREDENTIAL),
-    (secret(payload=(DATA / "F08-identity-token.json").read_bytes()), (), Reason.EMPTY_CREDENTIAL),
-    (secret(payload=ONE_HALF_FILLED), (), Reason.EMPTY_CREDENTIAL),
-    (secret(payload=ONE_HALF_FILLED), ("ghcr.io/full/app",), Reason.EMPTY_CREDENTIAL),
+    (secret(type="Opaque", payload=None), (), CentralFault.WRONG_TYPE),
+    (secret(type="kubernetes.io/dockercfg", payload=b'{"ghcr.io": {"auth": "dTpw"}}'), (), CentralFault.WRONG_TYPE),
+    (secret(payload=b"{"), (), CentralFault.MALFORMED),
+    (secret(payload=b'{"auths": "x"}'), (), CentralFault.MALFORMED),
+    (secret(payload=b"{}"), (), CentralFault.EMPTY_CREDENTIAL),
+    (secret(payload=None), (), CentralFault.EMPTY_CREDENTIAL),
+    (secret(payload=b'{"auths": {"ghcr.io": {}}}'), (), CentralFault.EMPTY_CREDENTIAL),
+    (secret(payload=b'{"auths": {"ghcr.io": {}}}'), ("ghcr.io/a/b",), CentralFault.EMPTY_CREDENTIAL),
+    (secret(payload=payload(registry="quay.io")), ("ghcr.io/a/b",), CentralFault.NO_ENTRY_FOR_IMAGE),
+    (secret(), ("GHCR.IO/a/b",), CentralFault.NO_ENTRY_FOR_IMAGE),
+    (secret(payload=payload(registry="quay.io")), (), CentralFault.NO_ENTRY_FOR_IMAGE),
+    (secret(payload=payload(registry="ghcr.io:5000")), (), CentralFault.NO_ENTRY_FOR_IMAGE),
+    (secret(payload=payload(token="")), (), CentralFault.EMPTY_CREDENTIAL),
+    (secret(payload=payload(user="")), (), CentralFault.EMPTY_CREDENTIAL),
+    (secret(payload=(DATA / "F05-empty-token.json").read_bytes()), (), CentralFault.EMPTY_CREDENTIAL),
+    (secret(payload=(DATA / "F08-identity-token.json").read_bytes()), (), CentralFault.EMPTY_CREDENTIAL),
+    (secret(payload=ONE_HALF_FILLED), (), CentralFault.EMPTY_CREDENTIAL),
+    (secret(payload=ONE_HALF_FILLED), ("ghcr.io/full/app",), CentralFault.EMPTY_CREDENTIAL),
 ]
 
 
 @pytest.mark.parametrize(("central", "repositories", "fault"), UNUSABLE)
 @pytest.mark.parametrize("existing", [None, changed(payload=b"{}"), GOOD])
 def test_an_unusable_central_secret_is_not_spread_and_the_last_good_copy_stays(
-    central: Secret, repositories: tuple[str, ...], fault: Reason, existing: Secret | None
+    central: Secret, repositories: tuple[str, ...], fault: CentralFault, existing: Secret | None
 ) -> None:
     assert plan(central, existing, repositories) == Leave(reason=LeaveReason.CENTRAL_UNUSABLE, fault=fault)
 
@@ -317,14 +317,14 @@ def test_a_central_secret_is_good_if_it_has_a_credential_for_one_pattern_of_seve
         assert copies.central_fault(secret(payload=payload(registry=registry)), patterns) is None
     for registry in ("ghcr.io/org-c/", "r.example.com"):
         fault = copies.central_fault(secret(payload=payload(registry=registry)), patterns)
-        assert fault is Reason.NO_ENTRY_FOR_IMAGE
+        assert fault is CentralFault.NO_ENTRY_FOR_IMAGE
 
 
 @pytest.mark.parametrize("registry", ["GHCR.IO", "Ghcr.io/sesacthon/", "ghcr.io:443"])
 def test_a_central_secret_for_a_host_that_nobody_writes_so_is_not_spread_over_good_copies(registry: str) -> None:
     odd = secret(payload=payload(registry=registry))
-    assert copies.central_fault(odd, RULES.patterns) is Reason.NO_ENTRY_FOR_IMAGE
-    assert plan(odd, GOOD) == Leave(reason=LeaveReason.CENTRAL_UNUSABLE, fault=Reason.NO_ENTRY_FOR_IMAGE)
+    assert copies.central_fault(odd, RULES.patterns) is CentralFault.NO_ENTRY_FOR_IMAGE
+    assert plan(odd, GOOD) == Leave(reason=LeaveReason.CENTRAL_UNUSABLE, fault=CentralFault.NO_ENTRY_FOR_IMAGE)
     entries = {name: {"username": "robot", "password": CANARY} for name in (registry, "ghcr.io")}
     both = secret(payload=json.dumps({"auths": entries}).encode())
     assert copies.central_fault(both, RULES.patterns) is None
@@ -333,7 +333,7 @@ def test_a_central_secret_for_a_host_that_nobody_writes_so_is_not_spread_over_go
 def test_without_patterns_any_credential_makes_a_central_secret_good() -> None:
     nothing = ImagePatterns(include=())
     assert copies.central_fault(CENTRAL, nothing) is None
-    assert copies.central_fault(secret(payload=b"{}"), nothing) is Reason.EMPTY_CREDENTIAL
+    assert copies.central_fault(secret(payload=b"{}"), nothing) is CentralFault.EMPTY_CREDENTIAL
 
 
 def test_no_credential_is_shown() -> None:

@@ -13,7 +13,7 @@ from webhook.core.discretion import UNNAMED
 from webhook.core.display import shown
 from webhook.core.policy import Problem, Verdict
 from webhook.core.remedies import Refusal
-from webhook.core.vocabulary import REFUSING, Reason
+from webhook.core.vocabulary import REFUSING, CentralFault, Reason
 from webhook.core.workloads import PodImage, read
 
 TABLE = Path(__file__).parents[1] / "data" / "refusals.txt"
@@ -48,7 +48,7 @@ PROBLEMS: dict[str, Problem] = {
         f"central_unusable {fault}": Problem(
             reason=Reason.CENTRAL_UNUSABLE, image=PULLED, secret="ghcr-secret", central_fault=fault
         )
-        for fault in (Reason.WRONG_TYPE, Reason.MALFORMED, Reason.NO_ENTRY_FOR_IMAGE, Reason.EMPTY_CREDENTIAL)
+        for fault in CentralFault
     },
     "provisioning_failed": Problem(
         reason=Reason.PROVISIONING_FAILED, image=PULLED, secret="ghcr-secret", detail="the namespace is being deleted"

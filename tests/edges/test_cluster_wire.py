@@ -16,7 +16,7 @@ from webhook.core.copies import Secret, central_fault, fault, read_keyring
 from webhook.core.images import ImagePatterns
 from webhook.core.keyring import MAX_BYTES, SecretTooLarge
 from webhook.core.names import SECRET_KEY
-from webhook.core.vocabulary import Reason
+from webhook.core.vocabulary import CentralFault, Reason
 
 MIB = 1 << 20
 
@@ -146,7 +146,8 @@ def test_one_that_is_owned_is_so_whatever_its_owner_is_called() -> None:
 
 def test_a_central_secret_that_is_too_large_is_not_copied() -> None:
     central = decode(content(secret(b"x" * 200_000)))
-    assert fault(central) is central_fault(central, ImagePatterns(include=("ghcr.io/*",))) is Reason.TOO_LARGE
+    assert fault(central) is Reason.TOO_LARGE
+    assert central_fault(central, ImagePatterns(include=("ghcr.io/*",))) is CentralFault.TOO_LARGE
     with pytest.raises(SecretTooLarge):
         read_keyring(central)
 

@@ -12,7 +12,7 @@ from webhook.core.copies import Leave, LeaveReason, Secret
 from webhook.core.names import ADOPT_ANNOTATION
 from webhook.core.ownership import is_ours
 from webhook.core.scope import Namespace
-from webhook.core.vocabulary import Provisioning, Reason
+from webhook.core.vocabulary import CentralFault, Provisioning, Reason
 from webhook.ports import (
     AlreadyExists,
     ClusterError,
@@ -384,12 +384,12 @@ def test_a_dry_run_previews_without_writing(cluster: FakeCluster) -> None:
     ("central", "reason", "fault"),
     [
         (None, Reason.CENTRAL_MISSING, None),
-        (secret(payload=b'{"auths": 1}'), Reason.CENTRAL_UNUSABLE, Reason.MALFORMED),
-        (secret(payload=payload(registry="quay.io")), Reason.CENTRAL_UNUSABLE, Reason.NO_ENTRY_FOR_IMAGE),
+        (secret(payload=b'{"auths": 1}'), Reason.CENTRAL_UNUSABLE, CentralFault.MALFORMED),
+        (secret(payload=payload(registry="quay.io")), Reason.CENTRAL_UNUSABLE, CentralFault.NO_ENTRY_FOR_IMAGE),
     ],
 )
 def test_a_diagnosis_names_the_central_secrets_fault(
-    cluster: FakeCluster, central: Secret | None, reason: Reason, fault: Reason | None
+    cluster: FakeCluster, central: Secret | None, reason: Reason, fault: CentralFault | None
 ) -> None:
     cluster.remove_secret(RELEASE_NAMESPACE)
     if central:

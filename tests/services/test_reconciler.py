@@ -24,7 +24,7 @@ from webhook.core.names import (
 )
 from webhook.core.ownership import is_ours
 from webhook.core.scope import NamespaceMode, Rules
-from webhook.core.vocabulary import Reason, Reconciliation
+from webhook.core.vocabulary import CentralFault, Reconciliation
 from webhook.ports import (
     Conflict,
     Deadline,
@@ -612,18 +612,18 @@ def test_no_copy_is_made_where_nothing_uses_it(stage: Stage, changes: dict[str, 
 # --- the central secret itself
 
 
-FAULTS: list[tuple[dict[str, Any], Reason]] = [
-    ({"type": "Opaque", "payload": None}, Reason.WRONG_TYPE),
-    ({"payload": b'{"auths": "x"}'}, Reason.MALFORMED),
-    ({"payload": b'{"auths": {}}'}, Reason.EMPTY_CREDENTIAL),
-    ({"payload": payload(token="")}, Reason.EMPTY_CREDENTIAL),
-    ({"payload": payload(registry="quay.io")}, Reason.NO_ENTRY_FOR_IMAGE),
+FAULTS: list[tuple[dict[str, Any], CentralFault]] = [
+    ({"type": "Opaque", "payload": None}, CentralFault.WRONG_TYPE),
+    ({"payload": b'{"auths": "x"}'}, CentralFault.MALFORMED),
+    ({"payload": b'{"auths": {}}'}, CentralFault.EMPTY_CREDENTIAL),
+    ({"payload": payload(token="")}, CentralFault.EMPTY_CREDENTIAL),
+    ({"payload": payload(registry="quay.io")}, CentralFault.NO_ENTRY_FOR_IMAGE),
 ]
 
 
 @pytest.mark.parametrize(("fault", "reason"), FAULTS, ids=map(str, range(len(FAULTS))))
 def test_an_unusable_central_secret_is_not_spread_and_the_mended_one_is(
-    stage: Stage, fault: dict[str, Any], reason: Reason
+    stage: Stage, fault: dict[str, Any], reason: CentralFault
 ) -> None:
     last_good = stage.copy("auth", payload=OLD)
     stage.namespace("my", uses=True)

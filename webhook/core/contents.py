@@ -15,7 +15,7 @@ from webhook.core.coverage import Coverage
 from webhook.core.images import ImagePatterns
 from webhook.core.keyring import MAX_BYTES, MAX_ENTRIES, Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.names import PULL_SECRET_KEYS, SECRET_TYPE
-from webhook.core.vocabulary import Reason
+from webhook.core.vocabulary import CentralFault, Reason
 
 _SMALL_BYTES: Final = 4 * 1024
 _SMALL_REMEMBERED: Final = 64
@@ -46,7 +46,7 @@ def read(secret_type: str, payload: bytes) -> Keyring:
 
 def central_fault(
     secret_type: str, payload: bytes, patterns: ImagePatterns, repositories: Sequence[str] = ()
-) -> Reason | None:
+) -> CentralFault | None:
     """Say why a central secret must not be copied; `None` if it is good.
 
     Args:
@@ -68,22 +68,26 @@ def central_fault(
     | none of the repositories | as `fault` |
     """
     if secret_type != SECRET_TYPE:
-        return Reason.WRONG_TYPE
+        return CentralFault.WRONG_TYPE
     wrong = _remembered_central_fault(payload, patterns)
-    return fault(secret_type, payload, repositories) if wrong is None and repositories else wrong
+    if wrong is not None or not repositories:
+        return wrong
+    for_these = fault(secret_type, payload, repositories)
+    # What is wrong with any pull secret can be wrong with this one.
+    return CentralFault(for_these.value) if for_these is not None else None
 
 
-def _central_content_fault(payload: bytes, patterns: ImagePatterns) -> Reason | None:
+def _central_content_fault(payload: bytes, patterns: ImagePatterns) -> CentralFault | None:
     keyring = _read(SECRET_TYPE, payload)
     if not isinstance(keyring, Keyring):
-        return _fault_of(keyring)
+        return CentralFault(_fault_of(keyring).value)
     parts = coverage.cover(keyring, patterns)
     if not keyring.has_credentials or any(part.half_filled for part in parts):
-        return Reason.EMPTY_CREDENTIAL
+        return CentralFault.EMPTY_CREDENTIAL
     # An image may be written `GHCR.IO/x`, so such an entry covers some; as good as none is written so.
     plain = (each for each in keyring.endpoints if images.written_plainly(each.location.host))
     covered = coverage.overall(coverage.cover(replace(keyring, endpoints=tuple(plain)), patterns))
-    return Reason.NO_ENTRY_FOR_IMAGE if covered is Coverage.NONE else None
+    return CentralFault.NO_ENTRY_FOR_IMAGE if covered is Coverage.NONE else None
 
 
 def covers_all(payload: bytes, patterns: ImagePatterns) -> bool:

@@ -15,7 +15,7 @@ from webhook.core.desired import desired, is_current
 from webhook.core.images import ImagePatterns
 from webhook.core.keyring import MAX_BYTES, Keyring, SecretTooLarge
 from webhook.core.ownership import Owner, Secret, adoptable, deletable, is_ours, owner_of
-from webhook.core.vocabulary import Reason
+from webhook.core.vocabulary import CentralFault, Reason
 
 __all__ = [
     "Create",
@@ -94,7 +94,7 @@ class Leave:
     """Do nothing; with `central_unusable`, `fault` says what is wrong with the central secret."""
 
     reason: LeaveReason
-    fault: Reason | None = None
+    fault: CentralFault | None = None
 
 
 Step = Create | Update | Replace | Delete | Leave
@@ -239,10 +239,10 @@ def preview(
             assert_never(step)
 
 
-def central_fault(central: Secret, patterns: ImagePatterns, repositories: Sequence[str] = ()) -> Reason | None:
+def central_fault(central: Secret, patterns: ImagePatterns, repositories: Sequence[str] = ()) -> CentralFault | None:
     """Say why a central secret must not be copied; `None` if it is good. See `contents.central_fault`."""
     if central.too_large:
-        return Reason.TOO_LARGE
+        return CentralFault.TOO_LARGE
     return contents.central_fault(central.type, central.payload or b"", patterns, repositories)
 
 

@@ -16,7 +16,7 @@ from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner, Secret, is_ours, owner_of
 from webhook.core.policy import Problem, PullFacts, ServiceAccount, Unreadable, Verdict
 from webhook.core.scope import Rules
-from webhook.core.vocabulary import Reason
+from webhook.core.vocabulary import CentralFault, Reason
 from webhook.core.waiting import Symptom, Waiting, failing_image, other_host, symptom
 from webhook.core.workloads import PodImage, Workload
 
@@ -148,7 +148,7 @@ def _missing_because(around: Surroundings, rules: Rules) -> Reason:
     return Reason.SECRET_MISSING if _central_fault(around, rules) is None else Reason.CENTRAL_UNUSABLE
 
 
-def _central_fault(around: Surroundings, rules: Rules) -> Reason | None:
+def _central_fault(around: Surroundings, rules: Rules) -> CentralFault | None:
     if not isinstance(around.central, Secret):
         return None
     return copies.central_fault(around.central, rules.patterns)

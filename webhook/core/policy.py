@@ -10,7 +10,7 @@ from webhook.core.keyring import Credential, Keyring, MalformedSecret, SecretToo
 from webhook.core.mounts import mounts
 from webhook.core.names import PULL_SECRET_KEYS, SECRET_NAME
 from webhook.core.scope import Namespace, Rules
-from webhook.core.vocabulary import Reason
+from webhook.core.vocabulary import CentralFault, Reason
 from webhook.core.workloads import PodImage, Workload
 
 
@@ -222,7 +222,7 @@ class PullFacts:
     listed: tuple[str, ...]
     secrets: Mapping[str, SecretFact] = field(default_factory=dict)
     missing_because: Reason = Reason.SECRET_MISSING
-    central_fault: Reason | None = None
+    central_fault: CentralFault | None = None
     detail: str = ""
 
 
@@ -243,7 +243,7 @@ class Problem:
     reason: Reason
     image: PodImage | None
     secret: str = ""
-    central_fault: Reason | None = None
+    central_fault: CentralFault | None = None
     detail: str = ""
     found: copies.Secret | None = field(default=None, repr=False)
     uses_helper: bool = False

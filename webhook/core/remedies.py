@@ -17,7 +17,7 @@ from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL, SECRE
 from webhook.core.ownership import give_away, is_ours
 from webhook.core.policy import MAX_IMAGES, Decision, Problem
 from webhook.core.scope import Rules
-from webhook.core.vocabulary import Reason
+from webhook.core.vocabulary import CentralFault, Reason
 from webhook.core.workloads import PodImage, Workload
 
 _DNS_SUBDOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
@@ -169,15 +169,15 @@ def _central_unusable(problem: Problem, refusal: Refusal) -> str:
     central = f"the central secret {refusal.release_namespace}/{SECRET_NAME}"
     entry = _server(problem, refusal)
     match problem.central_fault:
-        case Reason.NO_ENTRY_FOR_IMAGE:
+        case CentralFault.NO_ENTRY_FOR_IMAGE:
             # Replacing it would take every other organisation's entry from every copy a second later.
             task = f"add an entry for {entry} to {central} ({_ENTRY_GUIDE})"
-        case Reason.EMPTY_CREDENTIAL:
+        case CentralFault.EMPTY_CREDENTIAL:
             # It may be any entry that selected images find, not just the one for this image.
             task = f"give every entry of {central} a user name and a token, one for {entry} among them ({_ENTRY_GUIDE})"
-        case Reason.WRONG_TYPE:
+        case CentralFault.WRONG_TYPE:
             task = f"make {central} again with type {SECRET_TYPE}"
-        case _:
+        case CentralFault.MALFORMED | CentralFault.TOO_LARGE | None:
             task = f"correct {central} where it comes from"
     return f"ask the cluster's administrators to {task}"
 
@@ -315,7 +315,8 @@ def _owner(problem: Problem) -> str:
 
 
 def _odd_host(problem: Problem) -> str:
-    if Reason.NO_ENTRY_FOR_IMAGE not in (problem.reason, problem.central_fault) or problem.image is None:
+    no_entry = problem.reason is Reason.NO_ENTRY_FOR_IMAGE or problem.central_fault is CentralFault.NO_ENTRY_FOR_IMAGE
+    if not no_entry or problem.image is None:
         return ""
     host = problem.image.image.partition("/")[0]
     plain = images.plain_host(host)

@@ -14,19 +14,19 @@ from webhook.core.names import INJECT_KEY, SECRET_NAME
 from webhook.core.policy import MAX_IMAGES, Problem, Verdict
 from webhook.core.remedies import Refusal
 from webhook.core.scope import Namespace, label_faults
-from webhook.core.vocabulary import Reason
+from webhook.core.vocabulary import CentralFault, Reason
 from webhook.core.workloads import PodImage, Workload
 
 _BOUNDS: Final = f"{MAX_BYTES // 1024} KiB or {MAX_ENTRIES} entries"
 _NAMES_SHOWN: Final = 3
 """Most names one text lists: a workload may name thousands of Secrets."""
 
-_CENTRAL_FAULTS: Final[Mapping[Reason, str]] = {
-    Reason.WRONG_TYPE: "it is not of type kubernetes.io/dockerconfigjson",
-    Reason.MALFORMED: "its content is malformed",
-    Reason.TOO_LARGE: f"it is larger than {_BOUNDS}",
-    Reason.NO_ENTRY_FOR_IMAGE: "it has no entry for {}",
-    Reason.EMPTY_CREDENTIAL: (
+_CENTRAL_FAULTS: Final[Mapping[CentralFault, str]] = {
+    CentralFault.WRONG_TYPE: "it is not of type kubernetes.io/dockerconfigjson",
+    CentralFault.MALFORMED: "its content is malformed",
+    CentralFault.TOO_LARGE: f"it is larger than {_BOUNDS}",
+    CentralFault.NO_ENTRY_FOR_IMAGE: "it has no entry for {}",
+    CentralFault.EMPTY_CREDENTIAL: (
         "it has no credential, or an entry that lacks a user name or a password (a credential store has them)"
     ),
 }
@@ -54,7 +54,7 @@ def _no_image(problem: Problem) -> str:
     return "cannot be checked" if problem.reason is Reason.TOO_LARGE else "could not pull any image"
 
 
-def central_fault(fault: Reason, wanted: str = "any image that needs it") -> str:
+def central_fault(fault: CentralFault, wanted: str = "any image that needs it") -> str:
     """Say what is wrong with a central secret.
 
     Args:

@@ -74,6 +74,16 @@ REFUSING: Final = (
 """The reasons a `webhook.core.policy.Problem` can have."""
 
 
+class CentralFault(StrEnum):
+    """Why the central secret must not be copied; said beside `Reason.CENTRAL_UNUSABLE`, in Events and in logs."""
+
+    WRONG_TYPE = "wrong_type"
+    MALFORMED = "malformed"
+    NO_ENTRY_FOR_IMAGE = "no_entry_for_image"
+    EMPTY_CREDENTIAL = "empty_credential"
+    TOO_LARGE = "too_large"
+
+
 class RequestFault(StrEnum):
     """Why a request ended in an HTTP error in place of an answer."""
 

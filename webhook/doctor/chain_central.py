@@ -7,7 +7,7 @@ from webhook.core.images import ImagePatterns
 from webhook.core.keyring import Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.names import SECRET_NAME, SECRET_TYPE
 from webhook.core.scope import Rules
-from webhook.core.vocabulary import Reason
+from webhook.core.vocabulary import CentralFault
 from webhook.doctor.evidence import Evidence, Source, Unread
 from webhook.doctor.model import Station
 from webhook.doctor.stations import Code, fault, foreign_text, names, ok, skipped
@@ -48,8 +48,8 @@ def keyring_of(secret: Secret | Unread | None) -> Keyring:
     return Keyring(endpoints=(), default=())
 
 
-def _of_all(wrong: Reason, patterns: ImagePatterns) -> str:
-    if wrong is Reason.NO_ENTRY_FOR_IMAGE:
+def _of_all(wrong: CentralFault, patterns: ImagePatterns) -> str:
+    if wrong is CentralFault.NO_ENTRY_FOR_IMAGE:
         return f"it has no entry for any image that is selected ({names(patterns.include)})"
     return texts.central_fault(wrong)
 
@@ -66,15 +66,15 @@ def _how_to_make(evidence: Evidence) -> tuple[str, str]:
     )
 
 
-def _remedy(wrong: Reason, central: Secret, rules: Rules) -> str:
+def _remedy(wrong: CentralFault, central: Secret, rules: Rules) -> str:
     where = f"in {foreign_text(central.owner)}, which makes it" if central.owner else f"there ({_ENTRY_GUIDE})"
     match wrong:
-        case Reason.NO_ENTRY_FOR_IMAGE:
+        case CentralFault.NO_ENTRY_FOR_IMAGE:
             wanted = names(dict.fromkeys(each.partition("*")[0] for each in rules.patterns.include))
             return f"add an entry for {wanted} {where}"
-        case Reason.EMPTY_CREDENTIAL:
+        case CentralFault.EMPTY_CREDENTIAL:
             return f"give every entry a user name and a token {where}"
-        case Reason.WRONG_TYPE:
+        case CentralFault.WRONG_TYPE:
             return f"make it again with type {SECRET_TYPE}" + (f" {where}" if central.owner else "")
         case _:
             return f"correct its content {where}"
