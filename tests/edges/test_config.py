@@ -29,7 +29,7 @@ def faults(**flags: Any) -> dict[str, str]:
 def test_defaults(tmp_path: Path) -> None:
     settings = parse(tmp_path)
     assert (str(settings.bind), str(settings.ops_bind)) == ("0.0.0.0:10250", "0.0.0.0:8080")
-    assert (settings.threads, settings.max_body_bytes, settings.shutdown_delay) == (16, 8 * 2**20, 5)
+    assert (settings.threads, settings.max_body_bytes, settings.shutdown_delay) == (16, 8 * 2**20, 10)
     assert (settings.kubeconfig, settings.read_all_secrets) == (None, False)
     assert settings.rules.release_namespace == "releases"
     assert settings.rules.patterns.selects("GHCR.IO/a/b")

@@ -195,7 +195,7 @@ SERVER_SETTINGS: Final = under(
     Setting(
         name="shutdown_delay",
         metavar="DURATION",
-        default="5s",
+        default="10s",
         parse=values.seconds,
         help="Time to go on serving after SIGTERM, until every API server has learned that this one is going.",
     ),
