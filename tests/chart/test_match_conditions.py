@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from tests import helm
 from tests.chart.cel import ENGINES, Condition
 from tests.matching import EXTRA_KINDS, IMAGES, MOUNTS, PYTORCH, RAY, SPECS, container, image_volume, placed, wrap
+from tests.patterns import pattern_to_regex
 from webhook.check.values import settings as check_settings
 from webhook.core import workloads
-from webhook.core.images import ImagePatterns, pattern_to_regex
+from webhook.core.images import ImagePatterns
 from webhook.core.kinds import BUILT_IN_KINDS, POD, WorkloadKind
 
 INCLUDE = ("ghcr.io/*", "registry.example.com:5000/team-*/app", "*.pkg.dev/*")

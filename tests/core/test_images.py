@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.patterns import pattern_to_regex
 from webhook.core import images
 from webhook.core.images import ImagePatterns, InvalidPattern, InvalidReference, ReferenceFault
 
@@ -166,7 +167,7 @@ SELECTION = [
 
 def agreed(pattern: str, image: str) -> bool:
     """What the core selects, after holding every engine against it that reads the expression."""
-    expression = images.pattern_to_regex(pattern)
+    expression = pattern_to_regex(pattern)
     selected = ImagePatterns(include=(pattern,)).selects(image)
     answers = {
         "python": re.search(expression, image) is not None,
@@ -246,7 +247,7 @@ def test_a_pattern_of_many_stars_is_matched_in_linear_time() -> None:
 )
 def test_a_pattern_that_cannot_mean_anything_is_refused(pattern: str) -> None:
     with pytest.raises(InvalidPattern) as alone:
-        images.pattern_to_regex(pattern)
+        pattern_to_regex(pattern)
     assert (alone.value.field, alone.value.pattern) == ("", pattern)
     with pytest.raises(InvalidPattern) as listed:
         ImagePatterns(include=("ghcr.io/*",), exclude=("quay.io/*", pattern))
@@ -254,8 +255,5 @@ def test_a_pattern_that_cannot_mean_anything_is_refused(pattern: str) -> None:
 
 
 def test_the_expression_is_made_of_the_documented_steps() -> None:
-    assert (
-        images.pattern_to_regex("GHCR.io/*/b.c")
-        == r"^[gG][hH][cC][rR]\.[iI][oO](:0*443)?/[^:@\n]*/b\.c([:@\n](?s:.*))?$"
-    )
-    assert images.pattern_to_regex("*.x-1:80/a") == r"^[^/:]*\.[xX]-1:0*80/a([:@\n](?s:.*))?$"
+    assert pattern_to_regex("GHCR.io/*/b.c") == r"^[gG][hH][cC][rR]\.[iI][oO](:0*443)?/[^:@\n]*/b\.c([:@\n](?s:.*))?$"
+    assert pattern_to_regex("*.x-1:80/a") == r"^[^/:]*\.[xX]-1:0*80/a([:@\n](?s:.*))?$"

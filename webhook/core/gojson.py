@@ -128,7 +128,11 @@ def _depth(text: str) -> int:
 
 
 def _decode_deep(text: str) -> Any:
-    """Decode without recursion: same result as `_DECODER`, slower."""
+    """Decode without recursion: same result as `_DECODER`, slower.
+
+    Go, and so the kubelet, reads 10,000 levels. The standard library's decoder ends with a `RecursionError` at 1,000 on
+    Python 3.11, and between 5,000 and 9,999 on 3.13.
+    """
     root: list[Any] = []
     stack: list[list[Any]] = [root]  # open containers, innermost last; the root holds the document
     names: list[str] = []  # of the open objects' members being read

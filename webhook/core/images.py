@@ -220,7 +220,12 @@ def _split_image(image: str) -> _Written | None:
     return name.translate(_ASCII_LOWER), port or "443", _PATH_END.split(rest, maxsplit=1)[0]
 
 
-def _compile(pattern: str) -> Pattern:
+def compile_pattern(pattern: str) -> Pattern:
+    """Read a pattern as users write it (`HOST/PATH`, each with `*`).
+
+    Raises:
+        InvalidPattern: With the reason.
+    """
     host, slash, path = pattern.partition("/")
     host_match = _PATTERN_HOST.fullmatch(host.translate(_ASCII_LOWER))
     if not slash or not path:
@@ -236,33 +241,6 @@ def _compile(pattern: str) -> Pattern:
         raise InvalidPattern(pattern, "the path may hold a-z, 0-9, '.', '_', '-', '/' and '*'; tags are not compared")
     number = (port or "443").lstrip("0") or "0"
     return Pattern(name=name, port="" if number == "443" else f":{number}", path=path)
-
-
-def pattern_to_regex(pattern: str) -> str:
-    r"""Turn a pattern into a regular expression over an image as written in a pod spec.
-
-    It means the same to RE2 (CEL's ``matches``) and to Python's ``re.search``, on every string, and selects exactly
-    what `ImagePatterns` selects. The Helm chart builds the same text, in these steps:
-
-    1. Split the pattern at the first ``/`` into host and path, and the host's port off.
-    2. Host, in lower case: put ``\`` before each of ``. [ ]``; each ``*`` becomes ``[^/:]*``; each letter ``x``
-       becomes ``[xX]``. (``(?i:…)`` would not do: engines differ in what it makes of ``K`` and ``ı``.)
-    3. Port, without leading zeros: ``(:0*443)?`` for none or 443, else ``:0*`` and the port.
-    4. Path: put ``\`` before each ``.``; each ``*`` becomes ``[^:@\n]*``.
-    5. ``^`` host port ``/`` path ``([:@\n](?s:.*))?$``: a tag or digest is whatever follows. The newline is there
-       because Python's ``$`` also matches before a last one; so both engines select such an image.
-
-    Raises:
-        InvalidPattern: With the reason.
-    """
-    compiled = _compile(pattern)
-    host = "".join(_HOST_REGEX.get(character, f"[{character}{character.upper()}]") for character in compiled.name)
-    path = compiled.path.replace(".", r"\.").replace("*", r"[^:@\n]*")
-    port = f":0*{compiled.port[1:]}" if compiled.port else "(:0*443)?"
-    return rf"^{host}{port}/{path}([:@\n](?s:.*))?$"
-
-
-_HOST_REGEX: Final = {".": r"\.", "[": r"\[", "]": r"\]", "*": "[^/:]*"} | {same: same for same in "0123456789-:"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,7 +294,7 @@ def _compile_all(name: str, patterns: tuple[str, ...]) -> tuple[Pattern, ...]:
     compiled = []
     for index, pattern in enumerate(patterns):
         try:
-            compiled.append(_compile(pattern))
+            compiled.append(compile_pattern(pattern))
         except InvalidPattern as error:
             raise InvalidPattern(pattern, error.reason, field=name, index=index) from None
     return tuple(compiled)

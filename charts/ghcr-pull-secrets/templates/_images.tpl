@@ -13,7 +13,7 @@ upgrade whose values do not say.
 {{- end -}}
 
 {{/*
-The host of an image pattern as a regular expression, by the steps that `pattern_to_regex` in webhook/core/images.py documents;
+The host of an image pattern as a regular expression, by the steps that `pattern_to_regex` in tests/patterns.py documents;
 a test holds the two equal. The schema has checked the characters; what it cannot say in a sentence fails here.
 Arguments: list of pattern and where it stands (for the error).
 */}}
