@@ -5,15 +5,13 @@ from time import perf_counter
 from typing import Any, Final, Protocol
 
 import structlog
-from flask import Flask, Request, Response, g, request
-from flask.sessions import NullSession, SessionInterface, SessionMixin
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import (
     BadRequest,
     LengthRequired,
     RequestEntityTooLarge,
     UnsupportedMediaType,
 )
-from werkzeug.routing import MapAdapter
 
 from webhook.admission import Answer
 from webhook.core.review import Review, parse, render
@@ -24,7 +22,7 @@ from webhook.server.gate import Gate
 from webhook.server.limits import Limits
 from webhook.server.timeouts import budget
 from webhook.server.visit import KEY, Visit
-from webhook.telemetry.logs import LineWriter, line_writer
+from webhook.telemetry.logs import batched_logger
 from webhook.telemetry.metrics import Metrics
 
 _LEAST_SECONDS: Final = 0.02
@@ -58,48 +56,15 @@ def create_app(reviewer: Reviewer, metrics: Metrics, *, limits: Limits, batch_li
         limits: How much to take on; a body that is longer is answered 413, a review beyond the rest 500.
         batch_lines: Hand the line of each review to a thread, which this begins.
     """
-    write_line = line_writer("review_answered", batched=batch_lines)
+    review_log = batched_logger() if batch_lines else structlog.get_logger()
     gate = Gate(limits)
-    app = _App("webhook.server", static_folder=None)
+    app = Flask("webhook.server", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     for half, decide in ((Half.MUTATE, reviewer.mutate), (Half.VALIDATE, reviewer.validate)):
-        view = _Half(half, decide, metrics, write_line, gate, limits.body_bytes)
+        view = _Half(half, decide, metrics, review_log, gate, limits.body_bytes)
         app.add_url_rule(f"/{half}", endpoint=half, view_func=view.answer, methods=["POST"])
     Failures(metrics).register(app)
     return app
-
-
-class _App(Flask):
-    """Flask without what only a web site needs, which would be a fifth of the time a review takes.
-
-    There are no sessions, no URLs that depend on the host asked for, no signals and no functions before or after a
-    request; views and error handlers return `Response` and nothing else.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.session_interface = _NoSessions()
-
-    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        if request is None:
-            return super().create_url_adapter(None)
-        return self.url_map.bind("", path_info=request.path, default_method=request.method)
-
-    def full_dispatch_request(self) -> Response:
-        try:
-            answer = self.dispatch_request()
-        except Exception as error:  # noqa: BLE001 (handed to the handlers below, as Flask does)
-            answer = self.handle_user_exception(error)
-        assert isinstance(answer, Response)  # noqa: S101 (for the type checker; see above)
-        return answer
-
-
-class _NoSessions(SessionInterface):
-    def __init__(self) -> None:
-        self._none = NullSession()
-
-    def open_session(self, _app: Flask, _request: Request) -> SessionMixin:
-        return self._none
 
 
 class _Half:
@@ -110,7 +75,7 @@ class _Half:
         half: Half,
         decide: Callable[[Review, Deadline], Answer],
         metrics: Metrics,
-        write_line: LineWriter,
+        review_log: Any,
         gate: Gate,
         max_body_bytes: int,
     ) -> None:
@@ -122,7 +87,7 @@ class _Half:
         self._gate = gate
         self._max_body_bytes = max_body_bytes
         self._log = structlog.get_logger().bind(half=half)
-        self._write_line = write_line
+        self._review_log = review_log.bind(half=half)
 
     def answer(self) -> Response:
         visit: Visit = request.environ.get(KEY) or Visit()
@@ -201,22 +166,18 @@ class _Half:
 
     def _tell(self, review: Review, answer: Answer, duration: float) -> None:
         self._reviewed(self._half, answer.outcome, answer.reason)
-        self._write_line(
-            {
-                "uid": review.uid,
-                "operation": review.operation,
-                "kind": review.kind,
-                "namespace": review.namespace,
-                "name": _name(review)[:_LONGEST_NAME],
-            },
-            {
-                "half": self._half,
-                "dry_run": review.dry_run,
-                "reason": answer.reason,
-                "outcome": answer.outcome,
-                "provisioning": answer.provisioning,
-                "duration_s": round(duration, 6),
-            },
+        self._review_log.info(
+            "review_answered",
+            uid=review.uid,
+            operation=review.operation,
+            kind=review.kind,
+            namespace=review.namespace,
+            name=_name(review)[:_LONGEST_NAME],
+            dry_run=review.dry_run,
+            reason=answer.reason,
+            outcome=answer.outcome,
+            provisioning=answer.provisioning,
+            duration_s=round(duration, 6),
         )
 
     def _body(self, visit: Visit) -> bytes:

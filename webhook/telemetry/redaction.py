@@ -85,14 +85,6 @@ def redact_keys(_logger: object, _method: str, event: Any) -> Any:
     return event
 
 
-def is_plain(text: str) -> bool:
-    """Return, at little cost, whether `redact_line` has nothing to do in a text; `False` may be a false alarm.
-
-    Whatever `redact_line` looks for has a space, an underscore or a colon, or is a JSON Web Token.
-    """
-    return not ("_" in text or " " in text or ":" in text or "eyj" in text.lower())
-
-
 def redact_line(line: bytes) -> bytes:
     """Put a mark in place of everything in a finished line that looks like a credential."""
     lowered = line.lower()
