@@ -18,7 +18,6 @@ from webhook.core.names import SECRET_NAME
 from webhook.core.policy import SecretFact, ServiceAccount, Unreadable
 from webhook.core.review import Json
 from webhook.core.scope import Rules
-from webhook.core.waiting import Symptom
 from webhook.core.workloads import MalformedObject, Workload
 from webhook.ports import ClusterError, Deadline, Facts
 
@@ -73,7 +72,7 @@ class Count:
         try:
             workload = workloads.read(POD, pod)
             stuck = diagnosing.find_stuck(workload, said, self._rules)
-            if stuck is None or workload.mirror or stuck.symptom is Symptom.PULLED:
+            if stuck is None or workload.mirror:
                 return
             around = self._around(namespace, workload)
         except (MalformedObject, ClusterError):

@@ -284,7 +284,9 @@ def test_an_account_that_lists_nothing_better_is_not_to_blame() -> None:
     unread = around(secrets={"ghcr-secret": None, "corp": Unreadable()}, account=ServiceAccount(secrets=("corp",)))
     assert cause(ANONYMOUS, unread) is Cause.SECRET_MISSING
     assert cause(ANONYMOUS, unread, secrets=[]) is Cause.ACCOUNT_UNUSED
-    malformed = around(secret("auth", payload=b"x"), account=ServiceAccount(secrets=("corp",)))
+    good = secret("auth", name="corp")
+    secrets: dict[str, SecretFact] = {"ghcr-secret": secret("auth", payload=b"x"), "corp": good}
+    malformed = around(secrets=secrets, account=ServiceAccount(secrets=("corp",)))
     assert cause("x", malformed, reason="illegal base64 data") is Cause.MALFORMED
 
 
@@ -377,7 +379,10 @@ def test_containers_of_every_list_count(place: str) -> None:
 def test_in_the_release_namespace_the_central_secret_is_nobodys_copy() -> None:
     facts = around(CENTRAL, namespace=Namespace(name=RELEASE_NAMESPACE))
 
-    assert cause(REJECTED, facts, namespace=RELEASE_NAMESPACE) is Cause.CREDENTIAL_REJECTED
+    found = diagnosed(pod(REJECTED, namespace=RELEASE_NAMESPACE), facts)
+
+    assert found
+    assert (found.cause, found.owner) == (Cause.CREDENTIAL_REJECTED, None)
 
 
 def test_a_status_of_a_container_that_the_pod_has_not_is_passed_over() -> None:

@@ -1,6 +1,8 @@
 """The kubelet's words: as recorded from a real one, and those of other runtimes."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.objects import IMAGE
 from tests.recordings import FILES, Recording, recordings
@@ -157,6 +159,7 @@ def test_a_container_that_has_done_its_work_twice_did_not_crash() -> None:
     [
         ("unexpected status from HEAD request to https://mirror.corp:5000/v2/sesacthon/auth-api/manifests/latest?ns=ghcr.io: 403 Forbidden", "mirror.corp:5000"),
         ("unexpected status from HEAD request to https://cache.corp/v2/ghcr.io/sesacthon/auth-api/manifests/latest: 401 Unauthorized", "cache.corp"),
+        ("unexpected status from HEAD request to https://cache.corp/proxy/sesacthon?ns=ghcr.io: 403 Forbidden", "cache.corp"),
         ("pulling from host mirror.corp failed with status code [manifests latest]: 403 Forbidden", "mirror.corp"),
         ("pulling from host ghcr.io failed with status code [manifests latest]: 403 Forbidden", ""),
         ("unexpected status from HEAD request to https://GHCR.IO:443/v2/sesacthon/auth-api/manifests/latest: 403 Forbidden", ""),
@@ -166,6 +169,21 @@ def test_a_container_that_has_done_its_work_twice_did_not_crash() -> None:
 )  # fmt: skip
 def test_a_mirror_is_seen_by_the_address_that_was_asked(message: str, host: str) -> None:
     assert waiting.other_host(pulling(message), IMAGE) == host
+
+
+ANYTHING = st.text(max_size=200) | st.sampled_from(["ErrImagePull", "ImagePullBackOff", "https://x/v2/?ns=", '"', "\n"])
+
+
+@given(reason=ANYTHING, message=st.lists(ANYTHING, max_size=8).map("".join), image=ANYTHING)
+def test_whatever_a_status_says_it_is_read(reason: str, message: str, image: str) -> None:
+    said = pulling(message, reason)
+
+    assert symptom(said, image) in Symptom
+    host = waiting.other_host(said, image)
+    assert len(host) <= 253
+    assert host == "" or host.isprintable()
+    assert waiting.failing_image(message, (image,), "own") in (image, "own")
+    assert waiting.after_the_pull(said).startswith(reason)
 
 
 def test_docker_hub_is_asked_by_another_name_and_is_no_mirror() -> None:
