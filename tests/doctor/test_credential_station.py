@@ -13,10 +13,11 @@ from tests.doctor.cluster import release
 from tests.objects import CANARY, RULES, secret, workload
 from tests.services.contracts.registry import GOOD
 from tests.services.credential_fakes import FakeRegistry
+from webhook.core.causes import Word
 from webhook.core.copies import read_keyring
 from webhook.credential.judging import CredentialReport, CredentialState
 from webhook.doctor.chain_credential import MAX_IMAGES, Answers, ask_registries, judge
-from webhook.doctor.model import Diagnosis, State
+from webhook.doctor.model import Diagnosis, PodFindings, Question, State
 from webhook.doctor.run import Doctor, Wanted
 from webhook.doctor.stations import Code
 from webhook.failures import ConnectionFailure, ConnectionFault
@@ -105,6 +106,39 @@ def test_each_image_in_use_is_tried_once_with_its_own_scope() -> None:
     ]
     assert answers.refused == {"ghcr.io/sesacthon/scan-api": 403}
     assert (answers.tried, answers.more) == (2, False)
+
+
+def test_what_a_registry_says_of_each_image_is_kept_where_it_is_a_word() -> None:
+    registry = FakeRegistry()
+    registry.issue(GOOD)
+    registry.hide("ghcr.io/sesacthon/scan-api", GOOD)
+    pods = [pod("auth-api"), pod("scan-api"), pod("my-api")]
+
+    assert ask_registries(registry, KEYRING, pods, RULES).words == {
+        "ghcr.io/sesacthon/auth-api": Word.ACCEPTED,
+        "ghcr.io/sesacthon/scan-api": Word.NO_ACCESS,
+        "ghcr.io/sesacthon/my-api": Word.ACCEPTED,
+    }
+    assert ask_registries(FakeRegistry(), KEYRING, pods[:1], RULES).words == {
+        "ghcr.io/sesacthon/auth-api": Word.REJECTED
+    }
+
+
+def test_who_looks_at_pods_is_told_what_the_registry_said() -> None:
+    registry = FakeRegistry()
+    asked: list[Question] = []
+    registry.issue(GOOD)
+
+    def find_pods(question: Question) -> PodFindings:
+        asked.append(question)
+        return PodFindings()
+
+    Doctor(FakeAsks(release()), find_pods=find_pods).look(Wanted(), NOW)
+    Doctor(FakeAsks(release()), find_pods=find_pods, registry=registry, list_pods=lambda _: [pod("auth-api")]).look(
+        Wanted(), NOW
+    )
+
+    assert [question.words for question in asked] == [{}, {"ghcr.io/sesacthon/auth-api": Word.ACCEPTED}]
 
 
 def test_the_first_image_that_is_refused_counts_too() -> None:

@@ -18,6 +18,7 @@ from tests.objects import CANARY_PREFIX, IMAGE, RELEASE_NAMESPACE, RULES, payloa
 from webhook.cluster import connect
 from webhook.cluster.client import Client
 from webhook.cluster.pods import ClusterPods
+from webhook.core.causes import Word
 from webhook.core.copies import desired
 from webhook.core.waiting import Symptom
 from webhook.doctor import pods
@@ -232,6 +233,26 @@ def test_a_secret_that_was_written_since_the_kubelet_tried_last_is_given_time(
     world.load(pod("a", message=REJECTED, since=NOW - timedelta(minutes=60)))
 
     assert [group.cause for group in world.find().groups] == [cause]
+
+
+@pytest.mark.parametrize(
+    ("word", "cause"),
+    [(Word.ACCEPTED, "back_off"), (Word.NO_ACCESS, "credential_no_access"), (Word.REJECTED, "credential_rejected")],
+)
+def test_what_the_registry_said_goes_before_what_the_kubelet_met(world: World, word: Word, cause: str) -> None:
+    world.namespace("auth")
+    old = {
+        "manager": "kubectl",
+        "operation": "Update",
+        "time": stamp(NOW - timedelta(days=9)),
+        "fieldsV1": {"f:data": {}},
+    }
+    world.secret("auth", managedFields=[old])
+    world.load(pod("a", message=REJECTED), pod("b", images=["ghcr.io/a/b:1"], message=REJECTED))
+
+    found = world.find(words={"ghcr.io/sesacthon/auth-api": word})
+
+    assert {group.owner_name: group.cause for group in found.groups} == {"a": cause, "b": "credential_rejected"}
 
 
 def test_accounts_that_list_what_a_pod_lacks_are_found(world: World) -> None:

@@ -1,10 +1,11 @@
 """Ask the registry about the central credential, for the images that Pods use, and judge what it says."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from webhook.core.causes import Word
 from webhook.core.images import ImageReference
 from webhook.core.keyring import Keyring
 from webhook.core.review import Json
@@ -34,12 +35,14 @@ class Answers:
         refused: By repository, the HTTP status with which it was refused to a credential that is accepted.
         tried: How many images were tried.
         more: There were others.
+        words: By repository, what was said of the credential and the image, as far as that is a word on either.
     """
 
     reports: tuple[CredentialReport, ...] = ()
     refused: Mapping[str, int] | None = None
     tried: int = 0
     more: bool = False
+    words: Mapping[str, Word] = field(default_factory=dict)
 
 
 NOT_ASKED: Final = Station(name=NAME, state=State.SKIPPED, text="not looked at: --check-credential asks the registry")
@@ -57,20 +60,33 @@ def ask_registries(registry: Registry, keyring: Keyring, pods: Iterable[Json], r
     whole = Deadline.after(_ASK_S)
     images, more = _wanted(keyring, pods, rules)
     reports, refused, tried = [], {}, 0
+    words: dict[str, Word] = {}
     for target in targets(keyring, rules.patterns.include):
         its = [image for image, of in images.items() if of == target]
         report = ask(registry, target, its[0] if its else None, whole)
         reports.append(report)
+        if report.state is CredentialState.REJECTED:
+            words |= dict.fromkeys((image.repository for image in its), Word.REJECTED)
         if report.state not in {CredentialState.ACCEPTED, CredentialState.UNREADABLE}:
             continue
         tried += len(its)
         if report.probe is CredentialState.UNREADABLE:
             refused[report.probed] = report.probe_code
+        if report.probe in _WORDS:
+            words[report.probed] = _WORDS[report.probe]
         for image in its[1:]:
             answer = registry.pull(image, target.credential, whole)
-            if judge_pull(answer) is CredentialState.UNREADABLE:
+            if (state := judge_pull(answer)) is CredentialState.UNREADABLE:
                 refused[image.repository] = answer.code
-    return Answers(reports=tuple(reports), refused=refused, tried=tried, more=more)
+            if state in _WORDS:
+                words[image.repository] = _WORDS[state]
+    return Answers(reports=tuple(reports), refused=refused, tried=tried, more=more, words=words)
+
+
+_WORDS: Final[Mapping[CredentialState | None, Word]] = {
+    CredentialState.ACCEPTED: Word.ACCEPTED,
+    CredentialState.UNREADABLE: Word.NO_ACCESS,
+}
 
 
 def judge(answers: Answers, now: datetime) -> Station:

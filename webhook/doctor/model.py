@@ -1,9 +1,11 @@
 """What a diagnosis holds: the stations of the chain, and the Pods that cannot pull, grouped."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from webhook.core.causes import Word
 from webhook.core.copies import Secret
 from webhook.core.scope import Rules
 
@@ -51,12 +53,14 @@ class Question:
         rules: The release's settings, or its defaults where those may not be read.
         central: The central secret, `None` where there is none or it may not be read.
         now: The clock on the wall, timezone-aware.
+        words: By repository, what the registry says of the central secret's credential, where it was asked.
     """
 
     namespace: str
     rules: Rules
     central: Secret | None
     now: datetime
+    words: Mapping[str, Word] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

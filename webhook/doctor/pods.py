@@ -13,9 +13,9 @@ from typing import Final
 from webhook.cluster.client import Client
 from webhook.cluster.pods import ClusterPods
 from webhook.cluster.surroundings import ClusterSurroundings
-from webhook.core import diagnosing, waiting, workloads
+from webhook.core import diagnosing, policy, waiting, workloads
 from webhook.core.advice import Subject, advise
-from webhook.core.causes import Cause, Diagnosis, Stuck, Surroundings
+from webhook.core.causes import Cause, Diagnosis, Stuck, Surroundings, Word
 from webhook.core.kinds import POD
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import SecretFact, ServiceAccount, Unreadable
@@ -224,6 +224,7 @@ class _Diagnoser:
                 secrets=secrets,
                 central=self._central,
                 rewritten=self._rewritten(pod, times),
+                word=self._word(pod),
                 node_lost=pod.node in self._lost,
             )
             diagnosis = diagnosing.diagnose(pod.workload, pod.stuck, around, self._question.rules)
@@ -245,6 +246,10 @@ class _Diagnoser:
         return frozenset(
             name for name, moment in times.items() if moment is not None and (now - moment).total_seconds() < since_last
         )
+
+    def _word(self, pod: WaitingPod) -> Word | None:
+        repositories = policy.repositories((pod.stuck.image,))
+        return self._question.words.get(repositories[0]) if repositories else None
 
     def _elapsed(self, pod: WaitingPod) -> float | None:
         return None if pod.since is None else max(0.0, (self._question.now - pod.since).total_seconds())

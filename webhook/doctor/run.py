@@ -1,10 +1,11 @@
 """One diagnosis: read, ask, judge."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from webhook.core.causes import Word
 from webhook.core.copies import Secret
 from webhook.core.review import Json
 from webhook.doctor import chain, chain_central, chain_credential
@@ -66,11 +67,14 @@ class Doctor:
         """
         reading = Reading(self._asks, namespace=wanted.namespace, release_namespace=wanted.release_namespace)
         evidence = reading.evidence(now)
-        stations = chain.judge(evidence, self._credential(evidence, wanted))
+        credential, words = self._credential(evidence, wanted)
+        stations = chain.judge(evidence, credential)
         found = PodFindings()
         if self._find_pods is not None:
             central = evidence.central if isinstance(evidence.central, Secret) else None
-            question = Question(namespace=wanted.namespace, rules=evidence.release.rules, central=central, now=now)
+            question = Question(
+                namespace=wanted.namespace, rules=evidence.release.rules, central=central, now=now, words=words
+            )
             try:
                 found = self._find_pods(question)
             except Forbidden as error:
@@ -78,18 +82,18 @@ class Doctor:
         diagnosis = Diagnosis(stations=stations, groups=found.groups, counts=found.counts, skipped=found.skipped)
         return evidence, diagnosis
 
-    def _credential(self, evidence: Evidence, wanted: Wanted) -> Station:
+    def _credential(self, evidence: Evidence, wanted: Wanted) -> tuple[Station, Mapping[str, Word]]:
         if self._registry is None:
-            return chain_credential.NOT_ASKED
+            return chain_credential.NOT_ASKED, {}
         if isinstance(evidence.central, Unread):
-            return skipped(chain_credential.NAME, evidence.central)
+            return skipped(chain_credential.NAME, evidence.central), {}
         keyring = chain_central.keyring_of(evidence.central)
         try:
             pods = self._list_pods(wanted.namespace)
             answers = chain_credential.ask_registries(self._registry, keyring, pods, evidence.release.rules)
         except Forbidden as error:
-            return skipped(chain_credential.NAME, Unread(forbidden(error)))
-        return chain_credential.judge(answers, evidence.now)
+            return skipped(chain_credential.NAME, Unread(forbidden(error))), {}
+        return chain_credential.judge(answers, evidence.now), answers.words
 
 
 HEALTHY: Final = 0
