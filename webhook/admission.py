@@ -15,10 +15,7 @@ from webhook.core.vocabulary import Outcome, Provisioning, Reason
 from webhook.core.workloads import MalformedObject, Workload
 from webhook.inquiry import Inquiry, Judgement, Part, Subject
 from webhook.ports import Deadline, Facts
-from webhook.provisioning import (
-    Provisioned,
-    Provisioner,
-)
+from webhook.provisioning import Provisioned, Provisioner
 from webhook.settling import Settling
 
 

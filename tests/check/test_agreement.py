@@ -25,10 +25,7 @@ from tests.objects import (
     workload,
 )
 from tests.services.fakes import FakeCluster
-from webhook.admission import (
-    Admission,
-    Answer,
-)
+from webhook.admission import Admission, Answer
 from webhook.check.findings import Outcome as CheckOutcome
 from webhook.core.copies import Secret
 from webhook.core.kinds import BUILT_IN_KINDS

@@ -18,10 +18,7 @@ from tests.edges.cluster_script import Request, Script, eventually, scripted, st
 from tests.services.controller_contracts import SECRET_A, EventsContract, EventsWorld, Recorded
 from tests.services.controller_fakes import ManualClock
 from webhook.cluster import Client, connect
-from webhook.cluster.events import (
-    COMPONENT,
-    ClusterEvents,
-)
+from webhook.cluster.events import COMPONENT, ClusterEvents
 from webhook.core.vocabulary import EventOutcome
 from webhook.ports import EventReason, ObjectRef
 

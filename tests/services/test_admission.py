@@ -11,10 +11,7 @@ from tests.core.kinds import KINDS
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, RULES, payload, review, secret, workload
 from tests.services.admissions import admission
 from tests.services.fakes import FakeCluster
-from webhook.admission import (
-    Admission,
-    Answer,
-)
+from webhook.admission import Admission, Answer
 from webhook.core import copies
 from webhook.core.review import BadReview, parse
 from webhook.core.vocabulary import Outcome, Reason

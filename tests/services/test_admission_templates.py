@@ -8,10 +8,7 @@ import pytest
 from tests.matching import PYTORCH, RAY, container
 from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, secret
 from tests.services.fakes import FakeCluster
-from webhook.admission import (
-    Admission,
-    Answer,
-)
+from webhook.admission import Admission, Answer
 from webhook.core import copies
 from webhook.core.policy import MAX_IMAGES, MAX_SECRETS
 from webhook.core.review import parse

@@ -24,10 +24,7 @@ from webhook.ports import (
     QuotaExceeded,
     Unavailable,
 )
-from webhook.provisioning import (
-    Provisioned,
-    Provisioner,
-)
+from webhook.provisioning import Provisioned, Provisioner
 
 AUTH = Namespace(name="auth")
 IMAGES = ("ghcr.io/sesacthon/auth-api",)

@@ -25,16 +25,7 @@ from webhook.core.names import (
 from webhook.core.ownership import is_ours
 from webhook.core.scope import NamespaceMode, Rules
 from webhook.core.vocabulary import CentralFault, Reconciliation
-from webhook.ports import (
-    Conflict,
-    Deadline,
-    EventReason,
-    Forbidden,
-    NotLeading,
-    ObjectRef,
-    QuotaExceeded,
-    Unavailable,
-)
+from webhook.ports import Conflict, Deadline, EventReason, Forbidden, NotLeading, ObjectRef, QuotaExceeded, Unavailable
 from webhook.reconciler import Reconciler
 from webhook.reporting import CentralState
 
