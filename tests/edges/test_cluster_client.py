@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from tests.edges.cluster_script import Request, Script, scripted, status, steps
 from webhook.cluster import connect
-from webhook.cluster.access import ConfigError, from_kubeconfig, in_cluster
+from webhook.cluster.access import Unreachable, from_kubeconfig, in_cluster
 from webhook.cluster.client import Client
 from webhook.cluster.requests import PatchType, Target, Verb
 from webhook.failures import ConnectionFailure, ConnectionFault
@@ -274,13 +274,13 @@ def test_an_unusable_kubeconfig_is_one_kind_of_error(tmp_path: Path, content: st
     path = tmp_path / "kubeconfig"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(Unreachable) as caught:
         connect(str(path))
     assert caught.value.source == str(path)
 
 
 def test_a_kubeconfig_given_for_its_path_is_not_shown() -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(Unreachable) as caught:
         connect(f"users:\n- user: {{token: {CANARY}}}\n")
     assert CANARY not in str(caught.value) + caught.value.source
 
@@ -289,7 +289,7 @@ def test_outside_of_a_cluster_and_without_kubeconfig_there_is_nothing_to_connect
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(Unreachable) as caught:
         connect(None)
     assert caught.value.source == "in-cluster"
 

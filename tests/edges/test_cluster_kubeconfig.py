@@ -16,7 +16,7 @@ from tests.e2e.kube import kubectl_path
 from tests.edges.cluster_script import Script, scripted
 from tests.objects import CANARY
 from webhook.cluster import kubeconfig
-from webhook.cluster.access import ConfigError
+from webhook.cluster.access import Unreachable
 from webhook.cluster.connecting import connect_as_kubectl, contexts
 from webhook.cluster.kubeconfig import KubeconfigError, Selection
 from webhook.cluster.requests import Target, Verb
@@ -193,7 +193,7 @@ def test_what_cannot_be_used_is_said_by_field_and_kind(case: str, write: Write, 
     content, context, said = REFUSED[case]
     path = write("a.yaml", content)
 
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(Unreachable) as caught:
         connect_as_kubectl(None, context, environment(path))
 
     assert str(caught.value).replace(f"{tmp_path}{os.sep}", "") == f"cannot reach an API server by a.yaml: {said}"
@@ -289,14 +289,14 @@ def test_in_a_pod_without_a_kubeconfig_it_is_the_pods_cluster(monkeypatch: pytes
 
     assert (connect().where, connect().namespace) == ("the cluster of this Pod", "of-the-pod")
     assert connect(namespace="none").namespace == ""
-    with pytest.raises(ConfigError, match="there is no such file, and so no context"):
+    with pytest.raises(Unreachable, match="there is no such file, and so no context"):
         connect("a")
 
 
 def test_with_nothing_at_all_it_says_where_it_looked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(Unreachable) as caught:
         connect_as_kubectl(None, None, {"KUBECONFIG": "x:y"})
 
     assert str(caught.value) == "cannot reach an API server by x, y: there is no such file, and this is no Pod"

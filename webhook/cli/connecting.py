@@ -24,7 +24,7 @@ def reached(flags: Mapping[str, Any]) -> Iterator[tuple["Connection", Connection
     """
     settings = ConnectionSettings.parse(flags, os.environ)
     # Imported late: `--help` and the report of a fault need none of it.
-    from webhook.cluster import ConfigError as Unreachable  # noqa: PLC0415
+    from webhook.cluster import Unreachable  # noqa: PLC0415
     from webhook.cluster.connecting import connect_as_kubectl  # noqa: PLC0415
 
     try:

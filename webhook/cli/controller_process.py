@@ -13,8 +13,7 @@ from typing import Final
 import structlog
 
 from webhook.cli.signals import stopped_by_signals
-from webhook.cluster import Cluster, WatchHealth, connect
-from webhook.cluster import ConfigError as Unreachable
+from webhook.cluster import Cluster, Unreachable, WatchHealth, connect
 from webhook.cluster.certificates import configurations
 from webhook.cluster.events import ClusterEvents
 from webhook.cluster.leases import ClusterLeases

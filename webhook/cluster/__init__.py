@@ -5,7 +5,7 @@ An entry point calls `connect`, starts `Cluster.caches`, and hands `facts` and `
 
 from dataclasses import dataclass
 
-from webhook.cluster.access import ConfigError, from_kubeconfig, in_cluster
+from webhook.cluster.access import Unreachable, from_kubeconfig, in_cluster
 from webhook.cluster.caches import Caches
 from webhook.cluster.client import DEFAULT_POOL_SIZE, Client
 from webhook.cluster.facts import ClusterFacts
@@ -17,9 +17,9 @@ __all__ = [
     "Caches",
     "Client",
     "Cluster",
-    "ConfigError",
     "Pacing",
     "RestartCause",
+    "Unreachable",
     "WatchHealth",
     "cluster_of",
     "connect",
@@ -66,7 +66,7 @@ def connect(
         pacing: Times of the watches.
 
     Raises:
-        ConfigError: The configuration cannot be read.
+        Unreachable: The configuration cannot be read.
     """
     load = from_kubeconfig(kubeconfig) if kubeconfig else in_cluster()
     client = Client(load, source=kubeconfig or "in-cluster", pool_size=pool_size, trust=trust)

@@ -24,7 +24,7 @@ UNREADABLE: Final = (ConfigException, OSError, YAMLError, ValueError, TypeError,
 """What the official loader lets through for files that are missing or malformed."""
 
 
-class ConfigError(Exception):
+class Unreachable(Exception):
     """There is no usable way to reach an API server: no kubeconfig, or not in a cluster.
 
     Attributes:
@@ -63,16 +63,16 @@ def configure(load: Loader, source: str) -> Configuration:
         source: Where from, for errors.
 
     Raises:
-        ConfigError: It cannot be loaded.
+        Unreachable: It cannot be loaded.
     """
     configuration = Configuration()
     try:
         load(configuration)
     except ConfigException as error:
         # Its texts name files and keys, and never a value.
-        raise ConfigError(source, str(error)) from None
+        raise Unreachable(source, str(error)) from None
     except UNREADABLE as error:
-        raise ConfigError(source, type(error).__name__) from None
+        raise Unreachable(source, type(error).__name__) from None
     return configuration
 
 

@@ -61,7 +61,7 @@ class Client:
             trust: For an API server whose configuration names no CA, and for an HTTPS proxy; by default the system's.
 
         Raises:
-            ConfigError: It cannot be loaded.
+            Unreachable: It cannot be loaded.
         """
         configuration = configure(load, source)
         configuration.connection_pool_maxsize = pool_size

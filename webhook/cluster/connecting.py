@@ -10,7 +10,7 @@ from kubernetes.config import load_kube_config_from_dict
 from kubernetes.config.incluster_config import SERVICE_TOKEN_FILENAME
 
 from webhook.cluster import kubeconfig as files
-from webhook.cluster.access import ConfigError, in_cluster
+from webhook.cluster.access import Unreachable, in_cluster
 from webhook.cluster.client import DEFAULT_POOL_SIZE, Client
 from webhook.trust import Trust
 
@@ -58,7 +58,7 @@ def connect_as_kubectl(
         namespace_file: Where a Pod finds its namespace.
 
     Raises:
-        ConfigError: There is no cluster to be had that way.
+        Unreachable: There is no cluster to be had that way.
     """
     paths = files.candidates(kubeconfig, environ)
     source = ", ".join(map(str, paths)) or "a kubeconfig"
@@ -75,16 +75,16 @@ def connect_as_kubectl(
     try:
         chosen = choose()
     except files.KubeconfigError as error:
-        raise ConfigError(source, error.why) from None
+        raise Unreachable(source, error.why) from None
     if chosen is not None:
         client = Client(load, source=source, pool_size=pool_size, trust=trust)
         return Connection(client=client, where=f"context {chosen.context}", namespace=chosen.namespace, trust=trust)
     if context is not None:
-        raise ConfigError(source, "there is no such file, and so no context")
+        raise Unreachable(source, "there is no such file, and so no context")
     try:
         client = Client(in_cluster(), pool_size=pool_size, trust=trust)
-    except ConfigError:
-        raise ConfigError(source, "there is no such file, and this is no Pod") from None
+    except Unreachable:
+        raise Unreachable(source, "there is no such file, and this is no Pod") from None
     return Connection(
         client=client, where="the cluster of this Pod", namespace=_mounted_namespace(namespace_file), trust=trust
     )

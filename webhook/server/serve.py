@@ -12,8 +12,7 @@ import structlog
 from flask import Flask
 
 from webhook.admission import Admission
-from webhook.cluster import Cluster, WatchHealth, connect
-from webhook.cluster import ConfigError as Unreachable
+from webhook.cluster import Cluster, Unreachable, WatchHealth, connect
 from webhook.cluster.certificate_watches import watch_certificate
 from webhook.cluster.watches import Watches
 from webhook.config import ConfigError, Fault, ServeSettings
