@@ -4,7 +4,6 @@ import base64
 import json
 import re
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import helm_python
@@ -12,6 +11,7 @@ import pytest
 
 from tests import helm
 from tests.chart.switches import BASE, ON, SWITCHES, deployment, manifests, pod_specs, roles
+from webhook.core.figures import CredentialFigures, WatchHealth
 from webhook.core.vocabulary import Half, Outcome, Provisioning, Reason
 from webhook.telemetry.controller_metrics import ControllerFigures, ControllerMetrics
 from webhook.telemetry.metrics import Metrics
@@ -186,8 +186,8 @@ def test_alerts_and_dashboard_pass_through_helm_unharmed() -> None:
 
 def exposed() -> dict[str, set[str]]:
     """Every series of a server and of a controller that leads, with its labels."""
-    watch = SimpleNamespace(resource="secrets", synced=True, last_event_age_s=0.0, restarts={"closed": 0})
-    credential = SimpleNamespace(registry="ghcr.io", accepted=True, expires_at=0.0, answered_at=0.0, unreadable=0)
+    watch = WatchHealth(resource="secrets", synced=True, last_event_age_s=0.0, restarts={"closed": 0}, error="")
+    credential = CredentialFigures(registry="ghcr.io", accepted=True, expires_at=0.0, answered_at=0.0, unreadable=0)
     shown = Metrics(
         version="0",
         watches=lambda: [watch],

@@ -7,7 +7,6 @@ import functools
 import importlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import SimpleNamespace
 from typing import Any, Final
 
 import click
@@ -19,6 +18,7 @@ from webhook.config import SERVE_SETTINGS, Setting
 from webhook.config.connection import CONNECTION_SETTINGS
 from webhook.config.controller import CONTROLLER_SETTINGS
 from webhook.core import names
+from webhook.core.figures import CredentialFigures, WatchHealth
 from webhook.core.vocabulary import Provisioning, Reason
 from webhook.credential import CredentialState
 from webhook.ports import EventReason
@@ -224,8 +224,8 @@ def metrics() -> str:
 
 def families() -> Iterator[tuple[str, str, str, str]]:
     """Read name, type, labels and meaning of every family from registries that have a sample of each."""
-    watch = SimpleNamespace(resource="RESOURCE", synced=True, last_event_age_s=0.0, restarts={"CAUSE": 0})
-    credential = SimpleNamespace(registry="HOST", accepted=True, expires_at=0.0, answered_at=0.0, unreadable=0)
+    watch = WatchHealth(resource="RESOURCE", synced=True, last_event_age_s=0.0, restarts={"CAUSE": 0}, error="")
+    credential = CredentialFigures(registry="HOST", accepted=True, expires_at=0.0, answered_at=0.0, unreadable=0)
     whole = Metrics(
         version="VERSION",
         watches=lambda: (watch,),

@@ -1,10 +1,11 @@
 """Metrics: every series there from the start, labels bounded, figures read when they are asked for."""
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
+from webhook.core.figures import WatchHealth
 from webhook.core.vocabulary import Half, Outcome, Provisioning, Reason, RequestFault
 from webhook.server.drops import Cause, Drops
 from webhook.telemetry.metrics import REACHABLE, Metrics
@@ -12,12 +13,7 @@ from webhook.telemetry.metrics import REACHABLE, Metrics
 PREFIX = "ghcr_pull_secrets_"
 
 
-@dataclass
-class Watch:
-    resource: str = "secrets"
-    synced: bool = False
-    last_event_age_s: float = 0
-    restarts: dict[str, int] = field(default_factory=lambda: {"gone": 0, "ended": 0})
+WATCH = WatchHealth(resource="secrets", synced=False, last_event_age_s=0, restarts={"gone": 0, "ended": 0}, error="")
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -81,13 +77,13 @@ def test_a_combination_nobody_foresaw_is_counted_all_the_same() -> None:
 
 
 def test_watches_and_certificate_are_read_at_the_scrape() -> None:
-    watch, ends = Watch(), [None, 1_800_000_000.0]
-    metrics = Metrics(version="v", watches=lambda: [watch], certificate_expiry=lambda: ends[0])
+    watches, ends = [WATCH], [None, 1_800_000_000.0]
+    metrics = Metrics(version="v", watches=lambda: watches, certificate_expiry=lambda: ends[0])
     first = samples(metrics)
     assert first[PREFIX + "watch_synced", frozenset({("resource", "secrets")})] == 0
     assert first[PREFIX + "watch_restarts_total", frozenset({("resource", "secrets"), ("cause", "gone")})] == 0
     assert not [key for key in first if key[0] == PREFIX + "certificate_expiry_timestamp_seconds"]
-    watch.synced, watch.last_event_age_s, watch.restarts["gone"] = True, 12.5, 3
+    watches[0] = replace(WATCH, synced=True, last_event_age_s=12.5, restarts={"gone": 3, "ended": 0})
     ends.pop(0)
     second = samples(metrics)
     assert second[PREFIX + "watch_synced", frozenset({("resource", "secrets")})] == 1

@@ -14,7 +14,7 @@ import structlog
 from tests.objects import RELEASE_NAMESPACE, RULES, payload, secret
 from tests.services.controller_fakes import FakeEvents, FakePods, ManualClock, pod
 from tests.services.fakes import FakeCluster
-from webhook.controller.manager import CENTRAL, CERTIFICATES, Keeper, Key, Kind, Manager
+from webhook.controller.manager import CENTRAL, CERTIFICATES, Keep, Key, Manager, Task
 from webhook.controller.queue import Queue
 from webhook.core.copies import Secret, desired
 from webhook.core.names import INJECT_KEY, MANAGED_BY_LABEL, PROVISION_LABEL, SECRET_NAME
@@ -47,7 +47,7 @@ class Stage:
     """A cluster, the manager under test, and a clock; work is done by the test's own thread when it asks for it."""
 
     def __init__(
-        self, *, certificates: Keeper | None = None, credential: Keeper | None = None, leading: bool = True
+        self, *, certificates: Keep | None = None, credential: Keep | None = None, leading: bool = True
     ) -> None:
         self.clock = ManualClock(1000.0)
         self.queue: Queue[Key] = Queue(clock=self.clock, jitter=lambda: 1.0)
@@ -467,7 +467,7 @@ def test_a_crash_ends_no_worker_and_is_tried_again(stage: Stage, monkeypatch: py
 
 def test_certificates_are_kept_on_leading_on_a_change_and_when_their_time_has_come() -> None:
     keeper = FakeKeeper(again_s=60)
-    stage = Stage(certificates=keeper)
+    stage = Stage(certificates=keeper.keep)
     stage.work()
     assert keeper.kept == 1
     stage.manager.certificates_changed()
@@ -482,7 +482,7 @@ def test_certificates_are_kept_on_leading_on_a_change_and_when_their_time_has_co
 def test_a_keeper_that_fails_is_called_again() -> None:
     keeper = FakeKeeper()
     keeper.errors = [RuntimeError("a bug"), Unavailable("get", "secrets", code=503)]
-    stage = Stage(certificates=keeper)
+    stage = Stage(certificates=keeper.keep)
     stage.work()
     stage.wait(0.05)
     stage.wait(0.1)
@@ -497,7 +497,7 @@ def test_without_a_keeper_nothing_is_kept(stage: Stage) -> None:
 
 def test_the_credential_is_looked_at_on_leading_on_a_change_and_when_its_time_has_come() -> None:
     watch = FakeKeeper(again_s=60)
-    stage = Stage(credential=watch)
+    stage = Stage(credential=watch.keep)
     stage.work()
     assert watch.kept >= 1
     kept = watch.kept
@@ -558,8 +558,8 @@ def test_workers_share_the_work_of_a_rotation(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_keys_of_the_same_work_are_one() -> None:
-    assert Key(Kind.COPY, "auth") == Key(Kind.COPY, "auth")
-    assert len({CENTRAL, CERTIFICATES, Key(Kind.CENTRAL)}) == 2
+    assert Key(Task.COPY, "auth") == Key(Task.COPY, "auth")
+    assert len({CENTRAL, CERTIFICATES, Key(Task.CENTRAL)}) == 2
 
 
 class BusyKeeper(FakeKeeper):
@@ -579,7 +579,7 @@ def test_certificates_are_kept_before_anything_is_swept(failing: bool) -> None:
     keeper = BusyKeeper()
     if failing:
         keeper.errors.append(Unavailable("get", "secrets"))
-    stage = Stage(certificates=keeper, leading=False)
+    stage = Stage(certificates=keeper.keep, leading=False)
     stage.namespaces("waiting", with_copy=False)
     stage.pods.pods.append(pod("waiting"))
     copies: list[bool] = []

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from webhook.cli.signals import stopped_by_signals
-from webhook.cluster import Cluster, Unreachable, WatchHealth, connect
+from webhook.cluster import Cluster, Unreachable, connect
 from webhook.cluster.certificates import configurations
 from webhook.cluster.events import ClusterEvents
 from webhook.cluster.leases import ClusterLeases
@@ -26,6 +26,7 @@ from webhook.controller.limiter import Limiter
 from webhook.controller.manager import Manager
 from webhook.controller.tally import tally
 from webhook.controller.writing import Guard, GuardedWriter
+from webhook.core.figures import WatchHealth
 from webhook.credential import CredentialState, CredentialWatch
 from webhook.reconciler import Reconciler
 from webhook.registry import HttpsRegistry
@@ -116,8 +117,8 @@ class Process:
             rules=rules,
             workers=settings.workers,
             sweep_interval_s=settings.sweep_interval,
-            certificates=self._certificates,
-            credential=self._credential,
+            certificates=self._certificates.keep if self._certificates else None,
+            credential=self._credential.keep if self._credential else None,
             on_central=self._judged,
         )
         self._log.info("started", version=version, namespace=rules.release_namespace, identity=identity)

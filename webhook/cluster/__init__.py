@@ -10,7 +10,7 @@ from webhook.cluster.caches import Caches
 from webhook.cluster.client import DEFAULT_POOL_SIZE, Client
 from webhook.cluster.facts import ClusterFacts
 from webhook.cluster.secrets import ClusterSecretWriter
-from webhook.cluster.watching import DEFAULT_PACING, Pacing, RestartCause, WatchHealth
+from webhook.cluster.watching import DEFAULT_PACING, Pacing, RestartCause
 from webhook.trust import Trust
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "Pacing",
     "RestartCause",
     "Unreachable",
-    "WatchHealth",
     "cluster_of",
     "connect",
 ]

@@ -22,8 +22,9 @@ from webhook.cluster.client import Client
 from webhook.cluster.errors import MALFORMED, describe, from_status
 from webhook.cluster.paging import Decode, whole_list
 from webhook.cluster.requests import CORE_V1, Target, Verb
-from webhook.cluster.watching import DEFAULT_PACING, Pacing, RestartCause, WatchHealth
+from webhook.cluster.watching import DEFAULT_PACING, Pacing, RestartCause
 from webhook.cluster.wire import Content
+from webhook.core.figures import WatchHealth
 from webhook.ports import ClusterError, Deadline, DeadlineExceeded, Expired, Forbidden, TooLarge, Unauthorized
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from webhook.cluster.reflector import Reflector
-from webhook.cluster.watching import WatchHealth
+from webhook.core.figures import WatchHealth
 
 
 class Watches:

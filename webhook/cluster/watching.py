@@ -1,6 +1,5 @@
 """Watch settings: bookmarks, time-outs and pauses."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -25,26 +24,6 @@ class RestartCause(StrEnum):
     """An object beyond what is read; listed again, where its metadata alone is asked for."""
     INTERNAL = "internal"
     """A fault of ours; listed again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchHealth:
-    """How a watch is.
-
-    Attributes:
-        resource: Plural name, or the label the watch was given.
-        synced: It has been listed once.
-        last_event_age_s: Seconds since the API server last told anything: a list, an event, a bookmark, or the end of
-            a stream that had lasted. Before any, since the reflector was made.
-        restarts: How often it was begun again, by `RestartCause`; every cause is there.
-        error: What is wrong now; empty while a stream is open.
-    """
-
-    resource: str
-    synced: bool
-    last_event_age_s: float
-    restarts: Mapping[str, int]
-    error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from certs.ports import Done, Kind, Published, Renewed, Retired
 from webhook.cluster.certificate_watches import certificate_watches
 from webhook.cluster.certificates import CertificateSecrets, Configuration, WebhookRegistration, Writing
 from webhook.cluster.client import Client
-from webhook.cluster.watching import DEFAULT_PACING, Pacing, WatchHealth
+from webhook.cluster.watching import DEFAULT_PACING, Pacing
+from webhook.core.figures import WatchHealth
 from webhook.ports import EventReason, Events, ObjectRef
 
 _WHAT = {Kind.AUTHORITY: "CA", Kind.LEAF: "server certificate"}

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol, assert_never
+from typing import Final, assert_never
 
 import structlog
 
@@ -29,8 +29,8 @@ _NOT_LEADING_S: Final = 1.0
 """Pause of a key that could not be written since leadership had ended a moment before its worker was told."""
 
 
-class Kind(StrEnum):
-    """What a key asks for."""
+class Task(StrEnum):
+    """What a key asks for; a log field."""
 
     COPY = "copy"
     CENTRAL = "central"
@@ -43,22 +43,18 @@ class Kind(StrEnum):
 class Key:
     """A piece of work; two of the same are one."""
 
-    kind: Kind
+    task: Task
     namespace: str = ""
 
 
-CENTRAL: Final = Key(Kind.CENTRAL)
-SWEEP: Final = Key(Kind.SWEEP)
-CERTIFICATES: Final = Key(Kind.CERTIFICATES)
-CREDENTIAL: Final = Key(Kind.CREDENTIAL)
+CENTRAL: Final = Key(Task.CENTRAL)
+SWEEP: Final = Key(Task.SWEEP)
+CERTIFICATES: Final = Key(Task.CERTIFICATES)
+CREDENTIAL: Final = Key(Task.CREDENTIAL)
 
 
-class Keeper(Protocol):
-    """Keeps something right: the webhook's certificates (`certs.keeper`), watch on the credential."""
-
-    def keep(self) -> float:
-        """Do what is to be done now; returns the seconds after which to look again. Not called by two at once."""
-        ...
+Keep = Callable[[], float]
+"""Does what is to be done now, and returns the seconds after which to look again. Not called by two at once."""
 
 
 class Manager:
@@ -71,15 +67,15 @@ class Manager:
         rules: Rules,
         workers: int,
         sweep_interval_s: float,
-        certificates: Keeper | None = None,
-        credential: Keeper | None = None,
+        certificates: Keep | None = None,
+        credential: Keep | None = None,
         on_central: Callable[[CentralState], None] = lambda _: None,
         queue: Queue[Key] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reconciler = reconciler
         self._rules = rules
-        self._keepers = {CERTIFICATES: certificates, CREDENTIAL: credential}
+        self._keep = {CERTIFICATES: certificates, CREDENTIAL: credential}
         self._workers = workers
         self._sweep_interval_s = sweep_interval_s
         self._on_central = on_central
@@ -105,21 +101,21 @@ class Manager:
             self._queue.add_after(CENTRAL, _SETTLE_S)
             return
         self._reconciler.secret_changed(old, new)
-        self._queue.add(Key(Kind.COPY, namespace))
+        self._queue.add(Key(Task.COPY, namespace))
 
     def namespace_changed(self, name: str, old: Namespace | None, new: Namespace | None) -> None:
         """React to a change of a Namespace's labels or phase."""
         if old is None or new is None:
             self._reconciler.forget(name)
         if new is not None and (self._rules.provisions_in(new) if old is None else old != new):
-            self._queue.add(Key(Kind.COPY, name))
+            self._queue.add(Key(Task.COPY, name))
 
     def service_account_changed(
         self, key: tuple[str, str], old: Container[str] | None, new: Container[str] | None
     ) -> None:
         """React to a change of a ServiceAccount's pull secrets: one that lists `ghcr-secret` asks for it."""
         if SECRET_NAME in (new or ()) and SECRET_NAME not in (old or ()):
-            self._queue.add(Key(Kind.COPY, key[0]))
+            self._queue.add(Key(Task.COPY, key[0]))
 
     def certificates_changed(self) -> None:
         """React to a change of the certificates' Secrets or of a webhook configuration."""
@@ -169,7 +165,7 @@ class Manager:
             delay = self._queue.retry(key, at_least_s=min(error.retry_after, MAX_PAUSE_S))
             self._log.warning(
                 "work_failed",
-                key=key.kind,
+                key=key.task,
                 namespace=key.namespace,
                 error=type(error).__name__,
                 code=error.code,
@@ -179,7 +175,7 @@ class Manager:
         except Exception:  # noqa: BLE001 - one bad key must not end a worker
             delay = self._queue.retry(key)
             self._log.error(
-                "work_crashed", key=key.kind, namespace=key.namespace, retry_s=round(delay, 2), exc_info=True
+                "work_crashed", key=key.task, namespace=key.namespace, retry_s=round(delay, 2), exc_info=True
             )
         finally:
             self._queue.done(key)
@@ -191,24 +187,24 @@ class Manager:
             self._leading.wait()
 
     def _handle(self, key: Key) -> None:
-        match key.kind:
-            case Kind.COPY:
+        match key.task:
+            case Task.COPY:
                 if self._reconciler.reconcile(key.namespace, Deadline.after(_CALL_S)) is Reconciliation.HELD_BACK:
                     self._queue.add_after(key, self._reconciler.pause_s(key.namespace))
-            case Kind.CENTRAL:
+            case Task.CENTRAL:
                 self._central()
-            case Kind.SWEEP:
+            case Task.SWEEP:
                 self._sweep()
-            case Kind.CERTIFICATES | Kind.CREDENTIAL:
+            case Task.CERTIFICATES | Task.CREDENTIAL:
                 try:
-                    if (keeper := self._keepers[key]) is not None:
-                        self._queue.add_after(key, keeper.keep())
+                    if (keep := self._keep[key]) is not None:
+                        self._queue.add_after(key, keep())
                 finally:
                     if key == CERTIFICATES and self._sweep_waits.is_set():
                         self._sweep_waits.clear()
                         self._queue.add(SWEEP)
             case _:
-                assert_never(key.kind)
+                assert_never(key.task)
 
     def _central(self) -> None:
         state = self._reconciler.central(Deadline.after(_CALL_S))
@@ -225,7 +221,7 @@ class Manager:
         for concern in state.concerns:
             self._log.warning("central_secret_doubtful", concern=concern.kind, entry=concern.entry)
         for namespace in namespaces:
-            self._queue.add(Key(Kind.COPY, namespace))
+            self._queue.add(Key(Task.COPY, namespace))
         if state.usable and not self._central_usable:
             # Until now no copy could be made; who waits for one is found as on the first day.
             self._sweep_all = True
@@ -242,7 +238,7 @@ class Manager:
         pending, self._sweep_all = not self._sweep_all, False
         try:
             for namespace in self._reconciler.sweep(Deadline.after(_SWEEP_S), pending=pending):
-                self._queue.add(Key(Kind.COPY, namespace))
+                self._queue.add(Key(Task.COPY, namespace))
                 found += 1
         except ClusterError:
             self._sweep_all |= not pending

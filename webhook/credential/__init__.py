@@ -5,7 +5,6 @@ plain data. `watch` asks, reports, and says when to ask again.
 """
 
 from webhook.credential.judging import CredentialReport, CredentialState
-from webhook.credential.knowledge import CredentialFigures
 from webhook.credential.watch import CredentialWatch
 
-__all__ = ["CredentialFigures", "CredentialReport", "CredentialState", "CredentialWatch"]
+__all__ = ["CredentialReport", "CredentialState", "CredentialWatch"]

@@ -5,31 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
+from webhook.core.figures import CredentialFigures
 from webhook.credential.judging import CredentialReport, CredentialState
 from webhook.credential.probing import Probed
 from webhook.ports import EventReason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CredentialFigures:
-    """What the metrics and probes show of a registry; with several credentials, the worst of them.
-
-    Attributes:
-        accepted: Whether the registry accepts the credential and it may read packages, as far as that is known; the
-            last word, should the registry be unreachable now. `None` if there never was one.
-        expires_at: POSIX timestamp, `None` if not known.
-        answered_at: When the registry last said whether it accepts the credential, as a POSIX timestamp; before it ever
-            did, when it was first asked.
-        unreadable: How many images in use the credential is known not to be able to read.
-        problem: What is wrong now, for people; "" for nothing.
-    """
-
-    registry: str
-    accepted: bool | None
-    expires_at: float | None
-    answered_at: float
-    unreadable: int = 0
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

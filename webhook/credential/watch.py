@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from webhook.core.copies import Secret, read_keyring
+from webhook.core.figures import CredentialFigures
 from webhook.core.images import ImageReference
 from webhook.core.keyring import Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.names import SECRET_NAME
@@ -27,7 +28,6 @@ from webhook.credential.judging import (
     targets,
 )
 from webhook.credential.knowledge import (
-    CredentialFigures,
     Known,
     complaint,
     denial,

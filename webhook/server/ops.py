@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import structlog
 
-from webhook.cluster.watching import WatchHealth
 from webhook.config import Address
+from webhook.core.figures import WatchHealth
 from webhook.telemetry.metrics import CONTENT_TYPE
 
 _TEXT: Final = "text/plain; charset=utf-8"

@@ -12,10 +12,11 @@ import structlog
 from flask import Flask
 
 from webhook.admission import Admission
-from webhook.cluster import Cluster, Unreachable, WatchHealth, connect
+from webhook.cluster import Cluster, Unreachable, connect
 from webhook.cluster.certificate_watches import watch_certificate
 from webhook.cluster.watches import Watches
 from webhook.config import ConfigError, Fault, ServeSettings
+from webhook.core.figures import WatchHealth
 from webhook.core.vocabulary import Provisioning
 from webhook.provisioning import Provisioner
 from webhook.server import ops

@@ -10,8 +10,9 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from webhook.core.figures import CredentialFigures, WatchHealth
 from webhook.core.vocabulary import REFUSING, Half, Outcome, Provisioning, Reason, RequestFault
-from webhook.telemetry.snapshots import CredentialFigures, Snapshots, WatchFigures
+from webhook.telemetry.snapshots import Snapshots
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -71,7 +72,7 @@ class Metrics:
         self,
         *,
         version: str,
-        watches: Callable[[], Iterable[WatchFigures]] = tuple,
+        watches: Callable[[], Iterable[WatchHealth]] = tuple,
         certificate_expiry: Callable[[], float | None] = lambda: None,
         provisioning_results: Iterable[Provisioning] = (),
         credentials: Callable[[], Iterable[CredentialFigures]] = tuple,

@@ -1,64 +1,12 @@
 """Figures that are not counted but read at the moment of a scrape."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-
-class WatchFigures(Protocol):
-    """What the metrics want of a watch's health."""
-
-    @property
-    def resource(self) -> str:
-        """What is watched; one of a fixed few."""
-        ...
-
-    @property
-    def synced(self) -> bool:
-        """The cache has been filled once."""
-        ...
-
-    @property
-    def last_event_age_s(self) -> float:
-        """Seconds since the watch was last heard of, bookmarks included."""
-        ...
-
-    @property
-    def restarts(self) -> Mapping[str, int]:
-        """Times it had to be started again, by cause."""
-        ...
-
-
-class CredentialFigures(Protocol):
-    """What the metrics want of the central secret's credential for a registry."""
-
-    @property
-    def registry(self) -> str:
-        """Host of the registry; there are as many as the central secret has entries for selected images."""
-        ...
-
-    @property
-    def accepted(self) -> bool | None:
-        """The registry accepts it; `None` while that is not known."""
-        ...
-
-    @property
-    def expires_at(self) -> float | None:
-        """End of its life as a POSIX timestamp; `None` if it has none or that is not known."""
-        ...
-
-    @property
-    def answered_at(self) -> float:
-        """When the registry last said whether it accepts it, or before it ever did was first asked: POSIX timestamp."""
-        ...
-
-    @property
-    def unreadable(self) -> int:
-        """Images in use that it is known not to be able to read."""
-        ...
+from webhook.core.figures import CredentialFigures, WatchHealth
 
 
 class Snapshots(Collector):
@@ -66,7 +14,7 @@ class Snapshots(Collector):
 
     def __init__(
         self,
-        watches: Callable[[], Iterable[WatchFigures]],
+        watches: Callable[[], Iterable[WatchHealth]],
         certificate_expiry: Callable[[], float | None],
         credentials: Callable[[], Iterable[CredentialFigures]],
         connections_dropped: Callable[[], Mapping[str, int]],
