@@ -9,7 +9,7 @@ import click
 # Name of the command and of its module, and what it is for: the module is not imported to say so.
 _COMMANDS: Final[Mapping[str, str]] = {
     "serve": "Answer the API server's admission reviews.",
-    "controller": "Keep every copy like the central secret.",
+    "controller": "Keep every copy equal to the central secret.",
     "check": "Say of manifests what the webhook would, without a cluster.",
     "doctor": "Find out why a cluster does not pull, and what fixes it.",
     "status": "Say whether the set-up is healthy, or wait until it is.",

@@ -28,8 +28,12 @@ _MAX_VALUES_BYTES: Final = 1 << 20
 @click.option("--values", "values", multiple=True, metavar="FILE", help="Values of the chart, as for Helm; repeatable.")
 @click.option("--include", multiple=True, metavar="PATTERN", help="Images to look after, over the values; repeatable.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Images to leave alone among those; repeatable.")
-@click.option("-n", "--namespace", default="default", show_default=True, metavar="NAME", help="Of objects without one.")
-@click.option("--release-namespace", default="", metavar="NAME", help="Of the add-on.  [default: ghcr-pull-secrets]")
+@click.option(
+    "-n", "--namespace", default="default", show_default=True, metavar="NAME", help="Namespace of objects without one."
+)
+@click.option(
+    "--release-namespace", default="", metavar="NAME", help="Namespace of the add-on.  [default: ghcr-pull-secrets]"
+)
 @click.option(
     "--assume-installed/--no-assume-installed",
     "installed",

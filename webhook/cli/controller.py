@@ -12,7 +12,7 @@ from webhook.config.controller import CONTROLLER_SETTINGS, ControllerSettings
 @click.command("controller", cls=GroupedCommand)
 @options(CONTROLLER_SETTINGS)
 def command(**flags: Any) -> None:
-    """Keep every copy like the central secret, the webhook's certificates in life, and an eye on the credential."""
+    """Keep every copy equal to the central secret, renew the webhook's certificates, and check the credential."""
     with reporting_faults():
         settings = ControllerSettings.parse(flags, os.environ)
         # Imported late: what a controller needs would make `--help` and the report of a fault slow.

@@ -23,7 +23,9 @@ _PODS_S: Final = 300.0
 
 
 @click.command("doctor", cls=GroupedCommand)
-@click.option("-n", "--namespace", metavar="NAME", help="Whose Pods to look at.  [default: that of the context]")
+@click.option(
+    "-n", "--namespace", metavar="NAME", help="Namespace whose Pods to look at.  [default: that of the context]"
+)
 @click.option("-A", "--all-namespaces", is_flag=True, help="Look at the Pods of every namespace.")
 @click.option(
     "--check-credential", is_flag=True, help="Ask the registry about the central credential, for the images in use."
