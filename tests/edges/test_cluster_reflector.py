@@ -411,7 +411,8 @@ def test_no_fault_makes_a_busy_loop(server: tuple[Server, Script], fault: str) -
     setattr(behaviour, phase, answer)
     with running(script, Names(), DEFAULT_PACING, uniform=random.Random(5).uniform):
         time.sleep(1.2)
-        assert 2 <= len(script.requests) <= 16
+        assert len(script.requests) <= 16
+        eventually(lambda: len(script.requests) >= 2, within=30)
 
 
 def paced(server: tuple[Server, Script], pacing: Pacing, **more: Any) -> tuple[Reflector[tuple[str, str]], list[float]]:
@@ -456,9 +457,14 @@ def test_a_server_that_is_away_for_hours_does_not_break_the_arithmetic(server: t
 def test_a_slow_list_is_no_healthy_stream(server: tuple[Server, Script]) -> None:
     """Lists are what costs the server most; a row of them has to slow down."""
     behaviour = server[0]
-    behaviour.list = steps(lambda request: time.sleep(0.2), behaviour.list)
+    now = [100.0]
+
+    def slow(_: Request) -> None:
+        now[0] += DEFAULT_PACING.healthy
+
+    behaviour.list = steps(slow, behaviour.list)
     behaviour.watch = lambda request: request.json(status(410), 410)
-    reflector, pauses = paced(server, replace(DEFAULT_PACING, healthy=0.19), uniform=lambda low, high: high)
+    reflector, pauses = paced(server, DEFAULT_PACING, uniform=lambda low, high: high, clock=lambda: now[0])
     reflector.run()
     assert pauses[:5] == [0.2, 0.4, 0.8, 1.6, 3.2]
 
@@ -473,17 +479,22 @@ def test_retry_after_is_heeded_within_reason(server: tuple[Server, Script], head
 
 def test_a_stream_that_lasted_ends_the_row_of_pauses(server: tuple[Server, Script]) -> None:
     behaviour = server[0]
+    now = [100.0]
+
+    def last(_: Request) -> None:
+        now[0] += DEFAULT_PACING.healthy
+
     ends: list[Callable[[Request], None]] = [
         lambda request: request.json(status(500), 500),
         lambda request: request.json(status(500), 500),
-        steps(Request.begin, lambda request: time.sleep(0.3), Request.end),  # lasts: no pause at all
+        steps(Request.begin, last, Request.end),  # lasts: no pause at all
     ] * 10
 
     def watch(request: Request) -> None:
         ends.pop(0)(request)
 
     behaviour.watch = watch
-    reflector, pauses = paced(server, replace(DEFAULT_PACING, healthy=0.25), uniform=lambda low, high: high)
+    reflector, pauses = paced(server, DEFAULT_PACING, uniform=lambda low, high: high, clock=lambda: now[0])
     reflector.run()
     assert pauses == [0.2, 0.4] * 6
 
@@ -551,11 +562,16 @@ def test_stop_while_a_watch_is_being_opened_cuts_it_as_soon_as_it_is(server: tup
 def test_a_stream_that_lasted_and_ended_was_a_sign_of_life_even_without_a_word(server: tuple[Server, Script]) -> None:
     """A quiet resource on a server that sends no bookmarks is no reason for an alarm."""
     behaviour, script = server
-    behaviour.watch = once(steps(Request.begin, lambda request: time.sleep(0.5), Request.end), behaviour.hold)
-    with running(script, Names(), replace(DEFAULT_PACING, healthy=0.3)) as reflector:
-        eventually(lambda: reflector.health().last_event_age_s > 0.45)
+    now = [100.0]
+
+    def last(_: Request) -> None:
+        now[0] += DEFAULT_PACING.healthy
+
+    behaviour.watch = once(steps(Request.begin, last, Request.end), behaviour.hold)
+    with running(script, Names(), DEFAULT_PACING, clock=lambda: now[0]) as reflector:
         eventually(lambda: len(script.watches()) == 2)
-        assert reflector.health().last_event_age_s < 0.4
+        assert now[0] > 100
+        eventually(lambda: reflector.health().last_event_age_s == 0)
 
 
 def test_every_cause_is_in_the_health_from_the_beginning(server: tuple[Server, Script]) -> None:
