@@ -109,6 +109,18 @@ def test_what_several_have_in_common_is_told_once_with_all_their_commands() -> N
     assert f"restart it\n              {RESTART}\n              {other}\n" in shown
 
 
+def test_a_long_remedy_is_broken_into_lines_and_its_commands_and_names_stay_whole() -> None:
+    named = "the central secret ghcr-pull-secrets/ghcr-secret (docs/operations.md) " * 3
+    command = "kubectl label namespace " + "x" * 100
+    group = replace(GROUPS[1], remedy=named.strip(), commands=(command,))
+    shown = text.render(Diagnosis(stations=STATIONS[:1], groups=(group,), counts=COUNTS), NOW)
+    remedy = shown.partition("Remedies\n")[2].partition(command)[0]
+
+    assert max(map(len, remedy.splitlines())) <= 96
+    assert remedy.count("ghcr-pull-secrets/ghcr-secret") == 3
+    assert f"              {command}\n" in shown
+
+
 def test_verify_ticks_off_the_stations_in_the_order_of_a_credential() -> None:
     stations = chain.judge(evidence(), chain_credential.NOT_ASKED)
     shown = text.verified(Diagnosis(stations=stations, counts=Counts(pods=3, selected=2)))

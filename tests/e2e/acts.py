@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -19,7 +21,7 @@ from tests.e2e.installation import Installation
 from tests.e2e.planes import StandIn
 from tests.e2e.screen import Screen
 from tests.e2e.waiting import until
-from tests.objects import payload, pod_spec_of, workload
+from tests.objects import RELEASE_NAMESPACE, payload, pod_spec_of, workload
 
 NAMES: Final = ("auth", "my", "scan", "character", "location", "info", "chat")
 WAITING: Final = "stats"
@@ -73,6 +75,8 @@ class Acts:
         yield "A Pod that waits since before the installation heals", self._wait, False
         yield "The central token changes, and the copies follow", self._rotate, False
         yield "A copy that is deleted comes back", self._heal, False
+        yield "check: the same answer in a pull request, without a cluster", self._check, False
+        yield "doctor: why a Pod does not pull, and what fixes it", self._doctor, False
 
     def _before(self) -> str:
         for name in NAMES:
@@ -224,7 +228,54 @@ class Acts:
         self._show("get", "secret", "ghcr-secret", "-n", "chat", colour="green")
         return f"back within {took:.2f} s"
 
+    def _check(self) -> str:
+        out = {"ghcr-pull-secrets.io/inject": "false"}
+        manifests = [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "by-hand", "labels": out}},
+            deployment("auth-api", "by-hand", "ghcr.io/sesacthon/auth-api:latest"),
+            deployment("my-api", "my", "ghcr.io/sesacthon/my-api:latest"),
+        ]
+        code, said = self._ours("check", "-", stdin="---\n".join(yaml.safe_dump(each) for each in manifests))
+        _expect(
+            code == 1 and "Deployment by-hand/auth-api   not_listed" in said, "the first is found, as the webhook said"
+        )
+        _expect("1 would be injected, 1 rejected" in said, "the second is fine")
+        return "one finding, with its line and what fixes it"
+
+    def _doctor(self) -> str:
+        # The servers of the demo serve from files; in a cluster the certificate is in a Secret.
+        certificate = (self._installation.path / "tls" / "tls.crt").read_bytes()
+        name = f"{self._installation.configurations[0]['metadata']['name']}-webhook-tls"
+        data = {"tls.crt": base64.b64encode(certificate).decode()}
+        metadata = {"name": name, "namespace": RELEASE_NAMESPACE}
+        self._kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
+        image = "ghcr.io/sesacthon/scan-api:latest"
+        self._kube.apply(workload("Pod", name="scan-api", namespace=WAITING, images=[image], secrets=["ghcr-secret"]))
+        refused = "https://ghcr.io/v2/sesacthon/scan-api/manifests/latest: 403 Forbidden"
+        message = f"failed to resolve image: unexpected status from HEAD request to {refused}"
+        state = {"waiting": {"reason": "ErrImagePull", "message": message}}
+        container = {"name": "c0", "image": image, "imageID": "", "restartCount": 0, "ready": False, "state": state}
+        patch = json.dumps({"status": {"phase": "Pending", "containerStatuses": [container]}})
+        self._kube("patch", "pod", "scan-api", "-n", WAITING, "--subresource=status", "--type=merge", "-p", patch)
+        code, said = self._ours("doctor", "-A", "--kubeconfig", str(self._kube.kubeconfig))
+        (row,) = [line for line in said.splitlines() if "Pod/scan-api" in line]
+        _expect(code == 1 and row.startswith("✗") and "credential_no_access" in row, "the Pod is found, and why")
+        _expect(
+            ("✓ copies" in said and "✓ controller" in said) or self._installation.plane.name != "stand-in",
+            "what stands behind it is healthy",
+        )
+        return "credential_no_access, with what fixes it"
+
     # --- how it is shown
+
+    def _ours(self, *args: str, stdin: str = "") -> tuple[int, str]:
+        """Run our own command, and show what it says."""
+        command = [sys.executable, "-m", "webhook", *args]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+        said = (done.stdout + done.stderr).strip()
+        shown = [each for each in args if not each.startswith("/") and each != "--kubeconfig"]
+        self._screen.print(_panel(("ghcr-pull-secrets", *shown), said, "none"))
+        return done.returncode, said
 
     def _show(self, *args: str, stdin: str | None = None, colour: str = "none") -> str:
         said = self._kube(*args, stdin=stdin).text.strip()

@@ -55,7 +55,7 @@ def plain(text: str) -> str:
 
 def test_every_act_goes_as_told_and_shows_something(played: Played) -> None:
     assert played.told, plain(played.acts[-1])
-    assert [int(plain(act).partition(".")[0]) for act in played.acts] == list(range(1, 11))
+    assert [int(plain(act).partition(".")[0]) for act in played.acts] == list(range(1, 13))
     assert [act for act in played.acts if len(plain(act).strip().splitlines()) < 3] == []
 
 
@@ -80,6 +80,14 @@ def test_a_pod_that_waits_becomes_one_that_runs(played: Played) -> None:
     assert "Running" in plain(running)
     assert _RED in waiting
     assert _GREEN in running
+
+
+def test_check_and_doctor_say_what_fixes_it(played: Played) -> None:
+    check, doctor = map(plain, played.acts[10:])
+
+    assert "fix: add" in check
+    assert "Remedies" in doctor
+    assert "credential_no_access" in doctor.partition("Remedies")[2]
 
 
 def test_no_line_is_wider_than_the_terminal(played: Played) -> None:

@@ -47,7 +47,7 @@ def _by_hand(evidence: Evidence) -> Station:
         return skipped("source", central)
     if isinstance(central, Secret) and central.owner:
         return ok("source", f"{foreign_text(central.owner)} makes the central secret")
-    return ok("source", "no ExternalSecret makes the central secret: it is made by hand, by Helm or by another tool")
+    return ok("source", "no ExternalSecret: made by hand, by Helm or by another tool")
 
 
 def _store(source: Source, external: ExternalSecret, namespace: str) -> Station:

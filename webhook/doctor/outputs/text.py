@@ -10,7 +10,7 @@ from webhook.doctor.stations import count, span
 
 MARKS: Final = {State.OK: "✓", State.FAULT: "✗", State.SKIPPED: "–"}
 _CODE_COLUMN: Final = 2
-_WIDTH: Final = 120
+_WIDTH: Final = 96
 _NARROWEST: Final = 40
 """Columns within which a remedy is broken into lines."""
 
@@ -102,11 +102,16 @@ def _remedies(diagnosis: Diagnosis) -> str:
     lines = ["Remedies"]
     indent = " " * (width + 2 + _CODE_COLUMN)
     for (code, remedy), known in found.items():
-        first, *more = textwrap.wrap(remedy, max(_WIDTH - len(indent), _NARROWEST)) or [""]
+        first, *more = _broken(remedy, _WIDTH - len(indent))
         lines.append(f"  {code:<{width}}  {first}".rstrip())
         # A command stays on one line, to be copied.
         lines += [f"{indent}{text}" for text in (*more, *known)]
     return "\n".join(lines)
+
+
+def _broken(text: str, width: int) -> list[str]:
+    # Names and commands have hyphens, and are to stay whole.
+    return textwrap.wrap(text, max(width, _NARROWEST), break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _fixes(diagnosis: Diagnosis) -> Iterable[tuple[str, str, tuple[str, ...]]]:
