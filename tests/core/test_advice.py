@@ -40,9 +40,12 @@ ELSEWHERE = {"marks": {**COPY.marks, SOURCE_ANNOTATION: "other/ghcr-secret"}}
 CASES: dict[str, tuple[dict[str, Any], Surroundings]] = {
     "secret_missing": ({}, around(None)),
     "secret_missing, opted out": ({}, around(None, namespace=OUT)),
+    "secret_missing, not installed": ({}, around(None, central=Unreadable())),
     "secret_missing, another": ({"secrets": ["corp"]}, around(secrets={"corp": None})),
     "not_listed": ({"secrets": []}, around(secrets={})),
     "not_listed, opted out": ({"secrets": []}, around(secrets={}, namespace=OUT)),
+    "not_listed, not installed": ({"secrets": []}, around(secrets={}, central=Unreadable())),
+    "wrong_type, not installed": ({}, around(secret("auth", type="Opaque", payload=None))),
     "wrong_type": ({}, around(secret("auth", type="Opaque", payload=None))),
     "wrong_type, opted out": ({}, around(secret("auth", type="Opaque", payload=None), namespace=OUT)),
     "wrong_type, owned": ({}, around(secret("auth", type="Opaque", payload=None, **OPERATOR))),
@@ -111,7 +114,14 @@ def advice(case: str, owner: str = "Deployment", **changes: Any) -> Advice:
         workload=replace(workloads.read(POD, manifest), controlled=owner != "Pod", controller=CONTROLLERS[owner]),
         namespace=facts.namespace,
         rules=RULES,
-        **{"owner_kind": owner, "owner_name": OWNERS[owner], "node": "node-1", "next_pull_s": 170, **changes},
+        **{
+            "installed": "not installed" not in case,
+            "owner_kind": owner,
+            "owner_name": OWNERS[owner],
+            "node": "node-1",
+            "next_pull_s": 170,
+            **changes,
+        },
     )
     return advise(found, subject)
 

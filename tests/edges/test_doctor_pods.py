@@ -48,9 +48,11 @@ ALL = [
 class World:
     """A cluster, and what doctor finds in it."""
 
-    def __init__(self, api: ApiServer) -> None:
+    def __init__(self, api: ApiServer, *, installed: bool = True) -> None:
         self.api = api
         self.namespace("ghcr", RELEASE_NAMESPACE)
+        if installed:
+            self.load(configuration("pull", "mutate.ghcr-pull-secrets.io", NOW - timedelta(hours=1)))
         self.clients: list[Client] = []
 
     def load(self, *objects: Json) -> None:
@@ -127,6 +129,15 @@ def stamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def configuration(name: str, webhook: str, created: datetime) -> Json:
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": name, "creationTimestamp": stamp(created)},
+        "webhooks": [{"name": webhook}],
+    }
+
+
 def owned(kind: str, name: str, owner: tuple[str, str], *, group: str = "apps", namespace: str = "auth") -> Json:
     return {
         "apiVersion": f"{group}/v1",
@@ -180,7 +191,7 @@ def test_pods_are_told_by_cause_and_then_by_what_is_to_be_restarted(world: World
     ]
     assert found.groups[0].since == NOW - timedelta(minutes=3)
     assert found.groups[-1].pulled
-    assert found.groups[-1].detail == "CreateContainerConfigError, ConfigMap info-env is missing"
+    assert found.groups[-1].detail == "pulled: CreateContainerConfigError, ConfigMap info-env is missing"
     assert (found.counts.unable, found.counts.pods, found.counts.namespaces) == (6, 7, 2)
 
 
@@ -298,18 +309,7 @@ def test_the_status_of_a_node_that_is_not_heard_of_is_old(world: World) -> None:
 def test_a_pod_that_is_older_than_the_webhook_is_said_to_be(world: World) -> None:
     world.namespace("auth")
     world.load(
-        {
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "MutatingWebhookConfiguration",
-            "metadata": {"name": "pull", "creationTimestamp": stamp(NOW - timedelta(hours=1))},
-            "webhooks": [{"name": "mutate.ghcr-pull-secrets.io"}],
-        },
-        {
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "MutatingWebhookConfiguration",
-            "metadata": {"name": "other", "creationTimestamp": stamp(NOW - timedelta(hours=9))},
-            "webhooks": [{"name": "mutate.other.io"}],
-        },
+        configuration("other", "mutate.other.io", NOW - timedelta(hours=9)),
         pod("old", secrets=[], since=NOW - timedelta(hours=2)),
         pod("new", secrets=[], since=NOW - timedelta(minutes=2)),
     )
@@ -317,6 +317,25 @@ def test_a_pod_that_is_older_than_the_webhook_is_said_to_be(world: World) -> Non
     older = {group.owner_name: "made before the webhook" in group.detail for group in world.find().groups}
 
     assert older == {"old": True, "new": False}
+
+
+def test_where_the_add_on_is_not_nothing_is_expected_of_it() -> None:
+    with ApiServer(admission=None, controllers=None) as api:
+        world = World(api, installed=False)
+        world.namespace("auth")
+        world.load(pod("a"), pod("b", secrets=[], owner=("StatefulSet", "b")))
+
+        found = world.find(central=None)
+
+        [missing, not_listed] = found.groups
+        world.clients[0].close()
+    assert missing.cause == "secret_missing"
+    assert "kubectl create secret docker-registry" in missing.commands[1]
+    assert not_listed.cause == "not_listed"
+    assert not not_listed.restart
+    assert not_listed.remedy.startswith(
+        "add '- name: ghcr-secret' to imagePullSecrets in the template of StatefulSet b"
+    )
 
 
 def test_labels_of_namespaces_count(world: World) -> None:

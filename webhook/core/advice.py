@@ -126,7 +126,7 @@ def _pulled(diagnosis: Diagnosis, subject: Subject) -> Advice:
     pod, container = shlex.quote(subject.workload.name), shlex.quote(waiting.container)
     logs = f"kubectl logs {pod} --container {container} --namespace {place(subject)} --previous"
     return Advice(
-        detail=after_the_pull(waiting),
+        detail=f"pulled: {after_the_pull(waiting)}",
         remedy="the image was pulled; look at the logs"
         if crashed
         else "the image was pulled; look at the Pod's events",

@@ -30,7 +30,7 @@ _ENTRY_GUIDE: Final = 'docs/operations.md, "Add an entry to a pull secret"'
 
 def secret_missing(diagnosis: Diagnosis, subject: Subject) -> Advice:
     problem = problem_of(diagnosis)
-    if problem.secret == SECRET_NAME and subject.rules.may_have_copy(subject.namespace):
+    if problem.secret == SECRET_NAME and subject.copied_to:
         return Advice(
             detail=cause(problem, subject),
             remedy=(

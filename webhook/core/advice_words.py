@@ -34,6 +34,7 @@ class Subject:
         rules: The installation's settings.
         owner_kind, owner_name: What is edited or restarted to change it; of a Pod without controller the Pod itself.
         node: Where it runs, "" if that is not known.
+        installed: The add-on is in the cluster.
         made_before: It was made before the webhook was there.
         next_pull_s: Seconds until the kubelet pulls again.
     """
@@ -44,13 +45,19 @@ class Subject:
     owner_kind: str = "Pod"
     owner_name: str = ""
     node: str = ""
+    installed: bool = True
     made_before: bool = False
     next_pull_s: float = 0
 
     @property
     def injected(self) -> bool:
         """Tell whether a new Pod in its place would be given `ghcr-secret`."""
-        return not self.workload.opted_out and self.rules.injects_into(self.namespace)
+        return self.installed and not self.workload.opted_out and self.rules.injects_into(self.namespace)
+
+    @property
+    def copied_to(self) -> bool:
+        """Tell whether a copy would be made where it is."""
+        return self.installed and self.rules.may_have_copy(self.namespace)
 
     @property
     def restart(self) -> str:
@@ -93,7 +100,8 @@ def problem_of(diagnosis: Diagnosis) -> Problem:
 
 
 def refusal(subject: Subject) -> Refusal:
-    decision = Decision(reason=Reason.NOT_MUTABLE if subject.injected else Reason.OPTED_OUT)
+    out = subject.installed and not subject.injected
+    decision = Decision(reason=Reason.OPTED_OUT if out else Reason.NOT_MUTABLE)
     return remedies.refused(
         subject.workload,
         namespace=subject.namespace.name,

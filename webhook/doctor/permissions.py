@@ -35,9 +35,12 @@ class Permissions:
         """Name the nodes that are not heard of; none where that may not be asked."""
         return self._try("nodes", "", lambda: self._cluster.lost_nodes(self._deadline), frozenset())
 
-    def registered_at(self) -> str:
-        """Say since when the webhook has been there; "" where that may not be asked."""
-        return self._try("mutatingwebhookconfigurations", "", lambda: self._cluster.registered_at(self._deadline), "")
+    def registered_at(self) -> str | None:
+        """Say since when the webhook has been there, "" if it is not; `None` where that may not be asked."""
+        unknown: str | None = None
+        return self._try(
+            "mutatingwebhookconfigurations", "", lambda: self._cluster.registered_at(self._deadline), unknown
+        )
 
     def namespaces(self, names: Collection[str]) -> dict[str, Namespace]:
         """Read Namespaces, by name: one by itself, several as the list of all; without labels where that is refused."""

@@ -171,6 +171,7 @@ class _Diagnoser:
         self._pods = pods
         self._lost: frozenset[str] = frozenset()
         self._registered: datetime | None = None
+        self._installed = True
 
     def groups(self) -> tuple[PodGroup, ...]:
         """Diagnose, a namespace at a time."""
@@ -181,7 +182,8 @@ class _Diagnoser:
             by_namespace.setdefault(pod.namespace, []).append(pod)
         if any(pod.node for pod in self._pods):
             self._lost = self._ask.lost_nodes()
-        self._registered = parse_time(self._ask.registered_at())
+        registered = self._ask.registered_at()
+        self._registered, self._installed = parse_time(registered), registered != ""
         self._central = self._central_fact()
         namespaces = self._ask.namespaces(by_namespace.keys())
         places = [(namespaces[name], pods) for name, pods in by_namespace.items()]
@@ -193,6 +195,8 @@ class _Diagnoser:
     def _central_fact(self) -> SecretFact:
         if self._question.central is not None:
             return self._question.central
+        if not self._installed:
+            return Unreadable()  # nobody would copy it, so that it explains nothing
         found = self._ask.secret(self._question.rules.release_namespace, SECRET_NAME)
         return found if isinstance(found, Unreadable) or found is None else found.secret
 
@@ -275,6 +279,7 @@ class _Diagnoser:
             owner_kind=group.owner[0],
             owner_name=group.owner[1],
             node=pod.node,
+            installed=self._installed,
             made_before=created is not None and self._registered is not None and created < self._registered,
             next_pull_s=waiting.pulls(elapsed or 0.0, pod.stuck.symptom)[1],
         )
