@@ -56,7 +56,8 @@ _OF_ERROR: Final[Mapping[type[ClusterError], Provisioning]] = {
 
 def failed(error: ClusterError) -> Provisioned:
     """Say how provisioning ended, for an error it ended with."""
-    return Provisioned(result=_OF_ERROR.get(type(error), Provisioning.UNAVAILABLE), cause=error.cause)
+    results = (result for kind, result in _OF_ERROR.items() if isinstance(error, kind))
+    return Provisioned(result=next(results, Provisioning.UNAVAILABLE), cause=error.cause)
 
 
 @dataclass(slots=True)

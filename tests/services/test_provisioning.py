@@ -21,6 +21,7 @@ from webhook.ports import (
     DeadlineExceeded,
     Forbidden,
     Invalid,
+    OutOfTime,
     QuotaExceeded,
     Unavailable,
 )
@@ -192,6 +193,7 @@ ERRORS: list[tuple[ClusterError, Provisioning]] = [
     (Unavailable("create", "secrets", "auth", code=503), Provisioning.UNAVAILABLE),
     (Unavailable("create", "secrets", "auth"), Provisioning.UNAVAILABLE),
     (DeadlineExceeded("create", "secrets", "auth"), Provisioning.TIMEOUT),
+    (OutOfTime("create", "secrets", "auth"), Provisioning.TIMEOUT),
 ]
 
 

@@ -77,10 +77,7 @@ class CertificateSecrets:
 
     def get(self, name: str) -> Stored | None:
         """Read one."""
-        try:
-            return self._client.read(self._target(Verb.GET, name), Deadline.after(CALL_SECONDS), _decode_stored)
-        except NotFound:
-            return None
+        return self._client.find(self._target(Verb.GET, name), Deadline.after(CALL_SECONDS), _decode_stored)
 
     def create(self, name: str, data: SecretData) -> None:
         """Make one."""
@@ -160,10 +157,7 @@ class WebhookRegistration:
 
     def read(self) -> Registered | None:
         """Read it."""
-        try:
-            return self._client.read(self._target(Verb.GET), Deadline.after(CALL_SECONDS), _decode_registered)
-        except NotFound:
-            return None
+        return self._client.find(self._target(Verb.GET), Deadline.after(CALL_SECONDS), _decode_registered)
 
     def publish(self, bundle: bytes, seen: Registered) -> None:
         """Make this the `caBundle` of every webhook."""

@@ -19,7 +19,7 @@ from webhook.cluster.bodies import Bodies, LineStream, read_status
 from webhook.cluster.errors import MALFORMED, from_answer, from_failure, late
 from webhook.cluster.requests import PatchType, Target
 from webhook.cluster.wire import OBJECT_BYTES
-from webhook.ports import Deadline, Unauthorized, Unavailable
+from webhook.ports import Deadline, NotFound, Unauthorized, Unavailable
 from webhook.trust import Trust
 
 T = TypeVar("T")
@@ -131,6 +131,20 @@ class Client:
                 return decode(content)
             except MALFORMED:
                 raise target.error(Unavailable, code=response.status) from None
+
+    def find(
+        self,
+        target: Target,
+        deadline: Deadline,
+        decode: Callable[[bytearray], T],
+        *,
+        accept: str = "application/json",
+    ) -> T | None:
+        """Read one object (see `read`); `None` if it does not exist."""
+        try:
+            return self.read(target, deadline, decode, accept=accept)
+        except NotFound:
+            return None
 
     def answer(
         self, target: Target, deadline: Deadline, *, query: Mapping[str, str], body: object

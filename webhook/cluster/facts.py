@@ -1,8 +1,5 @@
 """Facts for reviews: from caches first, then the API server."""
 
-from collections.abc import Callable
-from typing import TypeVar
-
 from webhook.cluster.caches import Caches
 from webhook.cluster.client import Client
 from webhook.cluster.objects import decode_namespace, decode_pull_secrets
@@ -13,9 +10,7 @@ from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import SecretFact, ServiceAccount, Unreadable
 from webhook.core.scope import Namespace
-from webhook.ports import Deadline, Forbidden, NotFound
-
-T = TypeVar("T")
+from webhook.ports import Deadline, Forbidden
 
 
 class ClusterFacts:
@@ -36,7 +31,8 @@ class ClusterFacts:
         """Read a Namespace; one that does not exist is a Namespace without labels."""
         if not fresh and (known := self._caches.namespaces.get(name)) is not None:
             return known
-        found = self._get("namespaces", "", name, deadline, decode_namespace)
+        target = Target(verb=Verb.GET, resource="namespaces", name=name)
+        found = self._client.find(target, deadline, decode_namespace)
         return Namespace(name=name) if found is None else found
 
     def service_account(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> ServiceAccount:
@@ -45,7 +41,8 @@ class ClusterFacts:
         # What we look for first may be among those that are kept; without it, what is behind them matters.
         if known is not None and (not known.more or SECRET_NAME in known.names):
             return ServiceAccount(secrets=known.names)
-        found = self._get("serviceaccounts", namespace, name, deadline, decode_pull_secrets)
+        target = Target(verb=Verb.GET, resource="serviceaccounts", namespace=namespace, name=name)
+        found = self._client.find(target, deadline, decode_pull_secrets)
         return ServiceAccount(exists=False) if found is None else ServiceAccount(secrets=found.names)
 
     def secret(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> SecretFact:
@@ -96,16 +93,8 @@ class ClusterFacts:
         return tuple(found)
 
     def _read_secret(self, namespace: str, name: str, deadline: Deadline) -> Secret | None:
-        secret = self._get("secrets", namespace, name, deadline, decode)
+        target = Target(verb=Verb.GET, resource="secrets", namespace=namespace, name=name)
+        secret = self._client.find(target, deadline, decode)
         if secret is not None:
             self.observe(secret)
         return secret
-
-    def _get(
-        self, resource: str, namespace: str, name: str, deadline: Deadline, decode: Callable[[bytearray], T]
-    ) -> T | None:
-        target = Target(verb=Verb.GET, resource=resource, namespace=namespace, name=name)
-        try:
-            return self._client.read(target, deadline, decode)
-        except NotFound:
-            return None

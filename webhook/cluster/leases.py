@@ -9,7 +9,7 @@ from webhook.cluster.client import Client
 from webhook.cluster.requests import PatchType, Target, Verb
 from webhook.cluster.wire import Content
 from webhook.core.names import MANAGED_BY_LABEL, MANAGED_BY_VALUE
-from webhook.ports import Conflict, Deadline, Lease, NotFound
+from webhook.ports import Conflict, Deadline, Lease
 
 COORDINATION_V1: Final = "/apis/coordination.k8s.io/v1"
 
@@ -29,11 +29,7 @@ class ClusterLeases:
 
     def get(self, deadline: Deadline) -> Lease | None:
         """Read it; `None` if it does not exist."""
-        target = self._target(Verb.GET)
-        try:
-            return self._client.read(target, deadline, _decode)
-        except NotFound:
-            return None
+        return self._client.find(self._target(Verb.GET), deadline, _decode)
 
     def create(self, lease: Lease, deadline: Deadline) -> Lease:
         """Create it; `AlreadyExists` if somebody was faster."""

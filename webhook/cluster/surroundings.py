@@ -1,24 +1,21 @@
 """What there is around Pods that cannot pull, each thing asked for once and with whatever permission there is."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
 from webhook.cluster import wire
 from webhook.cluster.client import Client
 from webhook.cluster.objects import decode_namespace, decode_pull_secrets
-from webhook.cluster.paging import pages
+from webhook.cluster.paging import whole_list
 from webhook.cluster.requests import Target, Verb
 from webhook.cluster.secrets import decode as decode_secret
 from webhook.cluster.wire import Content
 from webhook.core.copies import Secret
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
-from webhook.ports import Deadline, NotFound
-
-T = TypeVar("T")
+from webhook.ports import Deadline
 
 _APPS: Final = "/apis/apps/v1"
 _BATCH: Final = "/apis/batch/v1"
@@ -54,25 +51,27 @@ class ClusterSurroundings:
 
     def namespace(self, name: str, deadline: Deadline) -> Namespace:
         """Read a Namespace; one that does not exist has no labels."""
-        found = self._get(Target(verb=Verb.GET, resource="namespaces", name=name), deadline, decode_namespace)
+        found = self._client.find(Target(verb=Verb.GET, resource="namespaces", name=name), deadline, decode_namespace)
         return found or Namespace(name=name)
 
     def namespaces(self, deadline: Deadline) -> dict[str, Namespace]:
         """Read every Namespace, by name."""
         target = Target(verb=Verb.LIST, resource="namespaces")
-        found = pages(self._client, target, lambda item, _: decode_namespace(item), query={}, deadline=lambda: deadline)
-        return {each.name: each for page in found for each in page.items}
+        found, _ = whole_list(
+            self._client, target, lambda item, _: decode_namespace(item), query={}, deadline=lambda: deadline
+        )
+        return {each.name: each for each in found}
 
     def account(self, namespace: str, name: str, deadline: Deadline) -> ServiceAccount:
         """Read a ServiceAccount's pull secrets, or that it does not exist."""
         target = Target(verb=Verb.GET, resource="serviceaccounts", namespace=namespace, name=name)
-        found = self._get(target, deadline, decode_pull_secrets)
+        found = self._client.find(target, deadline, decode_pull_secrets)
         return ServiceAccount(exists=False) if found is None else ServiceAccount(secrets=found.names)
 
     def secret(self, namespace: str, name: str, deadline: Deadline) -> WrittenSecret | None:
         """Read a Secret; `None` if it does not exist."""
         target = Target(verb=Verb.GET, resource="secrets", namespace=namespace, name=name)
-        return self._get(target, deadline, _decode_written)
+        return self._client.find(target, deadline, _decode_written)
 
     def owner(self, namespace: str, kind: str, name: str, deadline: Deadline) -> tuple[str, str]:
         """Name what is edited to change the Pods of a controller: the Deployment of a ReplicaSet, the CronJob of a Job.
@@ -83,27 +82,19 @@ class ClusterSurroundings:
             return kind, name
         api, resource = _MADE_BY[kind]
         target = Target(verb=Verb.GET, resource=resource, namespace=namespace, name=name, api=api)
-        return self._get(target, deadline, _decode_controller, accept=_METADATA_OF_ONE) or (kind, name)
+        return self._client.find(target, deadline, _decode_controller, accept=_METADATA_OF_ONE) or (kind, name)
 
     def lost_nodes(self, deadline: Deadline) -> frozenset[str]:
         """Name the nodes whose kubelet is not heard of: their condition `Ready` is `Unknown`."""
         target = Target(verb=Verb.LIST, resource="nodes")
-        found = pages(self._client, target, _decode_lost, query={}, deadline=lambda: deadline)
-        return frozenset(name for page in found for name in page.items if name)
+        found, _ = whole_list(self._client, target, _decode_lost, query={}, deadline=lambda: deadline)
+        return frozenset(name for name in found if name)
 
     def registered_at(self, deadline: Deadline) -> str:
         """Say since when the mutating webhook has been there, as the API server has it; "" if it is not."""
         target = Target(verb=Verb.LIST, resource="mutatingwebhookconfigurations", api=_ADMISSION)
-        found = pages(self._client, target, _decode_registered, query={}, deadline=lambda: deadline)
-        return min((created for page in found for created in page.items if created), default="")
-
-    def _get(
-        self, target: Target, deadline: Deadline, read: Callable[[bytearray], T], *, accept: str = "application/json"
-    ) -> T | None:
-        try:
-            return self._client.read(target, deadline, read, accept=accept)
-        except NotFound:
-            return None
+        found, _ = whole_list(self._client, target, _decode_registered, query={}, deadline=lambda: deadline)
+        return min((created for created in found if created), default="")
 
 
 _NULL: Final = msgspec.Raw(b"null")

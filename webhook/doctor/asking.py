@@ -50,10 +50,7 @@ class ClusterAsks:
 
     def get(self, target: Target, kind: type[T]) -> T | None:
         """Read one object."""
-        try:
-            return self._client.read(target, Deadline.after(_CALL_S), lambda content: wire.read(content, kind))
-        except NotFound:
-            return None
+        return self._client.find(target, Deadline.after(_CALL_S), lambda content: wire.read(content, kind))
 
     def list(self, target: Target, kind: type[T], query: Mapping[str, str] | None = None) -> tuple[T, ...] | None:
         """Read all objects of a list, by pages; one whose continuation expired (410) is begun again, once."""
@@ -74,10 +71,8 @@ class ClusterAsks:
         if not namespace:
             return cluster_of(self._client).facts.copies(Deadline.after(_LIST_S))
         target = Target(verb=Verb.GET, resource="secrets", namespace=namespace, name=SECRET_NAME)
-        try:
-            return (self._client.read(target, Deadline.after(_CALL_S), decode),)
-        except NotFound:
-            return ()
+        found = self._client.find(target, Deadline.after(_CALL_S), decode)
+        return () if found is None else (found,)
 
     def served(self, host: str, port: int) -> Served | None:
         """Look at the certificate that is served there, and believe nothing of it."""
