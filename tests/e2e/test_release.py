@@ -87,7 +87,11 @@ def test_helm_test_fails_where_nothing_is_injected(release: Release, opted_out: 
         release.test()
 
     said = [each.output for each in release.node.sandboxes.values() if each.name == f"{NAME}-test"][-1]
-    assert "was not admitted: create pods opted-out: HTTP 403" in said
+    assert (
+        f'was not admitted (HTTP 403: admission webhook "pods.ghcr-pull-secrets.io" denied the request: Pod {opted_out}/'
+        in said
+    )
+    assert "neither it nor its ServiceAccount lists a pull secret" in said
     for kind, namespace in (("role", opted_out), ("rolebinding", opted_out), ("serviceaccount", RELEASE_NAMESPACE)):
         assert not release.kube.exists(kind, f"{NAME}-test", namespace), "rights that nobody needs any more"
     release.rollback()
