@@ -159,6 +159,9 @@ def test_as_many_templates_as_are_read_cost_no_more_than_the_api_server_allows(
     found = kube.get("raycluster", "ray", namespace)
     assert listed(found) == [["ghcr-secret"]] * (groups + 1)
 
+    # Each is looked up among all that were there, and none is new.
+    kube("label", "raycluster", "ray", "-n", namespace, "team=ml")
+    found = kube.get("raycluster", "ray", namespace)
     found["spec"]["workerGroupSpecs"].append({"groupName": "more", "template": template(IMAGE)})
     said = kube("replace", "-f", "-", stdin=json.dumps(found), ok=False).text
     assert (
