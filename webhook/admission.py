@@ -197,7 +197,7 @@ class Admission:
             return Answer(response=allowed(warnings=warnings, audit=audit), reason=verdict.reason)
         refusal = remedies.refused(
             workload,
-            namespace=namespace.name,
+            namespace=namespace,
             selected=first.part.images,
             update=subject.update,
             decision=first.decision,

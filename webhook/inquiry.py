@@ -107,8 +107,9 @@ class Inquiry:
         read = policy.secrets_to_read(listed)
         secrets = {name: self._secret(name) if name in read else policy.Unreadable() for name in listed}
         why = Diagnosis(reason=Reason.SECRET_MISSING)
-        if decision.provision and SECRET_NAME in secrets:
-            if self.subject.review.dry_run and not isinstance(secrets[SECRET_NAME], policy.Unreadable):
+        if policy.may_be_made(decision) and SECRET_NAME in secrets:
+            would_be_made = decision.provision and self.subject.review.dry_run
+            if would_be_made and not isinstance(secrets[SECRET_NAME], policy.Unreadable):
                 secrets[SECRET_NAME] = self._preview
             if secrets[SECRET_NAME] is None and self.fresh:
                 why = self._diagnosis

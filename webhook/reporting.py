@@ -2,14 +2,14 @@
 
 import threading
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final
 
 from webhook.core import concerns, texts
 from webhook.core.concerns import Concern
 from webhook.core.contest import LIMIT, MAX_PAUSE_S
 from webhook.core.copies import LeaveReason, Secret
 from webhook.core.names import SECRET_NAME
-from webhook.core.ownership import Owner, give_away
+from webhook.core.ownership import Owner, give_away, not_ours
 from webhook.core.vocabulary import CentralFault
 from webhook.ports import ClusterError, Conflict, EventReason, Events, ObjectRef
 
@@ -71,7 +71,7 @@ class CopyReports:
     def note_foreign(self, secret: Secret, owner: Owner) -> None:
         """Take note of a copy of ours that is somebody else's from now on."""
         with self._lock:
-            self._became_foreign[secret.namespace] = (about(secret), _not_ours(owner))
+            self._became_foreign[secret.namespace] = (about(secret), not_ours(secret, owner))
 
     def forget(self, namespace: str) -> None:
         """Forget what is noted of a namespace."""
@@ -87,7 +87,7 @@ class CopyReports:
                 self._of_other_releases.discard(namespace)
             elif namespace not in self._of_other_releases and existing is not None:
                 self._of_other_releases.add(namespace)
-                note = about(existing), _not_ours(Owner.OTHER_RELEASE)
+                note = about(existing), not_ours(existing, Owner.OTHER_RELEASE)
         if note is not None and reason is not LeaveReason.CURRENT:
             self._events.emit(EventReason.COPY_FOREIGN, *note, warning=True)
 
@@ -125,23 +125,6 @@ _UPDATED: Final = "brought to what the central secret says"
 _ADOPTED: Final = "taken over, as its annotation asked"
 _SETTLED: Final = frozenset({LeaveReason.FOREIGN, LeaveReason.OTHER_RELEASE, LeaveReason.CURRENT})
 """Whose the Secret is, is known by now, and a note of it has served."""
-
-
-def _not_ours(owner: Owner) -> str:
-    match owner:
-        case Owner.OWNED:
-            why = "has an owner now and is left to it"
-        case Owner.FOREIGN:
-            why = "lost the label that makes it ours and is left as it is"
-        case Owner.GIVEN_AWAY:
-            why = "was applied by somebody, and is theirs from now on: no rotation reaches it"
-        case Owner.OTHER_RELEASE:
-            why = "names another release as its source and is left to it"
-        case Owner.OURS:
-            why = "is ours"
-        case _:
-            assert_never(owner)
-    return f"{SECRET_NAME} {why}"
 
 
 def about(secret: Secret) -> ObjectRef:

@@ -8,7 +8,7 @@ import pytest
 from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, secret
 from webhook.core.copies import desired
 from webhook.core.names import ADOPT_ANNOTATION, MANAGED_BY_LABEL, SOURCE_ANNOTATION
-from webhook.core.ownership import Owner, Secret, adoptable, deletable, is_ours, owner_of, source
+from webhook.core.ownership import Owner, Secret, adoptable, deletable, is_ours, not_ours, owner_of, source
 
 COPY = desired("auth", secret(), RULES.patterns)
 OWN, OTHER = source(RELEASE_NAMESPACE), "other-release/ghcr-secret"
@@ -86,3 +86,42 @@ def test_two_releases_do_not_take_a_copy_from_each_other() -> None:
 
 def test_no_credential_is_shown() -> None:
     assert CANARY not in repr(secret()) + str(secret())
+
+
+ADOPT = (
+    "; to have a copy of the central secret in its place: kubectl annotate secret ghcr-secret --namespace auth "
+    "ghcr-pull-secrets.io/adopt=true --overwrite"
+)
+LEFT = (
+    "ghcr-secret belongs to {0} now and is left to it: no rotation reaches it; to have a copy of the central secret in "
+    "its place, delete {0}"
+)
+TEXTS: dict[str, tuple[dict[str, Any], str]] = {
+    "owned": ({"owned": True, "owner": "ExternalSecret ghcr-secret"}, LEFT.format("ExternalSecret ghcr-secret")),
+    "owned by we do not know what": ({"owned": True}, LEFT.format("the object in its ownerReferences")),
+    "label taken off": (
+        {"marks": marked(label=None)},
+        "ghcr-secret lost the label app.kubernetes.io/managed-by that makes it ours: it is left as it is, no rotation "
+        "reaches it" + ADOPT,
+    ),
+    "applied": (
+        {"given_away": True},
+        "ghcr-secret was applied by somebody, and is theirs from now on: no rotation reaches it" + ADOPT,
+    ),
+    "of another release": (
+        {"marks": marked(source="b\x1bad/ghcr-secret")},
+        "ghcr-secret is a copy that another release keeps, of b?ad/ghcr-secret, and is left to it" + ADOPT,
+    ),
+    "ours": ({}, "ghcr-secret is ours"),
+}
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_whose_a_secret_is_and_how_to_have_it_back_is_said(case: str) -> None:
+    changes, expected = TEXTS[case]
+    found = replace(COPY, **changes)
+    assert not_ours(found, owner_of(found, RELEASE_NAMESPACE)) == expected
+    if ADOPT in expected:
+        # The command does what it says.
+        asked = replace(found, marks={**found.marks, ADOPT_ANNOTATION: "true"})
+        assert adoptable(asked, RELEASE_NAMESPACE)

@@ -61,8 +61,8 @@ PROBLEMS: dict[str, Problem] = {
 }
 
 
-def refusal(kind: str, *, owner: str = "", **changes: Any) -> Refusal:
-    document = workload(kind, owner=owner)
+def refusal(kind: str, *, owner: str = "", annotations: dict[str, str] | None = None, **changes: Any) -> Refusal:
+    document = workload(kind, owner=owner, annotations=annotations)
     subject = read(kind_named(kind), document)
     defaults: dict[str, Any] = {"provisions": True}
     return Refusal(
@@ -73,6 +73,7 @@ def refusal(kind: str, *, owner: str = "", **changes: Any) -> Refusal:
     )
 
 
+OUT = {"ghcr-pull-secrets.io/inject": "false"}
 SITUATIONS: dict[str, Refusal] = {
     "template": refusal("Deployment"),
     "template of a CronJob": refusal("CronJob"),
@@ -82,7 +83,15 @@ SITUATIONS: dict[str, Refusal] = {
     "running Pod with a controller": refusal("Pod", owner="ReplicaSet", update=True, provisions=False),
     "Pod of a Job": refusal("Pod", owner="Job"),
     "Pod of a StatefulSet": refusal("Pod", owner="StatefulSet"),
-    "opted out": refusal("Deployment", provisions=False, opted_out=True),
+    "opted out": refusal("Deployment", provisions=False, opted_out=True, annotations=OUT),
+    "Pod that opted out": refusal("Pod", provisions=False, opted_out=True, annotations=OUT),
+    "Pod of a template that opted out": refusal(
+        "Pod", owner="ReplicaSet", provisions=False, opted_out=True, annotations=OUT
+    ),
+    "namespace that opted out": refusal("Deployment", provisions=False, opted_out=True, namespace_out=True),
+    "running Pod where opted out": refusal(
+        "Pod", update=True, provisions=False, opted_out=True, namespace_out=True, annotations=OUT
+    ),
     "another webhook added the image": refusal("Pod", bypassed=True),
 }
 
@@ -95,7 +104,9 @@ def in_debug_container(problem: Problem) -> Problem:
 DEBUGGED: dict[str, Refusal] = {
     "debug container": refusal("Pod", update=True, provisions=False),
     "debug container in a Pod with a controller": refusal("Pod", owner="ReplicaSet", update=True, provisions=False),
-    "debug container where opted out": refusal("Pod", update=True, provisions=False, opted_out=True),
+    "debug container where opted out": refusal(
+        "Pod", update=True, provisions=False, opted_out=True, namespace_out=True
+    ),
 }
 
 

@@ -154,7 +154,7 @@ EVENTS: Final[Mapping[EventReason, tuple[str, str, str]]] = {
     EventReason.COPY_UPDATED: ("Normal", "the copy", "It was brought to what the central secret says, or taken over."),
     EventReason.COPY_DELETED: ("Normal", "the Namespace", "It was deleted, since the namespace opted out."),
     EventReason.COPY_REFUSED: ("Warning", "the Namespace", "It could not be written; the text says why. It is tried again."),
-    EventReason.COPY_FOREIGN: ("Warning", "the Secret", "It was ours, and lost the label, got an owner or was applied by somebody; or another release keeps it. It is left alone."),
+    EventReason.COPY_FOREIGN: ("Warning", "the Secret", "It was ours, and lost the label, got an owner or was applied by somebody; or another release keeps it. It is left alone; the text says whose it is, and how to have a copy again."),
     EventReason.COPY_CONTESTED: ("Warning", "the copy", "Somebody else changed or deleted it more than 5 times in a minute; repaired after pauses of up to 5 minutes."),
     EventReason.CENTRAL_SECRET_UNUSABLE: ("Warning", "the central secret", "It is not spread; the last good copies stay."),
     EventReason.CENTRAL_SECRET_MISSING: ("Warning", "the central secret", "It does not exist; the copies stay."),

@@ -131,7 +131,8 @@ def test_what_a_team_applies_over_a_copy_is_theirs(
     [event] = events(kube, copied, "CopyForeign")
     assert event["count"] == 1
 
-    kube("annotate", "secret", SECRET, "-n", copied, "ghcr-pull-secrets.io/adopt=true")
+    _, _, command = event["message"].partition("in its place: kubectl ")
+    kube(*command.split())
     has(installation, copied, payload())
     break_copy(kube, copied, {"data": {".dockerconfigjson": base64.b64encode(b"{}").decode()}})
     has(installation, copied, payload())

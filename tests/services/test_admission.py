@@ -399,6 +399,39 @@ def test_a_new_ephemeral_container_is_judged_and_what_runs_already_is_not(cluste
     assert "ghcr.io/sesacthon/debug:1 (container d)" in answer.response.message
 
 
+def test_a_running_pod_is_promised_a_copy_only_if_one_can_be_made(cluster: FakeCluster) -> None:
+    old = workload(images=["nginx"], secrets=["ghcr-secret"])
+    document = review(workload(secrets=["ghcr-secret"]), operation="UPDATE", old=old)
+    label_it = "kubectl label namespace auth ghcr-pull-secrets.io/provision=true (which makes the Secret)"
+
+    def answer(reason: Reason) -> str:
+        found = validate(cluster, document)
+        assert (found.reason, found.outcome) == (reason, Outcome.DENIED)
+        return found.response.message
+
+    assert label_it in answer(Reason.SECRET_MISSING)
+    cluster.forbid_secrets_by_quota("auth")
+    assert f"remove that cause, and run: {label_it}" in answer(Reason.PROVISIONING_FAILED)
+    cluster.make_secret(secret(payload=b"{}"))
+    assert label_it not in answer(Reason.CENTRAL_UNUSABLE)
+    cluster.remove_secret(RELEASE_NAMESPACE)
+    assert label_it not in answer(Reason.CENTRAL_MISSING)
+    label(cluster, inject="false")
+    assert label_it not in answer(Reason.SECRET_MISSING)
+    assert cluster.secret("auth") is None
+
+
+def test_who_opted_out_is_told_what_of_theirs_says_so(cluster: FakeCluster) -> None:
+    opted_out = workload("Deployment", annotations={"ghcr-pull-secrets.io/inject": "false"})
+    said = validate(cluster, review(opted_out)).response.message
+    assert "opt in (remove the annotation ghcr-pull-secrets.io/inject from the manifest" in said
+    assert "kubectl label namespace auth ghcr-pull-secrets.io/inject" not in said
+    label(cluster, inject="false")
+    said = validate(cluster, review(workload("Deployment"))).response.message
+    assert "opt in (run: kubectl label namespace auth ghcr-pull-secrets.io/inject=true --overwrite)" in said
+    assert "annotation" not in said
+
+
 def test_an_ephemeral_container_may_not_pull_what_another_only_names(cluster: FakeCluster) -> None:
     old = workload(pull_policy="Never")
     pod = workload(pull_policy="Never")

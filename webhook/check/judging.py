@@ -89,7 +89,7 @@ def judge(
     decision = _decide(seen, namespace, account, assumptions)
     images = policy.selected_images(seen, rules)
     exemption = policy.exempt(seen, namespace=namespace.name, update=False, rules=rules)
-    refusal = refused(seen, namespace=namespace.name, selected=images, decision=decision, rules=rules)
+    refusal = refused(seen, namespace=namespace, selected=images, decision=decision, rules=rules)
     if not assumptions.installed:
         refusal = replace(refusal, installed=False)
     if exemption is not None:

@@ -104,7 +104,7 @@ def refusal(subject: Subject) -> Refusal:
     decision = Decision(reason=Reason.OPTED_OUT if out else Reason.NOT_MUTABLE)
     return remedies.refused(
         subject.workload,
-        namespace=subject.namespace.name,
+        namespace=subject.namespace,
         selected=(),
         update=not subject.workload.controlled,
         decision=decision,

@@ -132,7 +132,7 @@ def plain_host(host: str) -> str:
 
     The kubelet compares both as texts, though `GHCR.IO`, `ghcr.io:443` and `ghcr.io:0443` are all pulled from ghcr.io.
     """
-    name, port = _split_port(host)
+    name, port = split_port(host)
     return f"{name}:{port}".lower() if port and port != "443" else name.lower()
 
 
@@ -142,8 +142,8 @@ def written_plainly(image: str) -> bool:
     return plain_host(host) == host
 
 
-def _split_port(host: str) -> tuple[str, str]:
-    """Split off the port, as a number without leading zeros; "" if there is none."""
+def split_port(host: str) -> tuple[str, str]:
+    """Split a registry's host into name and port, a number without leading zeros; "" if there is none."""
     name, colon, port = host.rpartition(":")
     if not colon or not (port.isascii() and port.isdigit()):
         return host, ""
@@ -216,7 +216,7 @@ def _split_image(image: str) -> _Written | None:
     host, slash, rest = image.partition("/")
     if not slash:
         return None
-    name, port = _split_port(host)
+    name, port = split_port(host)
     return name.translate(_ASCII_LOWER), port or "443", _PATH_END.split(rest, maxsplit=1)[0]
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, assert_never
 
+from webhook.core.display import shown
 from webhook.core.names import (
     ADOPT_ANNOTATION,
     ARGOCD_ANNOTATIONS,
@@ -145,3 +146,30 @@ def give_away(namespace: str) -> str:
         f"to keep a {SECRET_NAME} of your own here: kubectl label secret {SECRET_NAME} --namespace {namespace} "
         f"{MANAGED_BY_LABEL}-"
     )
+
+
+def not_ours(secret: Secret, owner: Owner) -> str:
+    """Say of a Secret that we leave alone whose it is, and how to have it kept by us again."""
+    adopt = (
+        f"to have a copy of the central secret in its place: kubectl annotate secret {SECRET_NAME} --namespace "
+        f"{secret.namespace} {ADOPT_ANNOTATION}=true --overwrite"
+    )
+    match owner:
+        case Owner.OWNED:
+            whose = shown(secret.owner) or "the object in its ownerReferences"
+            return (
+                f"{SECRET_NAME} belongs to {whose} now and is left to it: no rotation reaches it; to have a copy of "
+                f"the central secret in its place, delete {whose}"
+            )
+        case Owner.FOREIGN:
+            why = f"lost the label {MANAGED_BY_LABEL} that makes it ours: it is left as it is, no rotation reaches it"
+        case Owner.GIVEN_AWAY:
+            why = "was applied by somebody, and is theirs from now on: no rotation reaches it"
+        case Owner.OTHER_RELEASE:
+            other = shown(secret.marks.get(SOURCE_ANNOTATION, ""))
+            why = f"is a copy that another release keeps, of {other}, and is left to it"
+        case Owner.OURS:
+            return f"{SECRET_NAME} is ours"
+        case _:
+            assert_never(owner)
+    return f"{SECRET_NAME} {why}; {adopt}"

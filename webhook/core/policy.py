@@ -312,6 +312,11 @@ def exempt(
     return Reason.OPTED_OUT if rules.untouchable(namespace) else None
 
 
+def may_be_made(decision: Decision) -> bool:
+    """Return whether the namespace may have a copy: made for this object, or for a label beside what cannot change."""
+    return decision.provision or decision.reason is Reason.NOT_MUTABLE
+
+
 def leading(decisions: Sequence[Decision]) -> Decision:
     """Say which of the decisions on one object's pod specs stands for all: the first that does the most."""
     return max(

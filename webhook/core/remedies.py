@@ -16,7 +16,7 @@ from webhook.core.display import dotted, shown
 from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL, SECRET_NAME, SECRET_TYPE
 from webhook.core.ownership import give_away, is_ours
 from webhook.core.policy import MAX_IMAGES, Decision, Problem
-from webhook.core.scope import Rules
+from webhook.core.scope import Namespace, Rules
 from webhook.core.vocabulary import CentralFault, Reason
 from webhook.core.workloads import PodImage, Workload
 
@@ -46,7 +46,8 @@ class Refusal:
         update: It exists already (UPDATE), as against CREATE.
         provisions: Sending it again makes the copy (`policy.Decision.provision`).
         bypassed: The mutating half would have listed the secret, and yet it is not listed.
-        opted_out: It or its namespace is out of injection.
+        opted_out: It or its namespace is out of injection; whether itself says `Workload.opted_out`.
+        namespace_out: Its namespace is.
         installed: The add-on is in the cluster that the workload is for.
     """
 
@@ -58,13 +59,14 @@ class Refusal:
     provisions: bool = False
     bypassed: bool = False
     opted_out: bool = False
+    namespace_out: bool = False
     installed: bool = True
 
 
 def refused(
     workload: Workload,
     *,
-    namespace: str,
+    namespace: Namespace,
     selected: Sequence[PodImage],
     update: bool = False,
     decision: Decision,
@@ -73,13 +75,14 @@ def refused(
     """Say what bears on how to fix a workload that the mutating half decided so on."""
     return Refusal(
         workload=workload,
-        namespace=namespace,
+        namespace=namespace.name,
         release_namespace=rules.release_namespace,
         selected=selected,
         update=update,
         provisions=decision.provision,
         bypassed=bool(decision.add),
         opted_out=decision.reason is Reason.OPTED_OUT,
+        namespace_out=decision.reason is Reason.OPTED_OUT and not rules.injects_into(namespace),
     )
 
 
@@ -121,11 +124,14 @@ def _secret_missing(problem: Problem, refusal: Refusal) -> str:
         # The mutating half makes the copy: it was deleted a moment ago, or that half was not called.
         return f"{_again(refusal)}, which makes the Secret"
     if problem.secret == SECRET_NAME and refusal.installed and not refusal.opted_out:
-        return (
-            f"run: kubectl label namespace {refusal.namespace} {PROVISION_LABEL}=true (which makes the Secret); then "
-            f"{_again(refusal)}"
-        )
+        return _have_it_made(refusal)
     return _create(problem.secret, refusal.namespace, problem, refusal)
+
+
+def _have_it_made(refusal: Refusal) -> str:
+    """Say how to get the copy that a review of this kind does not make; it takes a central secret that is usable."""
+    label = f"kubectl label namespace {refusal.namespace} {PROVISION_LABEL}=true"
+    return f"run: {label} (which makes the Secret); then {_again(refusal)}"
 
 
 def _wrong_type(problem: Problem, refusal: Refusal) -> str:
@@ -154,10 +160,24 @@ def _not_listed(problem: Problem, refusal: Refusal) -> str:
         return f"have the mutating webhook of ghcr-pull-secrets act last ({_INJECTOR_GUIDE}), or {text}"
     if refusal.opted_out:
         text += (
-            f", or opt in ({INJECT_KEY}=true); if the image is public, have the cluster's administrators add it to "
+            f", or {_opt_in(refusal)}; if the image is public, have the cluster's administrators add it to "
             f"images.exclude, or label the namespace {ENFORCE_LABEL}=off"
         )
     return text
+
+
+def _opt_in(refusal: Refusal) -> str:
+    """Say how to take back what keeps injection off."""
+    workload, steps = refusal.workload, []
+    if workload.opted_out:
+        where = "the manifest" if workload.is_pod else "the manifest (the object's or its pod template's)"
+        if workload.is_pod and workload.controller:
+            where = _template_of(workload)
+        steps.append(f"remove the annotation {INJECT_KEY} from {where}")
+    if refusal.namespace_out:
+        steps.append(f"run: kubectl label namespace {refusal.namespace} {INJECT_KEY}=true --overwrite")
+    again = " and make a new Pod" if workload.is_pod and refusal.update else ""
+    return f"opt in{again} ({'; '.join(steps)})"
 
 
 def _central_missing(problem: Problem, refusal: Refusal) -> str:
@@ -183,7 +203,9 @@ def _central_unusable(problem: Problem, refusal: Refusal) -> str:
 
 
 def _provisioning_failed(_: Problem, refusal: Refusal) -> str:
-    return f"remove that cause and {_again(refusal)}"
+    if refusal.provisions or refusal.opted_out:
+        return f"remove that cause and {_again(refusal)}"
+    return f"remove that cause, and {_have_it_made(refusal)}"
 
 
 def _unverifiable(problem: Problem, refusal: Refusal) -> str:
@@ -236,16 +258,19 @@ def _list_it(problem: Problem, refusal: Refusal) -> str:
 def _list_at_controller(entry: str, refusal: Refusal) -> str:
     """Say where to list a pull secret for a Pod, which has no manifest of its own."""
     controller = shown(refusal.workload.controller)
-    made_by_another = controller.partition(" ")[0] in _MADE_BY_ANOTHER
-    template = (
-        f"the pod template that {controller} is made from" if made_by_another else f"the template of {controller}"
-    )
-    task = f"add {entry} to imagePullSecrets in {template}"
+    task = f"add {entry} to imagePullSecrets in {_template_of(refusal.workload)}"
     if refusal.update:
         return f"{task}, and change the image there too: the pull secrets of a running Pod cannot be changed"
     if controller.startswith("Job "):
         return f"{task}, and delete that Job and create it again, since its template cannot be changed"
     return f"{task}, and roll it out"
+
+
+def _template_of(pod: Workload) -> str:
+    """Name the template that a Pod of a controller is made from."""
+    controller = shown(pod.controller)
+    made_by_another = controller.partition(" ")[0] in _MADE_BY_ANOTHER
+    return f"the pod template that {controller} is made from" if made_by_another else f"the template of {controller}"
 
 
 def _complete(task: str, problem: Problem, refusal: Refusal) -> str:

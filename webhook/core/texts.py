@@ -130,7 +130,9 @@ def _helper(problem: Problem, refusal: Refusal) -> str:
 def _not_listed(_: Problem, refusal: Refusal) -> str:
     cause = "neither it nor its ServiceAccount lists a pull secret"
     if refusal.opted_out:
-        return f"{cause}, and it or its namespace opted out of injection"
+        itself = [f"it opted out of injection (annotation {INJECT_KEY})"] if refusal.workload.opted_out else []
+        namespace = [f"its namespace is out of injection (label {INJECT_KEY})"] if refusal.namespace_out else []
+        return ", and ".join([cause, *itself, *namespace])
     if refusal.bypassed:
         return (
             f"{cause}, although injection is on here: another webhook added the image after the mutating webhook of "

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from webhook.core import images
 from webhook.core.hostmatch import glob_matches
 from webhook.core.keyring import Credential, Endpoint, Keyring
 from webhook.failures import ConnectionFailure
@@ -146,10 +147,12 @@ def targets(keyring: Keyring, include: Sequence[str]) -> tuple[Target, ...]:
 def _registry(endpoint: Endpoint, pattern: str) -> str:
     """Name the host at which a credential's location and a pattern meet, "" if they do not."""
     pattern_host, _, pattern_path = pattern.partition("/")
-    wanted = pattern_host.lower().removesuffix(":443")
-    port = endpoint.location.port if endpoint.location.port != "443" else ""
-    name = ".".join(endpoint.location.labels).lower()
-    wanted_name, wanted_port = _split_port(wanted)
+    # Ports are numbers: the kubelet finds `ghcr.io:0443` as it is written, and what is asked there is ghcr.io.
+    wanted_name, wanted_port = images.split_port(pattern_host.lower())
+    port = endpoint.location.port.lstrip("0") or endpoint.location.port[:1]
+    port, wanted_port = ("" if each == "443" else each for each in (port, wanted_port))
+    # An IPv6 location has its brackets only where it has no port.
+    name, wanted_name = ".".join(endpoint.location.labels).lower().strip("[]"), wanted_name.strip("[]")
     path, literal = endpoint.location.path, "/" + pattern_path.partition("*")[0]
     if port != wanted_port or not (path.startswith(literal) or literal.startswith(path)):
         return ""
@@ -163,13 +166,8 @@ def _registry(endpoint: Endpoint, pattern: str) -> str:
         meets = glob_matches(wanted_name.split("*"), name)
     if not meets or "*" in name:
         return ""
-    return f"{name}:{port}" if port else name
-
-
-def _split_port(host: str) -> tuple[str, str]:
-    """Split off the port, "" if there is none; an IPv6 host has brackets around its colons."""
-    name, colon, port = host.rpartition(":")
-    return (name, port) if colon and not port.endswith("]") else (host, "")
+    host = f"[{name}]" if ":" in name else name
+    return f"{host}:{port}" if port else host
 
 
 def scopes_from_header(header: str | None, *, token: str) -> frozenset[str] | None:
