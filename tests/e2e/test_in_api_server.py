@@ -21,8 +21,9 @@ from tests.e2e.installation import Installation
 from tests.e2e.kube import Kube
 from tests.e2e.planes import control_plane, service_account_kubeconfig
 from tests.e2e.raw import Answer, RawApi
+from tests.e2e.test_story import deployment
 from tests.e2e.waiting import until
-from tests.objects import IMAGE, RELEASE_NAMESPACE, payload, workload
+from tests.objects import IMAGE, RELEASE_NAMESPACE, payload, pod_spec_of, workload
 
 COVERED = "ghcr-pull-secrets.io/covered"
 COVERS = "ghcr-pull-secrets.io/covers"
@@ -309,11 +310,11 @@ def test_a_label_that_a_pod_is_given_later_changes_nothing_for_it(steady: Steady
 
 @pytest.fixture(scope="module")
 def labelling() -> Iterator[Installation]:
-    """What the chart renders for a cluster without mutating policies."""
+    """What the chart renders for a cluster without mutating policies; and one that leaves templates to their Pods."""
     plane = control_plane()
     try:
         plane.start()
-        installation = Installation(plane)
+        installation = Installation(plane, {"templates": "leave"})
         installation.manifests = helm.render_for(installation.values, "ValidatingAdmissionPolicy")
         try:
             yield installation.install()
@@ -353,3 +354,22 @@ def test_a_server_labels_covered_pods_and_its_other_half_is_called_for_the_other
     forged = workload("Pod", name="forged", namespace=fresh, images=[IMAGE], secrets=["ghcr-secret"])
     forged["metadata"]["labels"] = {COVERED: "true"}
     assert "no params found" in labelling.kube.apply(forged, ok=False).err
+
+
+def test_a_template_is_left_to_its_pods_which_get_what_their_account_is_given_later(labelling: Installation) -> None:
+    kube, namespace = labelling.kube, labelling.namespace("openshift")
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "web", "namespace": namespace}}
+    kube.apply(account)
+    kube.apply(deployment("auth-api", namespace, service_account="web"))
+    left = pod_spec_of(kube.get("deployment", "auth-api", namespace))
+    assert "imagePullSecrets" not in left
+    assert kube.exists("secret", "ghcr-secret", namespace)
+
+    kube.apply({**account, "imagePullSecrets": [{"name": "web-dockercfg-x2x4z"}]})
+    kube.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "of-it", "namespace": namespace}, "spec": left})
+    listed = kube.get("pod", "of-it", namespace)["spec"]["imagePullSecrets"]
+    assert listed == [{"name": "web-dockercfg-x2x4z"}, *SECRET]
+
+    kube.apply(deployment("own", namespace, secrets=["own"]))
+    own = pod_spec_of(kube.get("deployment", "own", namespace))
+    assert own["imagePullSecrets"] == [{"name": "own"}, *SECRET]
