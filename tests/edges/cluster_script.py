@@ -173,7 +173,7 @@ def scripted(answer: Callable[[Request], None], port: int = 0) -> Iterator[Scrip
         script.stop()
 
 
-def eventually(condition: Callable[[], object], within: float = 5.0) -> None:
+def eventually(condition: Callable[[], object], within: float = 30.0) -> None:
     """Wait until that holds; fail if it does not in time."""
     end = time.monotonic() + within
     while not condition():

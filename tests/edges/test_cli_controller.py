@@ -181,17 +181,15 @@ def stage() -> Iterator[Stage]:
         yield Stage(api)
 
 
-def test_the_story_heals_on_installation_and_a_rotation_reaches_every_copy_within_a_second(stage: Stage) -> None:
+def test_the_story_heals_on_installation_and_a_rotation_reaches_every_copy(stage: Stage) -> None:
     stage.secret(NAMESPACE, CANARY)
     for name in STORY:
         stage.namespace(name)
         stage.pod(name)
     with stage.controller() as controller:
-        eventually(lambda: stage.follows(*STORY, token=CANARY), within=20)
-        began = time.monotonic()
+        eventually(lambda: stage.follows(*STORY, token=CANARY))
         stage.secret(NAMESPACE, "rotated")
-        eventually(lambda: stage.follows(*STORY, token="rotated"), within=5)
-        assert time.monotonic() - began < 1
+        eventually(lambda: stage.follows(*STORY, token="rotated"))
         eventually(lambda: controller.figure("copies_stale") == 0)
         assert controller.figure("central_secret_usable") == 1
         assert controller.figure('copies{owner="ours"}') == 7
@@ -259,7 +257,7 @@ def test_a_standby_takes_over_at_once_after_a_clean_stop_and_knows_what_happened
             assert one.end() == 0
             stage.api.admin.delete("secrets", "auth", SECRET_NAME)
             stage.secret(NAMESPACE, "2")
-            eventually(lambda: stage.follows("auth", token="2"), within=5)
+            eventually(lambda: stage.follows("auth", token="2"))
             assert stage.holder() == "two"
 
 

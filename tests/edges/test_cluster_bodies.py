@@ -80,7 +80,7 @@ def test_a_refusal_without_end_is_a_refusal_all_the_same() -> None:
     with scripted(pour) as script:
         with pytest.raises(Forbidden):
             read(script.client(), 0)
-        assert ended.wait(5)
+        assert ended.wait(30)
 
 
 def test_a_line_without_end_is_no_line() -> None:

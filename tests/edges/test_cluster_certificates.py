@@ -272,7 +272,7 @@ def test_every_change_is_told_and_nobody_elses(
     for number, change in enumerate(changes):
         changed.clear()
         change()
-        assert changed.wait(5), number
+        assert changed.wait(30), number
     changed.clear()
     other = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "other"}}
     world.api.admin.create("secrets", NAMESPACE, other)

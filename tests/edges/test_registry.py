@@ -314,14 +314,14 @@ def test_an_end_without_an_answer_is_a_failure(world: HttpsWorld) -> None:
 
 def drip(connection: ssl.SSLSocket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
-    for _ in range(200):
+    for _ in range(2000):  # 100 s
         connection.sendall(b"y")
         time.sleep(0.05)
 
 
 def drip_body(connection: ssl.SSLSocket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
-    for _ in range(200):
+    for _ in range(2000):  # 100 s
         connection.sendall(b"y")
         time.sleep(0.05)
 
@@ -336,8 +336,8 @@ def test_a_site_that_never_ends_is_given_up_at_the_deadline_and_leaves_no_thread
     assert world.registry.token_headers(GOOD, Deadline.after(0.4)).failure == ConnectionFailure(
         fault=ConnectionFault.TIMEOUT
     )
-    assert time.monotonic() - begun < 3
-    until = time.monotonic() + 3
+    assert time.monotonic() - begun < 30  # neither site ends by itself
+    until = time.monotonic() + 30
     while any(thread.name == "registry-exchange" for thread in threading.enumerate()):
         assert time.monotonic() < until
         time.sleep(0.01)

@@ -207,7 +207,7 @@ def test_a_server_waits_for_its_secret_and_follows_it(cluster: Cluster, authorit
         for days in (20, 25):
             leaf = authority.leaf(days=days)
             cluster.put(data(authority, leaf))
-            eventually(partial(serves, process, leaf), within=2)
+            eventually(partial(serves, process, leaf))
             assert expiry(process) == leaf_end(leaf)
         assert process.post(connection=kept)[0] == 200, "connections are not cut"
         kept.close()

@@ -511,7 +511,7 @@ def test_the_credential_is_looked_at_on_leading_on_a_change_and_when_its_time_ha
 # --- start and stop
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 5.0) -> bool:
+def eventually(holds: Callable[[], bool], seconds: float = 30.0) -> bool:
     """Wait for something another thread does."""
     give_up = time.monotonic() + seconds
     while not holds():
