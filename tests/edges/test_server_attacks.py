@@ -23,7 +23,7 @@ import pytest
 from tests.e2e.waiting import until
 from tests.edges.pki import client_files
 from tests.edges.server_double import HOST, Authority, Process, review, serving, write_pair
-from tests.edges.tls_floods import key_updates, renegotiations, shake_hands
+from tests.edges.tls_floods import Shaken, key_updates, renegotiations, shake_hands
 from webhook.server.limits import CONNECTIONS, MIB
 
 pytestmark = pytest.mark.processes
@@ -218,11 +218,18 @@ def test_what_tls_can_be_asked_without_a_request_keeps_nobody_waiting(
     body = json.dumps(review(namespace="tenant")).encode()
     head = f"POST /mutate HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
 
+    def shaken_by(context: ssl.SSLContext, number: int) -> Shaken:
+        for attempt in range(3):
+            with suppress(OSError):
+                log = tmp_path / f"{number}-{attempt}.keys"
+                return shake_hands(context, ("127.0.0.1", server.port), HOST, log)
+        raise AssertionError("no handshake in time")
+
     def flood(number: int) -> None:
         context = authority.client_context()
         if asked == "to shake hands again":
             context.maximum_version = ssl.TLSVersion.TLSv1_2
-        shaken = shake_hands(context, ("127.0.0.1", server.port), HOST, tmp_path / f"{number}.keys")
+        shaken = shaken_by(context, number)
         updates = asked == "to update keys"
         records = key_updates(shaken, head + body) if updates else renegotiations(shaken, context)
         with shaken.sock, suppress(OSError):
@@ -249,25 +256,15 @@ def test_what_tls_can_be_asked_without_a_request_keeps_nobody_waiting(
 
 
 def test_a_stop_under_attack_ends_as_ever_and_loses_no_review(tls_dir: Path, authority: Authority) -> None:
-    with serving(tls_dir, authority, "--threads", "4", delay="1s") as process:
+    # So long that a busy machine is not late with the last of the reviews.
+    with serving(tls_dir, authority, "--threads", "4", delay="5s") as process:
         process.wait_ready()
-        answers: list[int] = []
-        over = threading.Event()
-
-        def ask() -> None:
-            while not over.is_set():
-                answers.append(process.post(body=review(namespace="bystander"))[0])
-
-        thread = threading.Thread(target=ask)
         with flooded(process, half_sent(process, authority), 320):
-            thread.start()
             process.signal()
             process.wait_for("draining")
-            time.sleep(0.5)
-            over.set()
-            thread.join()
-            assert process.wait() == 0
-        assert set(answers) == {200}
+            codes = [process.post(body=review(namespace="bystander"))[0] for _ in range(5)]
+            assert codes == [200] * 5
+            assert process.wait(60) == 0
 
 
 def peak(process: Process) -> int:

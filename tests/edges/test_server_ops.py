@@ -82,7 +82,7 @@ def test_a_client_that_says_nothing_is_let_go(port: int, monkeypatch: pytest.Mon
 
 def test_whoever_opens_many_connections_closes_only_their_own(port: int) -> None:
     def connect(source: str) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(source, 0))
+        return socket.create_connection(("127.0.0.1", port), timeout=60, source_address=(source, 0))
 
     with ExitStack() as stack:
         kept = stack.enter_context(connect("127.0.0.2"))
@@ -95,7 +95,7 @@ def test_whoever_opens_many_connections_closes_only_their_own(port: int) -> None
 
 def test_when_many_addresses_open_some_the_one_that_has_been_open_longest_goes(port: int) -> None:
     def connect(number: int) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(f"127.0.1.{number + 1}", 0))
+        return socket.create_connection(("127.0.0.1", port), timeout=60, source_address=(f"127.0.1.{number + 1}", 0))
 
     with ExitStack() as stack:
         held = [stack.enter_context(connect(number // 4)) for number in range(ops._MOST_CONNECTIONS + 1)]

@@ -34,7 +34,7 @@ class Shaken:
 def shake_hands(context: ssl.SSLContext, address: tuple[str, int], name: str, log: Path) -> Shaken:
     """Connect and shake hands; the context's secrets are logged to a file."""
     context.keylog_filename = str(log)
-    sock = socket.create_connection(address, timeout=10)
+    sock = socket.create_connection(address, timeout=30)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_hostname=name)
     first = b""
@@ -45,6 +45,8 @@ def shake_hands(context: ssl.SSLContext, address: tuple[str, int], name: str, lo
         except ssl.SSLWantReadError:
             sock.sendall(outgoing.read())
             received = sock.recv(65536)
+            if not received:
+                raise ConnectionResetError("closed in the middle of the handshake") from None
             first = first or received
             incoming.write(received)
     sock.sendall(outgoing.read())
