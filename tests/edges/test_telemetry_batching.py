@@ -49,7 +49,7 @@ def test_a_reader_that_is_gone_ends_nothing(error: type[Exception]) -> None:
 
     writer = BatchedWriter(write, gathering_s=0)
     writer(b"lost")
-    assert broken.wait(5)
+    assert broken.wait(30)
     writer(b"kept")
     until(lambda: written == [b"kept"], "the next line is written")
 

@@ -316,13 +316,13 @@ def test_a_release_waits_for_writes_under_way(store: LeaseStore, clock: ManualCl
     def write() -> None:
         with one.writing(SOON):
             writes.set()
-            go_on.wait(5)
+            go_on.wait(60)
             holder.append(store.lease.holder if store.lease else None)
 
     holder: list[str | None] = []
     writer = threading.Thread(target=write)
     writer.start()
-    assert writes.wait(5)
+    assert writes.wait(30)
     resigner = threading.Thread(target=one.resign)
     resigner.start()
     resigner.join(0.01)

@@ -526,13 +526,13 @@ def test_a_stop_lets_the_work_that_was_begun_be_finished(stage: Stage) -> None:
 
     def slowly() -> None:
         begun.set()
-        go_on.wait(5)
+        go_on.wait(60)
 
     stage.cluster.before("patch", slowly)
     stage.cluster.make_secret(replace(stage.truth("auth"), payload=b"{}"))
     stage.watch()
     stage.manager.start()
-    assert begun.wait(5)
+    assert begun.wait(30)
     assert not stage.manager.stop(timeout_s=0.01)
     go_on.set()
     assert eventually(lambda: stage.manager.stop(timeout_s=0.01))

@@ -45,7 +45,7 @@ def provisioner(cluster: FakeCluster) -> Provisioner:
 
 
 def ensure(
-    cluster: FakeCluster, *, seconds: float = 5, namespace: Namespace = AUTH, images: tuple[str, ...] = IMAGES
+    cluster: FakeCluster, *, seconds: float = 30, namespace: Namespace = AUTH, images: tuple[str, ...] = IMAGES
 ) -> Provisioned:
     return provisioner(cluster).ensure(namespace, images, Deadline.after(seconds))
 
@@ -74,9 +74,9 @@ def test_a_current_copy_costs_no_call(cluster: FakeCluster) -> None:
 def test_what_was_just_written_is_known_before_the_watch_tells(cluster: FakeCluster) -> None:
     cluster.stop_watching()
     subject = provisioner(cluster)
-    assert subject.ensure(AUTH, IMAGES, Deadline.after(5)).result is Provisioning.CREATED
+    assert subject.ensure(AUTH, IMAGES, Deadline.after(30)).result is Provisioning.CREATED
     before = len(cluster.calls)
-    assert subject.ensure(AUTH, IMAGES, Deadline.after(5)).result is Provisioning.CURRENT
+    assert subject.ensure(AUTH, IMAGES, Deadline.after(30)).result is Provisioning.CURRENT
     assert len(cluster.calls) == before
 
 
@@ -250,7 +250,7 @@ def test_sixteen_reviews_in_one_namespace_make_one_secret(cluster: FakeCluster) 
 
     def review(_: int) -> Provisioning:
         start.wait()
-        return subject.ensure(AUTH, IMAGES, Deadline.after(5)).result
+        return subject.ensure(AUTH, IMAGES, Deadline.after(30)).result
 
     with ThreadPoolExecutor(16) as pool:
         results = list(pool.map(review, range(16)))
@@ -265,7 +265,7 @@ def test_two_servers_in_one_namespace_make_one_secret(cluster: FakeCluster) -> N
 
     def review(index: int) -> Provisioning:
         start.wait()
-        return subjects[index % 2].ensure(AUTH, IMAGES, Deadline.after(5)).result
+        return subjects[index % 2].ensure(AUTH, IMAGES, Deadline.after(30)).result
 
     with ThreadPoolExecutor(16) as pool:
         results = list(pool.map(review, range(16)))
@@ -273,15 +273,45 @@ def test_two_servers_in_one_namespace_make_one_secret(cluster: FakeCluster) -> N
     assert results.count(Provisioning.CREATED) == 1
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Noted(Deadline):
+    """A deadline that tells when somebody asks how long to wait."""
+
+    asked: threading.Semaphore = dataclasses.field(default_factory=lambda: threading.Semaphore(0))
+
+    def remaining(self) -> float:
+        self.asked.release()
+        return super(Noted, self).remaining()
+
+
+def noted(seconds: float = 60) -> Noted:
+    return Noted(at=time.monotonic() + seconds)
+
+
+class Held:
+    """Holds the first create until it is let go."""
+
+    def __init__(self, cluster: FakeCluster) -> None:
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+        cluster.before("create", self)
+
+    def __call__(self) -> None:
+        self.begun.set()
+        self.go_on.wait(60)
+
+
 def test_those_who_wait_for_a_writer_that_fails_share_its_outcome(cluster: FakeCluster) -> None:
     subject = provisioner(cluster)
-    waiting = threading.Event()
-    cluster.before("create", lambda: waiting.wait(5))
+    held = Held(cluster)
     cluster.fail("create", QuotaExceeded("create", "secrets", "auth", code=403), times=9)
     with ThreadPoolExecutor(4) as pool:
-        futures = [pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(5)) for _ in range(4)]
-        time.sleep(0.1)
-        waiting.set()
+        futures = [pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(60))]
+        assert held.begun.wait(30)
+        deadlines = [noted() for _ in range(3)]
+        futures += [pool.submit(subject.ensure, AUTH, IMAGES, deadline) for deadline in deadlines]
+        assert all(deadline.asked.acquire(timeout=30) for deadline in deadlines)
+        held.go_on.set()
         results = [future.result().result for future in futures]
     assert results == [Provisioning.QUOTA_EXCEEDED] * 4
     assert len(cluster.called("create")) == 1
@@ -289,30 +319,31 @@ def test_those_who_wait_for_a_writer_that_fails_share_its_outcome(cluster: FakeC
 
 def test_nobody_waits_longer_than_its_own_deadline(cluster: FakeCluster) -> None:
     subject = provisioner(cluster)
-    held = threading.Event()
-    cluster.before("create", lambda: held.wait(5))
+    held = Held(cluster)
     with ThreadPoolExecutor(2) as pool:
-        leader = pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(5))
-        time.sleep(0.05)
-        begun = time.monotonic()
+        leader = pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(60))
+        assert held.begun.wait(30)
         assert subject.ensure(AUTH, IMAGES, Deadline.after(0.05)).result is Provisioning.TIMEOUT
-        assert time.monotonic() - begun < 2
-        held.set()
+        assert not leader.done()
+        held.go_on.set()
         assert leader.result().result is Provisioning.CREATED
 
 
 def test_a_writer_that_crashes_lets_the_others_go(cluster: FakeCluster) -> None:
     subject = provisioner(cluster)
+    held = Held(cluster)
 
     def crash() -> None:
-        time.sleep(0.1)
         raise ZeroDivisionError
 
     cluster.before("create", crash)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(5))
-        time.sleep(0.02)
-        second = pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(5))
+        first = pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(60))
+        assert held.begun.wait(30)
+        deadline = noted()
+        second = pool.submit(subject.ensure, AUTH, IMAGES, deadline)
+        assert deadline.asked.acquire(timeout=30)
+        held.go_on.set()
         with pytest.raises(ZeroDivisionError):
             first.result()
         assert second.result().result is Provisioning.UNAVAILABLE
@@ -322,13 +353,13 @@ def test_a_writer_that_crashes_lets_the_others_go(cluster: FakeCluster) -> None:
 def test_namespaces_do_not_wait_for_each_other(cluster: FakeCluster) -> None:
     cluster.make_namespace("other")
     subject = provisioner(cluster)
-    held = threading.Event()
-    cluster.before("create", lambda: held.wait(5))
+    held = Held(cluster)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(5))
-        time.sleep(0.05)
-        assert subject.ensure(Namespace(name="other"), IMAGES, Deadline.after(2)).result is Provisioning.CREATED
-        held.set()
+        first = pool.submit(subject.ensure, AUTH, IMAGES, Deadline.after(60))
+        assert held.begun.wait(30)
+        assert subject.ensure(Namespace(name="other"), IMAGES, Deadline.after(30)).result is Provisioning.CREATED
+        assert not first.done()
+        held.go_on.set()
         assert first.result().result is Provisioning.CREATED
 
 
@@ -354,8 +385,8 @@ HAVE_SECRET = {
 def test_outcomes_are_counted(cluster: FakeCluster) -> None:
     counted: list[Provisioning] = []
     subject = Provisioner(cluster.facts, cluster.writer, rules=RULES, count=counted.append)
-    subject.ensure(AUTH, IMAGES, Deadline.after(5))
-    subject.ensure(AUTH, IMAGES, Deadline.after(5))
+    subject.ensure(AUTH, IMAGES, Deadline.after(30))
+    subject.ensure(AUTH, IMAGES, Deadline.after(30))
     assert counted == [Provisioning.CREATED, Provisioning.CURRENT]
 
 
@@ -367,7 +398,7 @@ def test_a_dry_run_previews_without_writing(cluster: FakeCluster) -> None:
     wanted = copies.desired("auth", secret(), RULES.patterns)
 
     def preview(existing: Secret | None) -> Secret | None:
-        return subject.preview(AUTH, IMAGES, existing, Deadline.after(5), fresh=False)
+        return subject.preview(AUTH, IMAGES, existing, Deadline.after(30), fresh=False)
 
     assert preview(None) == wanted
     assert preview(dataclasses.replace(wanted, payload=b"{}")) == wanted
@@ -393,15 +424,15 @@ def test_a_diagnosis_names_the_central_secrets_fault(
     cluster.remove_secret(RELEASE_NAMESPACE)
     if central:
         cluster.make_secret(central)
-    found = provisioner(cluster).diagnose(AUTH, IMAGES, Deadline.after(5))
+    found = provisioner(cluster).diagnose(AUTH, IMAGES, Deadline.after(30))
     assert (found.reason, found.central_fault) == (reason, fault)
 
 
 def test_a_diagnosis_finds_out_by_a_dry_run_what_stops_the_write(cluster: FakeCluster) -> None:
     subject = provisioner(cluster)
-    assert subject.diagnose(AUTH, IMAGES, Deadline.after(5)).reason is Reason.SECRET_MISSING
+    assert subject.diagnose(AUTH, IMAGES, Deadline.after(30)).reason is Reason.SECRET_MISSING
     cluster.forbid_secrets_by_quota("auth")
-    found = subject.diagnose(AUTH, IMAGES, Deadline.after(5))
+    found = subject.diagnose(AUTH, IMAGES, Deadline.after(30))
     assert (found.reason, found.cause) == (Reason.PROVISIONING_FAILED, QuotaExceeded.cause)
     assert all(call.dry_run for call in cluster.called("create"))
     assert cluster.secret("auth") is None
@@ -409,7 +440,7 @@ def test_a_diagnosis_finds_out_by_a_dry_run_what_stops_the_write(cluster: FakeCl
 
 def test_a_diagnosis_of_a_copy_that_came_meanwhile(cluster: FakeCluster) -> None:
     cluster.before("create", lambda: copy_of(cluster))
-    found = provisioner(cluster).diagnose(AUTH, IMAGES, Deadline.after(5))
+    found = provisioner(cluster).diagnose(AUTH, IMAGES, Deadline.after(30))
     assert (found.reason, found.cause) == (Reason.SECRET_MISSING, "it was made a moment ago")
 
 
