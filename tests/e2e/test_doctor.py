@@ -8,9 +8,6 @@ from __future__ import annotations
 import base64
 import copy
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -22,12 +19,12 @@ from click.testing import CliRunner, Result
 
 from certs.authority import new_ca
 from tests.e2e.cluster import secret_manifest
-from tests.e2e.kube import kubectl_path
 from tests.e2e.operator import CRD, external_secret_manifest
 from tests.e2e.planes import control_plane, service_account_kubeconfig
 from tests.e2e.raw import RawApi
 from tests.e2e.release import NAME, Release
 from tests.e2e.waiting import until
+from tests.edges.test_cli_plugin import as_plugin
 from tests.objects import CANARY_PREFIX, RELEASE_NAMESPACE, payload, workload
 from webhook.cli import main
 from webhook.core.names import MANAGED_BY_LABEL, MANAGED_BY_VALUE, SOURCE_ANNOTATION
@@ -319,22 +316,7 @@ def test_a_healthy_release_has_nothing_to_fix(release: Release) -> None:
 
 
 def test_kubectl_finds_it_as_a_plugin(release: Release, tmp_path: Path) -> None:
-    plugin = tmp_path / "kubectl-ghcr_pull_secrets"
-    plugin.write_text(f"#!{sys.executable}\nfrom webhook.cli import plugin\nplugin()\n")
-    plugin.chmod(0o755)
-    environment = {
-        **os.environ,
-        "PATH": os.pathsep.join([str(tmp_path), os.environ["PATH"]]),
-        "KUBECONFIG": str(release.kube.kubeconfig),
-    }
-    done = subprocess.run(
-        [kubectl_path(), "ghcr-pull-secrets", "status"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    done = as_plugin(tmp_path, release.kube.kubeconfig, "ghcr-pull-secrets", "status")
 
     assert done.returncode == 0, done.stderr
     assert "✓ controller" in done.stdout

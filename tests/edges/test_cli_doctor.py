@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from standin import ApiServer
 from tests.doctor.builders import NAME
-from tests.doctor.cluster import load, release
+from tests.doctor.cluster import copied, load, obj, release
 from tests.edges.accounts import account
 from tests.edges.internet import HttpsWorld, Internet
 from tests.objects import CANARY, CANARY_PREFIX, RELEASE_NAMESPACE, workload
@@ -73,6 +71,18 @@ def test_a_healthy_cluster_ends_with_0(api: ApiServer) -> None:
     assert result.exit_code == 0, result.output
     assert result.stdout.endswith("\n\nNothing to fix; 1 Pod with selected images looked at\n")
     assert result.stderr == ""
+
+
+def test_a_healthy_cluster_of_a_thousand_namespaces_has_no_finding(api: ApiServer) -> None:
+    for number in range(1000):
+        name = f"n{number}"
+        pod = workload("Pod", namespace=name, images=[IMAGE], secrets=["ghcr-secret"])
+        api.load([obj("Namespace", name), copied(name), pod])
+    result = run(api, "-A")
+
+    assert result.exit_code == 0, result.output
+    assert "  ✓ copies       1001 ours, none stale\n" in result.stdout
+    assert "Nothing to fix; 1001 Pods with selected images looked at\n" in result.stdout
 
 
 def test_a_pod_that_cannot_pull_is_found_in_its_namespace_and_in_all(api: ApiServer) -> None:
@@ -224,15 +234,3 @@ def test_help_fits_a_terminal_of_80_columns_and_has_examples() -> None:
     assert result.exit_code == 0
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert "  kubectl ghcr-pull-secrets doctor -A\n" in result.stdout
-
-
-def test_as_a_plugin_it_calls_itself_as_kubectl_does() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", "import sys; from webhook.cli import plugin; sys.argv[1:] = ['doctor', '-h']; plugin()"],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=True,
-    )
-
-    assert done.stdout.startswith("Usage: kubectl ghcr-pull-secrets doctor [OPTIONS]\n")

@@ -42,8 +42,3 @@ class _LazyGroup(click.Group):
 @click.version_option(package_name="ghcr-pull-secrets")
 def main() -> None:
     """Give every workload that pulls from ghcr.io its pull secret, and keep out those that would pull without one."""
-
-
-def plugin() -> None:
-    """Run as `kubectl ghcr-pull-secrets`: kubectl finds the entry point by its name."""
-    main(prog_name="kubectl ghcr-pull-secrets")
