@@ -1,8 +1,8 @@
 """Counts the Pods that cannot pull, by cause, while a sweep lists them.
 
-Nothing of a Pod is kept but the number it goes into. What there is to pull with comes from the caches that the
-controller has anyway: of Secrets those named `ghcr-secret` alone, so that a Pod with another one may count as
-`unverifiable`.
+Nothing of a Pod is kept but the number it goes into, and while the sweep lasts its name. What there is to pull with
+comes from the caches that the controller has anyway: of Secrets those named `ghcr-secret` alone, so that a Pod with
+another one may count as `unverifiable`.
 """
 
 import threading
@@ -61,6 +61,7 @@ class Count:
         self._facts = facts
         self._deadline = deadline
         self._counts: Counter[Cause] = Counter()
+        self._seen: set[tuple[str, str]] = set()
 
     def look(self, pod: Json) -> None:
         """Count a Pod (as `webhook.ports.Pods` gives it) if it cannot pull."""
@@ -77,7 +78,11 @@ class Count:
             around = self._around(namespace, workload)
         except (MalformedObject, ClusterError):
             return
-        self._counts[diagnosing.diagnose(workload, stuck, around, self._rules).cause] += 1
+        cause = diagnosing.diagnose(workload, stuck, around, self._rules).cause
+        # A list that has to be begun again gives Pods twice.
+        if (where := (namespace, workload.name)) not in self._seen:
+            self._seen.add(where)
+            self._counts[cause] += 1
 
     def finish(self) -> None:
         """Make the numbers those of the last sweep."""

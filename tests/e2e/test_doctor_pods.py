@@ -90,7 +90,7 @@ SCENARIOS: dict[str, Scenario] = {
     "secret-deleted": Scenario(cause=Cause.SECRET_MISSING, gone=True, swept=Cause.BACK_OFF),
     "init-container": same(Cause.SECRET_MISSING, recorded="init-container", labels=OUT, listed=("ghcr-secret",)),
     "not-listed": same(Cause.NOT_LISTED, recorded="not-listed", says="made before the webhook was there", early=True),
-    "opted-out": same(Cause.NOT_LISTED, recorded="not-listed", says="opted out of injection", labels=OUT),
+    "opted-out": same(Cause.NOT_LISTED, recorded="not-listed", says="its namespace is out of injection", labels=OUT),
     "wrong-type": same(
         Cause.WRONG_TYPE, recorded="opaque", secrets=(made(type="Opaque"),), says="ghcr-secret was not made by the add-on"
     ),

@@ -342,8 +342,8 @@ def test_labels_of_namespaces_count(world: World) -> None:
     world.namespace("auth", **{"ghcr-pull-secrets.io/inject": "false"})
     world.load(pod("a", secrets=[]))
 
-    assert "opted out" in world.find().groups[0].detail
-    assert "opted out" in world.find(namespace="auth", name="again").groups[0].detail
+    assert "its namespace is out of injection" in world.find().groups[0].detail
+    assert "its namespace is out of injection" in world.find(namespace="auth", name="again").groups[0].detail
 
 
 def test_one_namespace_alone_may_be_asked_about(world: World) -> None:
@@ -460,7 +460,8 @@ def test_pods_pass_through_memory_a_page_at_a_time() -> None:
 
     def respond(request: Request) -> None:
         nonlocal sent
-        content = body if request.path == "/api/v1/pods" and sent < 50 * len(body) else last
+        page = body.replace(b'"namespace": "auth"', f'"namespace": "n{sent}"'.encode())
+        content = page if sent < 50 * len(body) else last
         sent += len(content)
         request.raw(content)
 
@@ -476,6 +477,31 @@ def test_pods_pass_through_memory_a_page_at_a_time() -> None:
     assert counts.pods == len(kept) == 5_000
     assert sent > 140_000_000
     assert peak < 40_000_000
+
+
+def test_a_healthy_cluster_of_a_thousand_namespaces_gives_no_finding_and_only_its_pods_are_read(world: World) -> None:
+    world.api.load(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"team-{number}"}} for number in range(1_000)
+    )
+    for number in range(1_000):
+        world.secret(f"team-{number}")
+        world.load(pod("api", f"team-{number}", reason=""))
+    world.api.requests.clear()
+
+    found = world.find()
+
+    assert (found.groups, found.skipped) == ((), ())
+    assert (found.counts.namespaces, found.counts.selected, found.counts.unable) == (1_000, 1_000, 0)
+    asked = [request.info for request in world.api.requests.matching(lambda info: info.user.endswith(":viewer"))]
+    assert {(info.verb, info.resource) for info in asked} == {("list", "pods")}
+    assert len(asked) == 10
+
+
+def test_a_pod_that_a_list_gives_twice_is_told_once() -> None:
+    twice = [pod("a"), pod("b", reason=""), pod("a"), pod("b", reason="")]
+    kept, counts, _ = pods.collect(twice, question(), lambda _: None)
+
+    assert (len(kept), counts.pods, counts.selected, counts.namespaces) == (1, 2, 2, 1)
 
 
 def test_of_a_runtimes_message_the_beginning_is_kept() -> None:

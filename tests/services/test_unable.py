@@ -63,9 +63,9 @@ def test_pods_are_counted_by_cause(stage: Stage) -> None:
             waiting(namespace="my"),
             waiting(namespace="my", name="second"),
             waiting(),
-            waiting(REJECTED),
+            waiting(REJECTED, name="rejected"),
             waiting(namespace="broken", reason="illegal base64 data"),
-            waiting(namespace="my", secrets=[]),
+            waiting(namespace="my", secrets=[], name="lists-nothing"),
             waiting(namespace="my", images=["nginx:1"]),
             waiting(reason="CrashLoopBackOff"),
             waiting(reason="ContainerCreating"),
@@ -126,6 +126,10 @@ def test_a_pod_whose_surroundings_are_not_known_is_passed_over(stage: Stage) -> 
     stage.cluster.fail("get", Unavailable("get", "serviceaccounts", code=503), times=99)
 
     assert stage.sweep([waiting(namespace="unheard-of", service_account="x")]) == {}
+
+
+def test_a_pod_that_a_list_gives_twice_counts_once(stage: Stage) -> None:
+    assert stage.sweep([waiting(namespace="my"), waiting(namespace="my")]) == {Cause.SECRET_MISSING: 1}
 
 
 def test_each_sweep_counts_anew_and_one_that_is_not_finished_counts_for_nothing(stage: Stage) -> None:

@@ -94,13 +94,16 @@ def find_pod_groups(client: Client, question: Question, deadline: Deadline, tell
 def collect(pods: Iterable[Json], question: Question, tell: Tell) -> tuple[list[WaitingPod], Counts, int]:
     """Keep the Pods that do not run, count the others, and say how many of the former there was no room for."""
     kept: list[WaitingPod] = []
-    seen = selected = cut_off = 0
-    namespaces = set()
+    selected = cut_off = 0
+    # A list that has to be begun again gives Pods twice.
+    seen: set[tuple[str, str]] = set()
     for pod in pods:
-        seen += 1
-        if seen % _TELL_EVERY == 0:
-            tell(seen)
-        namespaces.add(pod["metadata"].get("namespace", ""))
+        where = pod["metadata"].get("namespace", ""), pod["metadata"].get("name", "")
+        if where in seen:
+            continue
+        seen.add(where)
+        if len(seen) % _TELL_EVERY == 0:
+            tell(len(seen))
         try:
             workload = workloads.read(POD, pod)
         except MalformedObject:
@@ -113,8 +116,9 @@ def collect(pods: Iterable[Json], question: Question, tell: Tell) -> tuple[list[
             cut_off += 1
             continue
         kept.append(_kept(pod, workload, stuck))
-    tell(seen)
-    return kept, Counts(namespaces=len(namespaces), pods=seen, selected=selected), cut_off
+    tell(len(seen))
+    namespaces = {namespace for namespace, _ in seen}
+    return kept, Counts(namespaces=len(namespaces), pods=len(seen), selected=selected), cut_off
 
 
 def _kept(pod: Json, workload: Workload, stuck: Stuck) -> WaitingPod:
