@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import checking, controlling, looking, serving
+from tests.bench import checking, controlling, creating, looking, serving
 
 Benchmark = Callable[[], Iterator[tuple[str, str, str]]]
 
 BENCHMARKS: dict[str, Benchmark] = {
     "speed": serving.speed,
+    "creating": creating.creating,
     "size": serving.size,
     "start": serving.start,
     "broken": serving.broken,

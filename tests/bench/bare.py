@@ -1,8 +1,9 @@
-"""What the server is compared with: a bare Flask route that only decodes and encodes a review.
+"""What the server is compared with: bare Flask routes that decode a review, and allow it or append a pull secret.
 
 It runs on gunicorn's own threaded worker, as anybody would run it, or on the server's event loop.
 """
 
+import base64
 import ssl
 import sys
 import threading
@@ -24,15 +25,32 @@ def load(_: threading.Event) -> Flask:
 
     @app.post("/mutate")
     def mutate() -> Response:
-        review = orjson.loads(request.get_data(cache=False))
-        answer = {
-            "apiVersion": review["apiVersion"],
-            "kind": review["kind"],
-            "response": {"uid": review["request"]["uid"], "allowed": True},
-        }
-        return Response(orjson.dumps(answer), content_type="application/json")
+        return _answer()
+
+    @app.post("/inject")
+    def inject() -> Response:
+        return _answer(patchType="JSONPatch", patch=_PATCH)
+
+    @app.post("/allow")
+    def allow() -> Response:
+        return _answer()
 
     return app
+
+
+_PATCH = base64.b64encode(
+    orjson.dumps([{"op": "add", "path": "/spec/imagePullSecrets", "value": [{"name": "ghcr-secret"}]}])
+).decode()
+
+
+def _answer(**fields: str) -> Response:
+    review = orjson.loads(request.get_data(cache=False))
+    answer = {
+        "apiVersion": review["apiVersion"],
+        "kind": review["kind"],
+        "response": {"uid": review["request"]["uid"], "allowed": True, **fields},
+    }
+    return Response(orjson.dumps(answer), content_type="application/json")
 
 
 class Stock(BaseApplication):  # type: ignore[misc]  # gunicorn has no types

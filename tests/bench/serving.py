@@ -40,7 +40,7 @@ def speed() -> Iterator[tuple[str, str, str]]:
         server = installation.start_server()
         addresses = {"server": installation.address}
         for worker in _WORKERS:
-            addresses[worker] = ("127.0.0.1", stack.enter_context(_bare(installation.path / "tls", worker)))
+            addresses[worker] = ("127.0.0.1", stack.enter_context(bare_route(installation.path / "tls", worker)))
         ca = installation.path / "tls" / "ca.crt"
         for connections, what, bound in ((8, "rps", "≥ 0.8"), (1, "p50_ms", "≤ 1.4")):
             found: dict[str, list[float]] = {name: [] for name in addresses}
@@ -62,7 +62,8 @@ def speed() -> Iterator[tuple[str, str, str]]:
 
 
 @contextmanager
-def _bare(tls_dir: Path, worker: str) -> Iterator[int]:
+def bare_route(tls_dir: Path, worker: str) -> Iterator[int]:
+    """A process with the routes of `tests.bench.bare`; gives its port."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.bare", str(port), str(tls_dir), worker],
