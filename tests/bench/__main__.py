@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import checking, controlling, creating, looking, serving
+from tests.bench import checking, controlling, creating, looking, rotating, serving
 
 Benchmark = Callable[[], Iterator[tuple[str, str, str]]]
 
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "start": serving.start,
     "broken": serving.broken,
     "rotation": controlling.rotation,
+    "rotating": rotating.rotating,
     "seven": controlling.seven,
     "check": checking.speed,
     "holding": controlling.holding,
