@@ -107,7 +107,12 @@ class ControllerManager:
         return False
 
     def _is_idle(self) -> bool:
-        return (self._pump is None or self._pump.is_idle()) and all(loop.queue.is_idle() for loop in self._loops)
+        if self._pump is None:
+            return all(loop.queue.is_idle() for loop in self._loops)
+        taken = self._pump.taken
+        # What one controller wrote while the others were looked at is a change that has come since.
+        idle = self._pump.is_idle() and all(loop.queue.is_idle() for loop in self._loops)
+        return idle and self._pump.taken == taken
 
     def _controllers(self) -> list[tuple[str, Controller]]:
         def hands(name: str) -> _Hands:
@@ -128,19 +133,26 @@ class ControllerManager:
 
 
 class _Pump:
-    """Carries changes from the writing threads to the controllers' queues."""
+    """Carries changes from the writing threads to the controllers' queues.
+
+    Attributes:
+        taken: How many changes have come.
+    """
 
     def __init__(self, cluster: Cluster, loops: list[_Loop]) -> None:
         self._cluster = cluster
         self._loops = loops
         self._changes: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
-        self._busy = threading.Event()
+        self._lock = threading.Lock()
+        self.taken = 0
+        self._carried = 0
         self._thread = threading.Thread(target=self._run, name="controllers-pump", daemon=True)
         self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        self._busy.set()
-        self._unsubscribe = self._cluster.store.subscribe(self._changes.put)
+        # The first listing counts as one.
+        self.taken += 1
+        self._unsubscribe = self._cluster.store.subscribe(self._take)
         self._thread.start()
 
     def stop(self) -> None:
@@ -149,22 +161,29 @@ class _Pump:
         self._thread.join()
 
     def is_idle(self) -> bool:
-        return self._changes.empty() and not self._busy.is_set()
+        with self._lock:
+            return self._carried == self.taken
+
+    def _take(self, change: Change) -> None:
+        # Counted before it can be carried: whoever looks meanwhile must not find nothing to do.
+        with self._lock:
+            self.taken += 1
+        self._changes.put(change)
+
+    def _carry(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            self._dispatch(change)
+        with self._lock:
+            self._carried += 1
 
     def _run(self) -> None:
-        for resource in self._cluster.resources():
-            for obj in self._cluster.store.list(resource.key):
-                self._dispatch(
-                    Change(type=ChangeType.ADDED, resource=resource, object=obj, old_object=None, resource_version=0)
-                )
-        while True:
-            if self._changes.empty():
-                self._busy.clear()
-            change = self._changes.get()
-            self._busy.set()
-            if change is None:
-                return
-            self._dispatch(change)
+        self._carry(
+            Change(type=ChangeType.ADDED, resource=resource, object=obj, old_object=None, resource_version=0)
+            for resource in self._cluster.resources()
+            for obj in self._cluster.store.list(resource.key)
+        )
+        while (change := self._changes.get()) is not None:
+            self._carry([change])
 
     def _dispatch(self, change: Change) -> None:
         for loop in self._loops:

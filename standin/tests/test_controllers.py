@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -119,6 +121,33 @@ def creations(cluster: Cluster, kind: str) -> list[Attributes]:
         item for item in cluster.webhook.asked if item.operation is Operation.CREATE and item.resource.kind == kind
     ]
     return [item for item in wanted if not item.dry_run]
+
+
+def test_a_change_that_was_just_taken_from_the_queue_is_something_to_do(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, go_on = threading.Event(), threading.Event()
+
+    class Stalling(queue.SimpleQueue[Any]):
+        """Hands out an entry late, when the queue is empty already."""
+
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            found = super().get(block, timeout)
+            taken.set()
+            go_on.wait(30)
+            return found
+
+    monkeypatch.setattr("standin.controllers.manager.queue.SimpleQueue", Stalling)
+    manager = ControllerManager(cluster.api)
+    manager.start()
+    assert manager.settle()
+    cluster.apply(workload("Deployment"))
+    assert taken.wait(30)
+    assert not manager.settle(0.1)
+    go_on.set()
+    assert manager.settle()
+    assert creations(cluster, "ReplicaSet")
+    manager.stop()
 
 
 class TestDeployment:
