@@ -1,5 +1,6 @@
 """One admission review: facts, policy, provisioning and the answer."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -7,7 +8,7 @@ from webhook import inquiry as inquiries
 from webhook.core import covering, patch, policy, remedies, texts, workloads
 from webhook.core.before import Before
 from webhook.core.discretion import discreet
-from webhook.core.kinds import WorkloadKind, find_kind
+from webhook.core.kinds import TemplatePath, WorkloadKind, find_kind
 from webhook.core.names import SECRET_NAME
 from webhook.core.review import BadReview, Response, Review, allowed, denied, patched
 from webhook.core.scope import Enforcement, Namespace, Rules
@@ -149,8 +150,7 @@ class Admission:
             return None
         if not review.namespace:
             raise BadReview("request.namespace", "must not be empty for a workload", uid=review.uid)
-        old = _read_old(kind, review)
-        before = {path: Before(each for each in old if each.path == path) for path in kind.templates}
+        before = _before(kind, review)
         parts = []
         for workload in workloads.read_all(kind, review.object):
             images = policy.selected_images(workload, self._rules)
@@ -184,7 +184,10 @@ class Admission:
     ) -> Answer:
         if not self._authenticated:
             judgements = [
-                replace(each, verdict=discreet(each.verdict, each.part.workload.pull_secrets)) for each in judgements
+                replace(each, verdict=discreet(each.verdict, each.part.workload.pull_secrets))
+                if each.verdict.names_secrets
+                else each
+                for each in judgements
             ]
         verdict = inquiries.combined(judgements)
         first = next((each for each in judgements if each.verdict.problems), judgements[0])
@@ -220,14 +223,16 @@ def _workloads(subject: Subject) -> list[Workload]:
     return [part.workload for part in subject.parts]
 
 
-def _read_old(kind: WorkloadKind, review: Review) -> tuple[Workload, ...]:
-    if review.operation != "UPDATE" or review.old_object is None:
-        return ()
-    try:
-        return workloads.read_all(kind, review.old_object)
-    except MalformedObject:
-        # It was stored by a laxer schema than today's. Its successor is judged as if it were new.
-        return ()
+def _before(kind: WorkloadKind, review: Review) -> dict[TemplatePath, Before]:
+    """Read what stood where each path leads."""
+    old: tuple[Workload, ...] = ()
+    if review.operation == "UPDATE" and review.old_object is not None:
+        # Malformed, it was stored by a laxer schema than today's. Its successor is judged as if it were new.
+        with contextlib.suppress(MalformedObject):
+            old = workloads.read_all(kind, review.old_object)
+    if not old:
+        return dict.fromkeys(kind.templates, policy.NOTHING_BEFORE)
+    return {path: Before(each for each in old if each.path == path) for path in kind.templates}
 
 
 def _provisioning_warnings(namespace: Namespace, provisioned: Provisioned) -> list[str]:

@@ -160,6 +160,8 @@ def exempt(subject: Subject, part: Part, rules: Rules) -> Reason | None:
 
 def combined(judgements: Sequence[Judgement]) -> Verdict:
     """Make one verdict on an object of those on its pod specs; problems of the first that has any come first."""
+    if len(judgements) == 1:
+        return judgements[0].verdict
     reasons = [each.verdict.reason for each in judgements if each.verdict.problems] or [
         each.verdict.reason for each in judgements
     ]

@@ -264,6 +264,11 @@ class Verdict:
     problems: tuple[Problem, ...] = ()
     unverifiable: tuple[str, ...] = ()
 
+    @property
+    def names_secrets(self) -> bool:
+        """Return whether it tells of any Secret."""
+        return bool(self.problems or self.unverifiable)
+
 
 def secrets_in_effect(workload: Workload, service_account: ServiceAccount, decision: Decision) -> tuple[str, ...]:
     """List the pull secrets the kubelet will be given.
