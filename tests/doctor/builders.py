@@ -74,11 +74,16 @@ def condition(status: str, reason: str = "", message: str = "") -> dict[str, Any
 
 
 def external(
-    status: Mapping[str, Any] | None, *, store_kind: str = "ClusterSecretStore", every: str = "1h"
+    status: Mapping[str, Any] | None,
+    *,
+    store_kind: str = "ClusterSecretStore",
+    every: str = "1h",
+    policy: str = "Periodic",
 ) -> ExternalSecret:
     """The ExternalSecret that makes the central secret."""
     keys = ("/sesacthon/dev/ghcr/username", "/sesacthon/dev/ghcr/token")
     spec = {
+        "refreshPolicy": policy,
         "refreshInterval": every,
         "secretStoreRef": {"name": "aws-ssm-store", "kind": store_kind},
         "target": {"name": "ghcr-secret"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from standin import ApiServer
@@ -107,7 +107,8 @@ def release(now: datetime = NOW) -> list[Json]:
         "holderIdentity": "pod-1",
         "leaseDurationSeconds": 15,
         "acquireTime": now.isoformat(timespec="microseconds"),
-        "renewTime": now.isoformat(timespec="microseconds"),
+        # Nobody renews it, and a test may take its time.
+        "renewTime": (now + timedelta(hours=1)).isoformat(timespec="microseconds"),
     }
     return [
         *(obj("Namespace", name) for name in ("auth", "my", RELEASE_NAMESPACE)),

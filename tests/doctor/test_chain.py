@@ -194,6 +194,16 @@ FINE: list[tuple[str, dict[str, Any], str, str]] = [
         "sync",
         "was synced 9 d ago",
     ),
+    (
+        "read once, as it was asked",
+        {
+            "source": source(
+                None, external=external(SYNCED | {"refreshTime": NOW - timedelta(days=9)}, policy="CreatedOnce")
+            )
+        },
+        "sync",
+        "was synced 9 d ago",
+    ),
     ("made by hand", {}, "source", "made by hand"),
     ("made by another", {"central": secret(owner="SealedSecret x", owned=True)}, "source", "SealedSecret x makes"),
     ("entries", {}, "central", "entries for ghcr.io"),
@@ -227,6 +237,12 @@ FINE: list[tuple[str, dict[str, Any], str, str]] = [
         {"validating": (configuration(policy="Ignore"),)},
         "webhooks",
         "failurePolicy Fail (mutating), Ignore (validating)",
+    ),
+    (
+        "another release",
+        {"others": ("second",)},
+        "webhooks",
+        "failurePolicy Fail; another release in second is called too",
     ),
     (
         "old and new CA",

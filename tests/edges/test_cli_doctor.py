@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,7 +40,9 @@ def waiting_pod(namespace: str, owner: str = "ReplicaSet") -> dict[str, Any]:
     )
     pod["status"] = {
         "phase": "Pending",
-        "startTime": (datetime.now(UTC) - timedelta(minutes=9)).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "startTime": (datetime.now(UTC) - timedelta(days=3, hours=1))
+        .isoformat(timespec="seconds")
+        .replace("+00:00", "Z"),
         "containerStatuses": [
             {
                 "name": "c0",
@@ -92,7 +98,7 @@ def test_a_pod_that_cannot_pull_is_found_in_its_namespace_and_in_all(api: ApiSer
     assert [each.exit_code for each in (everywhere, there, elsewhere)] == [1, 1, 0]
     for result in (everywhere, there):
         assert "Pods that cannot pull: 1 of" in result.stdout
-        assert "✗ my         Pod/my-api-x     1  9m   secret_missing" in result.stdout
+        assert "✗ my         Pod/my-api-x     1  3d   secret_missing" in result.stdout
     assert "1 cause, 1 Pod; docs/doctor.md and docs/troubleshooting.md have a paragraph for each\n" in everywhere.stdout
 
 
@@ -105,6 +111,30 @@ def test_without_a_namespace_it_is_that_of_the_context(api: ApiServer, tmp_path:
 
     assert run(api).exit_code == 0
     assert run(api, kubeconfig=str(mine)).exit_code == 1
+
+
+def test_on_a_terminal_it_shows_how_far_it_is_and_the_report_stays_alone(api: ApiServer) -> None:
+    terminal, behind = pty.openpty()
+    command = [sys.executable, "-m", "webhook", "doctor", "-A", "--kubeconfig", api.kubeconfig_file()]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=behind,
+            timeout=110,
+            check=True,
+        )
+        shown = os.read(terminal, 65536).decode()
+    finally:
+        os.close(behind)
+        os.close(terminal)
+
+    assert "Looking at Pods: 1" in shown
+    assert done.stdout.decode().startswith("Set-up\n")
+    assert "Looking" not in done.stdout.decode()
 
 
 def test_programs_get_stations_and_pods(api: ApiServer) -> None:

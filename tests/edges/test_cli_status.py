@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -78,12 +77,10 @@ def test_programs_get_json_with_a_version(api: ApiServer) -> None:
     assert "groups" not in document
 
 
-def test_it_waits_until_it_is_healthy_and_says_for_what(api: ApiServer) -> None:
+def test_it_waits_until_it_is_healthy_and_says_for_what(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     free_lease(api)
-    soon = threading.Timer(1.5, take_lease, [api])
-    soon.start()
+    monkeypatch.setattr("webhook.cli.status._pause", lambda _: take_lease(api))
     result = run(api, "--wait", "1m")
-    soon.join()
 
     assert result.exit_code == 0
     assert result.stderr == "waiting for controller: none leads: nobody holds the Lease ghcr-pull-secrets-controller\n"

@@ -70,7 +70,11 @@ def _waited(doctor: "Doctor", release_namespace: str, patience: float) -> "Diagn
             told = waits_for
             for line in waits_for:
                 click.echo(f"waiting for {line}", err=True)
-        time.sleep(min(_POLL_S, max(0.0, give_up - time.monotonic())))
+        _pause(min(_POLL_S, max(0.0, give_up - time.monotonic())))
+
+
+def _pause(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def _seconds(text: str | None) -> float:

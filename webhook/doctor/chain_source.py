@@ -120,8 +120,13 @@ def _apply(external: ExternalSecret, message: str) -> str:
 
 
 def _interval(external: ExternalSecret) -> timedelta | None:
-    """Read a Go duration; `None` for never, and for one that cannot be read."""
-    text = external.spec.refresh_interval if external.spec else ""
+    """Read a Go duration; `None` for never, and for one that cannot be read.
+
+    With another `refreshPolicy` than Periodic, the operator reads it once, or when it was changed.
+    """
+    if external.spec is None or external.spec.refresh_policy not in ("", "Periodic"):
+        return None
+    text = external.spec.refresh_interval
     parts = list(_PART.finditer(text))
     if not parts or "".join(part[0] for part in parts) != text:
         return None

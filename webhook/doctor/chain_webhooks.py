@@ -53,7 +53,9 @@ def judge(evidence: Evidence) -> Station:
         )
     if (unreachable := _unreachable(evidence)) is not None:
         return unreachable
-    return ok(NAME, "; ".join(filter(None, (trust, _policies(mutating, validating), _left_out(evidence, webhooks)))))
+    others = f"another release in {names(evidence.others)} is called too" if evidence.others else ""
+    said = (trust, _policies(mutating, validating), others, _left_out(evidence, webhooks))
+    return ok(NAME, "; ".join(filter(None, said)))
 
 
 def trusts(bundle: bytes, served: bytes) -> bool:

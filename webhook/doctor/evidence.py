@@ -111,6 +111,7 @@ class ExternalTarget(_Json, frozen=True):
 class ExternalSpec(_Json, frozen=True):
     """What an ExternalSecret asks for."""
 
+    refresh_policy: str = ""
     refresh_interval: str = "1h"
     secret_store_ref: StoreRef | None = None
     target: ExternalTarget | None = None
