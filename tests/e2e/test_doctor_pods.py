@@ -13,10 +13,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.docs import commands
 from tests.e2e.cluster import secret_manifest
 from tests.e2e.installation import Installation
 from tests.e2e.operator import CRD, external_secret_manifest, plays_operator
@@ -33,7 +35,7 @@ from webhook.doctor.pods import find_pod_groups
 from webhook.ports import Deadline
 
 # One set-up for all of it.
-pytestmark = pytest.mark.xdist_group("doctor-pods")
+pytestmark = [pytest.mark.xdist_group("doctor-pods"), pytest.mark.timeout(300)]
 
 RECORDED: Mapping[str, Recording] = {each.case: each for each in recordings()}
 OTHER = payload(token=f"{CANARY_PREFIX}other")
@@ -250,6 +252,7 @@ class Found:
     with_a_bad_central: PodFindings
     swept: Mapping[str, int]
     printed: str
+    kubeconfig: Path
 
     def of(self, namespace: str) -> list[PodGroup]:
         return [group for group in self.everything.groups if group.namespace == namespace]
@@ -331,6 +334,7 @@ def _look(scene: Scene) -> Found:
         with_a_bad_central=bad,
         swept=counted(),
         printed=installation.everything_printed(),
+        kubeconfig=kube.kubeconfig,
     )
 
 
@@ -411,6 +415,15 @@ def test_the_controllers_sweep_finds_the_same(found: Found) -> None:
 
     assert {cause: count for cause, count in found.swept.items() if count} == wanted
     assert set(found.swept) == {cause.value for cause in Cause} - {Cause.PULLED.value}
+
+
+def test_the_commands_that_are_told_can_be_typed(found: Found) -> None:
+    # One finding of each cause; nobody has logs here.
+    told = {group.cause: group for group in found.everything.groups if group.commands and not group.pulled}
+    assert len(told) >= 10
+
+    for group in told.values():
+        commands.run("\n".join(group.commands), found.kubeconfig, stdin="token\n")
 
 
 def test_no_token_is_in_what_is_told(found: Found) -> None:
