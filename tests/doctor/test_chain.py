@@ -475,5 +475,5 @@ def test_a_span_is_said_in_one_unit(length: float, text: str) -> None:
 
 
 def test_a_long_list_is_cut_and_counted() -> None:
-    assert names("abc") == "a, b, c"
+    assert names("abcde") == "a, b, c, d, e"
     assert names("abcdefgh") == "a, b, c, d, e and 3 more"

@@ -76,6 +76,13 @@ def test_a_release_whose_configurations_were_deleted_is_still_one() -> None:
     assert read(left).release.found
 
 
+@pytest.mark.parametrize("kinds", [("Deployment",), ("ValidatingWebhookConfiguration",)])
+def test_its_version_is_on_whatever_is_left_of_it(kinds: tuple[str, ...]) -> None:
+    left = [each for each in release() if each["kind"] in kinds]
+
+    assert read(left).release.version == "0.1.0"
+
+
 def test_its_settings_are_those_of_its_server() -> None:
     args = (
         "--images-include=ghcr.io/a/*",
@@ -111,11 +118,23 @@ def test_the_external_secret_that_makes_the_central_secret_is_found_among_others
     assert not isinstance(source.store, Unread)
 
 
+def test_without_an_external_secret_of_its_own_the_central_secret_has_no_source() -> None:
+    others = [each for each in operator() if each["metadata"]["name"] != "ghcr"]
+    source = read([*release(), *others]).source
+
+    assert isinstance(source, Source)
+    assert source.external is None
+
+
 def test_a_store_that_may_not_be_read_leaves_the_external_secret() -> None:
     source = read([*release(), *operator()], forbidden=["clustersecretstores"]).source
 
     assert isinstance(source, Source)
     assert source.store == Unread("you may not get clustersecretstores")
+
+
+def without_data(secret: Json) -> Json:
+    return {key: value for key, value in secret.items() if key != "data"}
 
 
 def test_the_certificate_is_that_of_the_secret_the_server_reads() -> None:
@@ -127,6 +146,8 @@ def test_the_certificate_is_that_of_the_secret_the_server_reads() -> None:
     assert isinstance(read([*bare, named, certificate("own")]).certificate, Served)
     assert isinstance(read([*bare, mounted, certificate("mounted")]).certificate, Served)
     assert read([*bare, named, certificate("mounted")]).certificate is None
+    for data in ({}, {"data": None}, {"data": {"tls.crt": ""}}):
+        assert read([*bare, named, {**without_data(certificate("own")), **data}]).certificate is None
 
 
 def test_where_secrets_may_not_be_read_the_certificate_is_what_the_service_serves() -> None:
