@@ -7,6 +7,8 @@ import cel
 import cel.stdlib
 import celpy
 import celpy.adapter
+import celpy.celtypes
+import celpy.evaluation
 
 
 class Condition(Protocol):
@@ -28,9 +30,17 @@ def _with_cel_rust(expression: str) -> Condition:
     return holds
 
 
+def _differ(one: Any, other: Any) -> Any:
+    """Compare as the CEL specification has it: values of two kinds differ. cel-python finds no overload for them."""
+    try:
+        return celpy.evaluation.bool_ne(one, other)
+    except TypeError:
+        return celpy.celtypes.BoolType(True)
+
+
 def _with_cel_python(expression: str) -> Condition:
     environment = celpy.Environment()
-    program = environment.program(environment.compile(expression))
+    program = environment.program(environment.compile(expression), functions={"_!=_": _differ})
 
     def holds(obj: Mapping[str, Any], /, **others: Mapping[str, Any]) -> bool:
         variables = {"object": obj, **others}

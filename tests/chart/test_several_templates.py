@@ -116,10 +116,17 @@ def test_the_last_configuration_is_called_for_a_template_that_lists_nothing_yet(
 @every_engine
 def test_more_templates_than_are_read_are_not_looked_up(engine: str) -> None:
     # Looking up each of N among N costs more than the API server allows; `read_all` says what is wrong with so many.
+    def scaled(groups: int) -> tuple[Object, Object]:
+        old = ray(*[GHCR] * groups)
+        new = copy.deepcopy(old)
+        new["spec"]["workerGroupSpecs"][0]["replicas"] = 7
+        return new, old
+
+    assert not called(VALIDATING, "rayclusters.v1.ray.io", engine, *scaled(MAX_TEMPLATES))
+    assert called(VALIDATING, "rayclusters.v1.ray.io", engine, *scaled(MAX_TEMPLATES + 1))
     many = ray(*[GHCR] * (MAX_TEMPLATES + 1))
-    assert called(VALIDATING, "rayclusters.v1.ray.io", engine, many, many)
-    few = ray(*[GHCR] * MAX_TEMPLATES)
-    assert not called(VALIDATING, "rayclusters.v1.ray.io", engine, few, few)
+    labelled = {**many, "metadata": {"labels": {"a": "b"}, "finalizers": []}}
+    assert not called(VALIDATING, "rayclusters.v1.ray.io", engine, labelled, many)
     with pytest.raises(MalformedObject, match=r"^/spec/workerGroupSpecs/128/template: is one pod template more than"):
         workloads.read_all(RAY, many)
 

@@ -177,3 +177,9 @@ def test_what_has_another_form_than_the_path_says_is_no_business_of_ours(
     manifest = ray(namespace, head=NGINX)
     manifest["spec"]["workerGroupSpecs"] = groups
     kube("create", "-f", "-", "--dry-run=server", stdin=json.dumps(manifest))
+    # From and to what is right: values of two kinds differ, and comparing them is no error.
+    right = ray(namespace, IMAGE, head=NGINX)
+    kube.apply(right)
+    kube("replace", "-f", "-", "--dry-run=server", stdin=json.dumps(manifest))
+    kube("replace", "-f", "-", stdin=json.dumps(manifest))
+    kube("replace", "-f", "-", "--dry-run=server", stdin=json.dumps(right))

@@ -101,6 +101,7 @@ for what CEL may cost. Arguments: dict of root, templates (list of JSON pointers
 {{- if or (contains "[]" $pointer) (contains "/*" $pointer) }}
   {{- $new := dict "from" "object" "pointer" $pointer "entry" "t" "end" "/spec" }}
   {{- $template := include "gps.celEntry" $new }}
+  ({{ include "gps.celCollectionChanged" $pointer }}) &&
   [{{ include "gps.celTemplatesBefore" $pointer }}].exists(before,
     {{ include "gps.celReaches" (list "object" (include "gps.holder" $pointer)) }} &&
     {{ include "gps.celEntries" $new }}.exists(t,
@@ -159,6 +160,16 @@ for what CEL may cost. Arguments: dict of root, templates (list of JSON pointers
 {{- define "gps.celEntryReaches" -}}
 {{- $one := include "gps.celOneEntry" . -}}
 type({{ $one }}) == map && {{ include "gps.celReaches" (list $one (printf "%s%s" (regexReplaceAll "^.*(\\[\\]|/\\*)" .pointer "") .end)) }}
+{{- end -}}
+
+{{/*
+CEL: an UPDATE changes anything of the list or map that a pointer goes through. Mostly none does; and what has more templates than are
+looked up must still be labelled and freed of its finalizers.
+*/}}
+{{- define "gps.celCollectionChanged" -}}
+{{- $holder := include "gps.holder" . -}}
+request.operation != "UPDATE" || !({{ include "gps.celReaches" (list "oldObject" $holder) }}) || !({{ include "gps.celReaches" (list "object" $holder) }}) ||
+  {{ include "gps.celEntries" (dict "from" "object" "pointer" .) }} != {{ include "gps.celEntries" (dict "from" "oldObject" "pointer" .) }}
 {{- end -}}
 
 {{/* CEL: the templates that a pointer with `[]` or `*` led to before an UPDATE, as a list. */}}
