@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from webhook.core import policy
+from webhook.core import judging, policy
 from webhook.core.before import Before
+from webhook.core.judging import PullFacts, SecretFact, Verdict
 from webhook.core.names import SECRET_NAME
-from webhook.core.policy import Decision, PullFacts, SecretFact, ServiceAccount, Verdict
+from webhook.core.policy import Decision, ServiceAccount
 from webhook.core.review import Review
 from webhook.core.scope import Namespace, Rules
 from webhook.core.vocabulary import Reason
@@ -104,12 +105,12 @@ class Inquiry:
         if policy.needs_service_account(part.workload):
             inherited = self._account(part.workload.service_account)
         listed = policy.secrets_in_effect(part.workload, inherited, decision)
-        read = policy.secrets_to_read(listed)
-        secrets = {name: self._secret(name) if name in read else policy.Unreadable() for name in listed}
+        read = judging.secrets_to_read(listed)
+        secrets = {name: self._secret(name) if name in read else judging.Unreadable() for name in listed}
         why = Diagnosis(reason=Reason.SECRET_MISSING)
         if policy.may_be_made(decision) and SECRET_NAME in secrets:
             would_be_made = decision.provision and self.subject.review.dry_run
-            if would_be_made and not isinstance(secrets[SECRET_NAME], policy.Unreadable):
+            if would_be_made and not isinstance(secrets[SECRET_NAME], judging.Unreadable):
                 secrets[SECRET_NAME] = self._preview
             if secrets[SECRET_NAME] is None and self.fresh:
                 why = self._diagnosis
@@ -120,7 +121,7 @@ class Inquiry:
             central_fault=why.central_fault,
             detail=why.cause,
         )
-        verdict = policy.verdict(part.images, facts, self.rules, self.deadline.check, among=self.subject.images)
+        verdict = judging.verdict(part.images, facts, self.rules, self.deadline.check, among=self.subject.images)
         return Judgement(part=part, decision=decision, verdict=verdict)
 
     def _account(self, name: str) -> ServiceAccount:
@@ -132,15 +133,15 @@ class Inquiry:
 
     def _secret(self, name: str) -> SecretFact:
         if name not in self._secrets:
-            if name != SECRET_NAME and len(self._secrets) > policy.MAX_SECRETS:
-                return policy.Unreadable()
+            if name != SECRET_NAME and len(self._secrets) > judging.MAX_SECRETS:
+                return judging.Unreadable()
             self._secrets[name] = self.facts.secret(self.namespace.name, name, self.deadline, fresh=self.fresh)
         return self._secrets[name]
 
     @cached_property
     def _preview(self) -> SecretFact:
         existing = self._secret(SECRET_NAME)
-        assert not isinstance(existing, policy.Unreadable)  # noqa: S101 - who asks has looked
+        assert not isinstance(existing, judging.Unreadable)  # noqa: S101 - who asks has looked
         return self.provisioner.preview(
             self.namespace, self.subject.repositories, existing, self.deadline, fresh=self.fresh
         )

@@ -20,11 +20,12 @@ from tests.chart.switches import BASE
 from tests.chart.test_match_conditions import pod_specs
 from tests.matching import IMAGES, container
 from tests.objects import RELEASE_NAMESPACE, payload, workload
-from webhook.core import copies, covering, patch, policy, workloads
+from webhook.core import copies, covering, judging, patch, policy, workloads
 from webhook.core.images import ImagePatterns
+from webhook.core.judging import PullFacts
 from webhook.core.kinds import POD
 from webhook.core.ownership import Secret
-from webhook.core.policy import PullFacts, ServiceAccount
+from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Enforcement, Namespace, NamespaceMode, Rules
 from webhook.core.vocabulary import Reason
 from webhook.core.workloads import MalformedObject
@@ -134,7 +135,7 @@ def check(pod: dict[str, Any], engine: str, secret: Secret = COPY) -> bool:
     assert by_policy["spec"] == by_webhook["spec"]
     after = workloads.read(POD, by_policy)
     facts = PullFacts(listed=after.pull_secrets, secrets={"ghcr-secret": secret})
-    assert policy.verdict(policy.selected_images(after, rules), facts, rules).reason is Reason.COVERED
+    assert judging.verdict(policy.selected_images(after, rules), facts, rules).reason is Reason.COVERED
     assert believes(by_policy, secret, engine)
     return True
 

@@ -25,9 +25,10 @@ from tests.objects import CANARY_PREFIX, RELEASE_NAMESPACE, RULES, payload, secr
 from webhook.core import workloads
 from webhook.core.advice import Advice, Subject, advise
 from webhook.core.causes import Cause, Diagnosis, Surroundings
+from webhook.core.judging import Unreadable
 from webhook.core.kinds import POD
 from webhook.core.names import SOURCE_ANNOTATION
-from webhook.core.policy import ServiceAccount, Unreadable
+from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
 
 TABLE = Path(__file__).parents[1] / "data" / "advice.txt"

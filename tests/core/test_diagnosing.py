@@ -10,10 +10,11 @@ from tests.recordings import FILES, Recording, recordings
 from webhook.core import copies, diagnosing, waiting, workloads
 from webhook.core.causes import Cause, Diagnosis, Surroundings, Unused, Word
 from webhook.core.images import ImagePatterns
+from webhook.core.judging import SecretFact, Unreadable
 from webhook.core.kinds import POD
 from webhook.core.names import ADOPT_ANNOTATION, SOURCE_ANNOTATION
 from webhook.core.ownership import Owner
-from webhook.core.policy import SecretFact, ServiceAccount, Unreadable
+from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
 from webhook.core.waiting import Waiting
 

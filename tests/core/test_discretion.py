@@ -2,7 +2,7 @@
 
 from tests.objects import secret
 from webhook.core.discretion import UNNAMED, discreet
-from webhook.core.policy import Problem, Verdict
+from webhook.core.judging import Problem, Verdict
 from webhook.core.vocabulary import Reason
 
 

@@ -10,10 +10,10 @@ import pytest
 from tests.core.kinds import kind_named
 from tests.core.rules import AUTH, with_rules
 from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, payload, secret, workload
-from webhook.core import policy
+from webhook.core import judging, policy
 from webhook.core.before import Before
+from webhook.core.judging import PullFacts, SecretFact, Unreadable, Verdict
 from webhook.core.kinds import POD
-from webhook.core.policy import PullFacts, SecretFact, Unreadable, Verdict
 from webhook.core.vocabulary import Reason
 from webhook.core.workloads import PodImage, Workload, read
 
@@ -23,7 +23,7 @@ PULLED = PodImage(place="containers", name="api", image=IMAGE)
 
 def judge(secrets: dict[str, SecretFact], *pulled: str, rules: Any = RULES, **facts: Any) -> Verdict:
     chosen = [PodImage(place="containers", name="api", image=image) for image in pulled or (IMAGE,)]
-    return policy.verdict(chosen, PullFacts(listed=tuple(secrets), secrets=secrets, **facts), rules)
+    return judging.verdict(chosen, PullFacts(listed=tuple(secrets), secrets=secrets, **facts), rules)
 
 
 def test_a_good_secret_covers() -> None:
@@ -285,8 +285,8 @@ def test_a_host_too_long_for_an_address_is_compared_with_nothing() -> None:
 
 def test_ours_is_always_among_the_secrets_that_are_read() -> None:
     listed = (*(f"s{number}" for number in range(100)), "ghcr-secret")
-    assert policy.secrets_to_read(listed) == {"ghcr-secret", *listed[:31]}
-    assert policy.secrets_to_read(listed[:3]) == set(listed[:3])
+    assert judging.secrets_to_read(listed) == {"ghcr-secret", *listed[:31]}
+    assert judging.secrets_to_read(listed[:3]) == set(listed[:3])
 
 
 def test_secrets_that_are_too_large_together_are_not_all_read_but_ours_is() -> None:
@@ -308,7 +308,7 @@ def test_judging_ends_when_the_time_is_over() -> None:
 
         pulled = [PodImage(place="containers", name="a", image=f"ghcr.io/a/b{number}") for number in range(10)]
         secrets = {name: secret("auth", name=name, payload=payload(registry="quay.io")) for name in ("a", "b")}
-        return policy.verdict(pulled, PullFacts(listed=("a", "b"), secrets=secrets), RULES, check)
+        return judging.verdict(pulled, PullFacts(listed=("a", "b"), secrets=secrets), RULES, check)
 
     assert judged(22).reason is Reason.NO_ENTRY_FOR_IMAGE  # two Secrets, ten repositories in each
     for times in (0, 1, 2, 21):

@@ -11,7 +11,7 @@ from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, secret, workload
 from webhook.core import remedies, texts
 from webhook.core.discretion import UNNAMED
 from webhook.core.display import shown
-from webhook.core.policy import Problem, Verdict
+from webhook.core.judging import Problem, Verdict
 from webhook.core.remedies import Refusal
 from webhook.core.vocabulary import REFUSING, CentralFault, Reason
 from webhook.core.workloads import PodImage, read

@@ -19,8 +19,8 @@ from tests.services.contracts.writer import WriterContract
 from webhook.cluster import Cluster, connect
 from webhook.cluster.watching import DEFAULT_PACING
 from webhook.core.copies import Secret
+from webhook.core.judging import Unreadable
 from webhook.core.names import LAST_APPLIED_ANNOTATION, MANAGED_BY_LABEL, PULL_SECRET_KEYS, SECRET_NAME
-from webhook.core.policy import Unreadable
 from webhook.ports import Forbidden
 
 NARROW = [

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from webhook.core.copies import Secret
+from webhook.core.judging import SecretFact, Unreadable
 from webhook.core.names import (
     ENFORCE_LABEL,
     INJECT_KEY,
@@ -20,7 +21,7 @@ from webhook.core.names import (
     SECRET_NAME,
     SECRET_TYPE,
 )
-from webhook.core.policy import SecretFact, ServiceAccount, Unreadable
+from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
 from webhook.ports import (
     AlreadyExists,

@@ -10,7 +10,8 @@ from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, secret
 from tests.services.fakes import FakeCluster
 from webhook.admission import Admission, Answer
 from webhook.core import copies
-from webhook.core.policy import MAX_IMAGES, MAX_SECRETS
+from webhook.core.judging import MAX_SECRETS
+from webhook.core.policy import MAX_IMAGES
 from webhook.core.review import parse
 from webhook.core.scope import Rules
 from webhook.core.vocabulary import Outcome, Reason

@@ -10,8 +10,8 @@ from webhook.check.evidence import Evidence, Place
 from webhook.check.judging import Judgement
 from webhook.core import remedies, texts
 from webhook.core.display import shown
+from webhook.core.judging import Problem
 from webhook.core.names import SECRET_NAME
-from webhook.core.policy import Problem
 from webhook.core.scope import Enforcement, label_faults
 from webhook.core.vocabulary import Reason
 from webhook.core.workloads import PodImage, Workload

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from webhook.check.evidence import Evidence, KnownSecret, assumed
-from webhook.core import copies, policy
+from webhook.core import copies, judging, policy
 from webhook.core.copies import Place as CopyPlace
+from webhook.core.judging import PullFacts, SecretFact, Verdict
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Secret
-from webhook.core.policy import Decision, PullFacts, SecretFact, ServiceAccount, Verdict
+from webhook.core.policy import Decision, ServiceAccount
 from webhook.core.remedies import Refusal, refused
 from webhook.core.scope import Enforcement, Namespace, Rules
 from webhook.core.vocabulary import Reason
@@ -104,7 +105,7 @@ def judge(
     listed = policy.secrets_in_effect(seen, account, decision)
     repositories = policy.repositories(among or images)
     facts = _facts(listed, decision, namespace, repositories, evidence, assumptions)
-    verdict = policy.verdict(images, facts, rules, among=among)
+    verdict = judging.verdict(images, facts, rules, among=among)
     held = tuple(known for name in listed if (known := evidence.secrets.get((namespace.name, name))) is not None)
     on_trust = bool(verdict.unverifiable) or any(known.trusted for known in held)
     return Judgement(
@@ -139,7 +140,7 @@ def _facts(
     evidence: Evidence,
     assumptions: Assumptions,
 ) -> PullFacts:
-    read = policy.secrets_to_read(listed)
+    read = judging.secrets_to_read(listed)
     secrets: dict[str, SecretFact] = {}
     for name in listed:
         known = evidence.secrets.get((namespace.name, name)) if name in read else None
@@ -147,13 +148,13 @@ def _facts(
             secrets[name] = known.for_images(repositories)
         else:
             # Ours is the one that the webhook may always read; of others nobody can say whether they are there.
-            secrets[name] = None if name == SECRET_NAME else policy.Unreadable()
+            secrets[name] = None if name == SECRET_NAME else judging.Unreadable()
     rules, existing = assumptions.rules, secrets.get(SECRET_NAME)
     copied = decision.provision or (assumptions.installed and rules.provisions_in(namespace))
     if not copied or SECRET_NAME not in listed:
         return PullFacts(listed=listed, secrets=secrets, detail=ABSENT)
     central = _central(repositories, evidence, assumptions)
-    assert not isinstance(existing, policy.Unreadable)  # noqa: S101 - `secrets_to_read` has ours first
+    assert not isinstance(existing, judging.Unreadable)  # noqa: S101 - `secrets_to_read` has ours first
     place = CopyPlace(namespace=namespace.name, release_namespace=rules.release_namespace)
     secrets[SECRET_NAME] = copies.preview(place, central, existing, rules.patterns, repositories)
     if secrets[SECRET_NAME] is not None:

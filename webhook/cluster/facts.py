@@ -7,8 +7,9 @@ from webhook.cluster.paging import PAGE_SIZE, whole_list
 from webhook.cluster.requests import Target, Verb
 from webhook.cluster.secrets import decode
 from webhook.core.copies import Secret
+from webhook.core.judging import SecretFact, Unreadable
 from webhook.core.names import SECRET_NAME
-from webhook.core.policy import SecretFact, ServiceAccount, Unreadable
+from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
 from webhook.ports import Deadline, Forbidden
 

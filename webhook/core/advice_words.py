@@ -8,9 +8,10 @@ from typing import Final
 from webhook.core import images, remedies, texts
 from webhook.core.causes import Diagnosis
 from webhook.core.display import shown
+from webhook.core.judging import Problem
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner
-from webhook.core.policy import Decision, Problem
+from webhook.core.policy import Decision
 from webhook.core.remedies import Refusal
 from webhook.core.scope import Namespace, Rules
 from webhook.core.vocabulary import Reason

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from webhook.core.judging import Problem, SecretFact
 from webhook.core.ownership import Owner, Secret
-from webhook.core.policy import Problem, SecretFact, ServiceAccount
+from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
 from webhook.core.waiting import Symptom, Waiting
 from webhook.core.workloads import PodImage

@@ -1,6 +1,6 @@
 """Why a Pod cannot pull: what its kubelet says, held against what there is to pull with.
 
-The rules are those of the webhook: `policy.verdict` says what a Pod's pull secrets are worth, `copies.plan` whether a
+The rules are those of the webhook: `judging.verdict` says what a Pod's pull secrets are worth, `copies.plan` whether a
 copy is as it should be, `ownership` whose a Secret is. Here is only which of their answers explains what the kubelet
 met.
 """
@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from webhook.core import copies, images, policy
+from webhook.core import copies, images, judging, policy
 from webhook.core.causes import Cause, Diagnosis, Stuck, Surroundings, Unused, Word
 from webhook.core.copies import Place, Replace, Update
+from webhook.core.judging import Problem, PullFacts, Unreadable, Verdict
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner, Secret, is_ours, owner_of
-from webhook.core.policy import Problem, PullFacts, ServiceAccount, Unreadable, Verdict
+from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Rules
 from webhook.core.vocabulary import CentralFault, Reason
 from webhook.core.waiting import Symptom, Waiting, failing_image, other_host, symptom
@@ -67,7 +68,7 @@ def diagnose(workload: Workload, stuck: Stuck, around: Surroundings, rules: Rule
         around: What there is to pull with.
         rules: The installation's settings.
 
-    First row that fits. "Covered" and "uncovered" are what `policy.verdict` says of the image as things are now:
+    First row that fits. "Covered" and "uncovered" are what `judging.verdict` says of the image as things are now:
 
     | the kubelet met | and | cause |
     |---|---|---|
@@ -122,14 +123,14 @@ def listed(workload: Workload) -> tuple[str, ...]:
 
 
 def names_to_read(workload: Workload, *accounts: ServiceAccount) -> frozenset[str]:
-    """Name the Secrets that bear on why a Pod cannot pull, `policy.MAX_SECRETS` at most of each list."""
+    """Name the Secrets that bear on why a Pod cannot pull, `judging.MAX_SECRETS` at most of each list."""
     lists = [listed(workload), *(account.secrets for account in accounts)]
-    return frozenset({SECRET_NAME}).union(*(policy.secrets_to_read(names) for names in lists))
+    return frozenset({SECRET_NAME}).union(*(judging.secrets_to_read(names) for names in lists))
 
 
 def _judge(image: PodImage, names: tuple[str, ...], around: Surroundings, rules: Rules) -> Verdict:
     """Say what pull secrets are worth for one image, as the validating half would."""
-    read = policy.secrets_to_read(names)
+    read = judging.secrets_to_read(names)
     facts = PullFacts(
         listed=names,
         secrets={name: around.secrets.get(name) if name in read else Unreadable() for name in names},
@@ -137,7 +138,7 @@ def _judge(image: PodImage, names: tuple[str, ...], around: Surroundings, rules:
         central_fault=_central_fault(around, rules),
     )
     # What is not known is told apart from what is known to be wrong, whatever the installation takes on trust.
-    return policy.verdict((image,), facts, replace(rules, allow_unverifiable=True))
+    return judging.verdict((image,), facts, replace(rules, allow_unverifiable=True))
 
 
 def _missing_because(around: Surroundings, rules: Rules) -> Reason:

@@ -4,8 +4,8 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
+from webhook.core.judging import Verdict
 from webhook.core.names import SECRET_NAME
-from webhook.core.policy import Verdict
 
 UNNAMED: Final = "(a pull secret of its ServiceAccount)"
 """In place of a name; no Secret can have it."""

@@ -13,9 +13,10 @@ from typing import Final
 from webhook.core import images
 from webhook.core.discretion import UNNAMED
 from webhook.core.display import dotted, shown
+from webhook.core.judging import Problem
 from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL, SECRET_NAME, SECRET_TYPE
 from webhook.core.ownership import give_away, is_ours
-from webhook.core.policy import MAX_IMAGES, Decision, Problem
+from webhook.core.policy import MAX_IMAGES, Decision
 from webhook.core.scope import Namespace, Rules
 from webhook.core.vocabulary import CentralFault, Reason
 from webhook.core.workloads import PodImage, Workload

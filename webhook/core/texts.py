@@ -9,9 +9,10 @@ from typing import Final
 from webhook.core import remedies
 from webhook.core.discretion import UNNAMED
 from webhook.core.display import shown
+from webhook.core.judging import Problem, Verdict
 from webhook.core.keyring import MAX_BYTES, MAX_ENTRIES
 from webhook.core.names import INJECT_KEY, SECRET_NAME
-from webhook.core.policy import MAX_IMAGES, Problem, Verdict
+from webhook.core.policy import MAX_IMAGES
 from webhook.core.remedies import Refusal
 from webhook.core.scope import Namespace, label_faults
 from webhook.core.vocabulary import CentralFault, Reason

@@ -71,7 +71,7 @@ REFUSING: Final = (
     Reason.UNVERIFIABLE,
     Reason.TOO_LARGE,
 )
-"""The reasons a `webhook.core.policy.Problem` can have."""
+"""The reasons a `webhook.core.judging.Problem` can have."""
 
 
 class CentralFault(StrEnum):

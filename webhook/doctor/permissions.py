@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection
 from typing import Final, TypeVar
 
 from webhook.cluster.surroundings import ClusterSurroundings, WrittenSecret
-from webhook.core.policy import ServiceAccount, Unreadable
+from webhook.core.judging import Unreadable
+from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
 from webhook.doctor.model import State, Station
 from webhook.ports import Deadline, Forbidden

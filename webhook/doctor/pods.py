@@ -16,9 +16,10 @@ from webhook.cluster.surroundings import ClusterSurroundings
 from webhook.core import diagnosing, policy, waiting, workloads
 from webhook.core.advice import Subject, advise
 from webhook.core.causes import Cause, Diagnosis, Stuck, Surroundings, Word
+from webhook.core.judging import SecretFact, Unreadable
 from webhook.core.kinds import POD
 from webhook.core.names import SECRET_NAME
-from webhook.core.policy import SecretFact, ServiceAccount, Unreadable
+from webhook.core.policy import ServiceAccount
 from webhook.core.review import Json
 from webhook.core.scope import Namespace
 from webhook.core.waiting import Symptom

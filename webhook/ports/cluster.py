@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from webhook.core.copies import Secret
-from webhook.core.policy import SecretFact, ServiceAccount
+from webhook.core.judging import SecretFact
+from webhook.core.policy import ServiceAccount
 from webhook.core.review import Json
 from webhook.core.scope import Namespace
 from webhook.ports.errors import Deadline

@@ -6,9 +6,10 @@ import pytest
 
 from tests.services.contracts.world import MARKS, OTHER_PAYLOAD, PAYLOAD, World, copy, soon
 from webhook.core.copies import Secret
+from webhook.core.judging import Unreadable
 from webhook.core.names import ADOPT_ANNOTATION, ENFORCE_LABEL, INJECT_KEY, MANAGED_BY_LABEL
 from webhook.core.ownership import Owner, adoptable, is_ours, owner_of
-from webhook.core.policy import ServiceAccount, Unreadable
+from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
 from webhook.ports import Deadline, DeadlineExceeded
 
