@@ -14,7 +14,7 @@ from webhook.core.scope import Namespace, Rules
 from webhook.core.vocabulary import Reason
 from webhook.core.workloads import PodImage, Workload
 from webhook.ports import Deadline, Facts
-from webhook.provisioning import Diagnosis, Provisioner
+from webhook.provisioning import Provisioner, ProvisioningFault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +106,11 @@ class Inquiry:
             inherited = self._account(part.workload.service_account)
         listed = policy.secrets_in_effect(part.workload, inherited, decision)
         read = judging.secrets_to_read(listed)
-        secrets = {name: self._secret(name) if name in read else judging.Unreadable() for name in listed}
-        why = Diagnosis(reason=Reason.SECRET_MISSING)
+        secrets = {name: self._secret(name) if name in read else judging.UnreadableSecret() for name in listed}
+        why = ProvisioningFault(reason=Reason.SECRET_MISSING)
         if policy.may_be_made(decision) and SECRET_NAME in secrets:
             would_be_made = decision.provision and self.subject.review.dry_run
-            if would_be_made and not isinstance(secrets[SECRET_NAME], judging.Unreadable):
+            if would_be_made and not isinstance(secrets[SECRET_NAME], judging.UnreadableSecret):
                 secrets[SECRET_NAME] = self._preview
             if secrets[SECRET_NAME] is None and self.fresh:
                 why = self._diagnosis
@@ -134,20 +134,20 @@ class Inquiry:
     def _secret(self, name: str) -> SecretFact:
         if name not in self._secrets:
             if name != SECRET_NAME and len(self._secrets) > judging.MAX_SECRETS:
-                return judging.Unreadable()
+                return judging.UnreadableSecret()
             self._secrets[name] = self.facts.secret(self.namespace.name, name, self.deadline, fresh=self.fresh)
         return self._secrets[name]
 
     @cached_property
     def _preview(self) -> SecretFact:
         existing = self._secret(SECRET_NAME)
-        assert not isinstance(existing, judging.Unreadable)  # noqa: S101 - who asks has looked
+        assert not isinstance(existing, judging.UnreadableSecret)  # noqa: S101 - who asks has looked
         return self.provisioner.preview(
             self.namespace, self.subject.repositories, existing, self.deadline, fresh=self.fresh
         )
 
     @cached_property
-    def _diagnosis(self) -> Diagnosis:
+    def _diagnosis(self) -> ProvisioningFault:
         return self.provisioner.diagnose(self.namespace, self.subject.repositories, self.deadline)
 
 

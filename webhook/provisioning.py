@@ -36,7 +36,7 @@ class Provisioned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis:
+class ProvisioningFault:
     """Why there is no copy: the reason, and beyond it what is wrong with the central secret, or the cause."""
 
     reason: Reason
@@ -236,7 +236,7 @@ class Provisioner:
         central = self._facts.copy(self._release_namespace, deadline, fresh=fresh)
         return copies.preview(self._place(namespace), central, existing, self._patterns, repositories)
 
-    def diagnose(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline) -> Diagnosis:
+    def diagnose(self, namespace: Namespace, repositories: Sequence[str], deadline: Deadline) -> ProvisioningFault:
         """Say why a copy that should have been made is not there, for the text of a rejection.
 
         The half that rejects often runs in another process than the one that failed to write, so the API server is
@@ -247,14 +247,14 @@ class Provisioner:
         """
         central = self._facts.copy(self._release_namespace, deadline, fresh=True)
         if central is None:
-            return Diagnosis(reason=Reason.CENTRAL_MISSING)
+            return ProvisioningFault(reason=Reason.CENTRAL_MISSING)
         fault = copies.central_fault(central, self._patterns, repositories)
         if fault is not None:
-            return Diagnosis(reason=Reason.CENTRAL_UNUSABLE, central_fault=fault)
+            return ProvisioningFault(reason=Reason.CENTRAL_UNUSABLE, central_fault=fault)
         try:
             self._writer.create(copies.desired(namespace.name, central, self._patterns), deadline, dry_run=True)
         except AlreadyExists:
-            return Diagnosis(reason=Reason.SECRET_MISSING, cause="it was made a moment ago")
+            return ProvisioningFault(reason=Reason.SECRET_MISSING, cause="it was made a moment ago")
         except ClusterError as error:
-            return Diagnosis(reason=Reason.PROVISIONING_FAILED, cause=error.cause)
-        return Diagnosis(reason=Reason.SECRET_MISSING)
+            return ProvisioningFault(reason=Reason.PROVISIONING_FAILED, cause=error.cause)
+        return ProvisioningFault(reason=Reason.SECRET_MISSING)

@@ -13,7 +13,7 @@ from typing import Final
 from webhook.core import diagnosing, waiting, workloads
 from webhook.core.causes import UNABLE, Cause, Surroundings
 from webhook.core.copies import Secret
-from webhook.core.judging import SecretFact, Unreadable
+from webhook.core.judging import SecretFact, UnreadableSecret
 from webhook.core.kinds import POD
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import ServiceAccount
@@ -92,7 +92,7 @@ class Count:
     def _around(self, namespace: str, workload: Workload) -> Surroundings:
         facts, deadline = self._facts, self._deadline
         account = facts.service_account(namespace, workload.service_account, deadline)
-        secrets: dict[str, SecretFact] = dict.fromkeys(diagnosing.names_to_read(workload, account), Unreadable())
+        secrets: dict[str, SecretFact] = dict.fromkeys(diagnosing.names_to_read(workload, account), UnreadableSecret())
         secrets[SECRET_NAME] = self._copy(namespace)
         return Surroundings(
             namespace=facts.namespace(namespace, deadline),

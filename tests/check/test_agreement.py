@@ -26,7 +26,7 @@ from tests.objects import (
 )
 from tests.services.fakes import FakeCluster
 from webhook.admission import Admission, Answer
-from webhook.check.findings import Outcome as CheckOutcome
+from webhook.check.findings import ManifestOutcome
 from webhook.core.copies import Secret
 from webhook.core.kinds import BUILT_IN_KINDS
 from webhook.core.review import parse
@@ -168,13 +168,13 @@ def test_both_say_the_same_of_whatever_there_is(world: dict[str, Any]) -> None:
         return
     (checked,) = report.checked
     assert checked.decision is mutated.reason
-    if checked.outcome is CheckOutcome.NOT_ENFORCED and validated.reason is Reason.SECRET_MISSING:
+    if checked.outcome is ManifestOutcome.NOT_ENFORCED and validated.reason is Reason.SECRET_MISSING:
         # Where nothing is enforced, the webhook asks nobody why the copy is missing.
         assert checked.verdict in (Reason.SECRET_MISSING, Reason.CENTRAL_MISSING, Reason.CENTRAL_UNUSABLE)
     else:
         assert checked.verdict is validated.reason
-    assert (checked.outcome is CheckOutcome.REJECTED) == (validated.outcome is Outcome.DENIED)
-    assert (checked.outcome is CheckOutcome.WARNED) == (validated.outcome is Outcome.WARNED)
+    assert (checked.outcome is ManifestOutcome.REJECTED) == (validated.outcome is Outcome.DENIED)
+    assert (checked.outcome is ManifestOutcome.WARNED) == (validated.outcome is Outcome.WARNED)
     if validated.outcome is Outcome.DENIED:
         (first, *_) = [finding for finding in report.findings if finding.level == "error"]
         assert first.cause.partition(" (")[0] in validated.response.message

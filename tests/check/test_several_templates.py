@@ -10,7 +10,7 @@ from tests.check.runs import check, check_objects, checker
 from tests.objects import RELEASE_NAMESPACE, secret
 from tests.services.fakes import FakeCluster
 from tests.services.test_admission_templates import ask, ray, template
-from webhook.check.findings import Outcome as CheckOutcome
+from webhook.check.findings import ManifestOutcome
 from webhook.check.fixes import fixes
 from webhook.check.outputs import FORMATS
 from webhook.check.sources import Text
@@ -76,7 +76,7 @@ def test_each_template_with_a_selected_image_is_judged_and_named() -> None:
     ]
     assert [each.subject for each in report.checked] == [SMALL, LARGE, HEAD]
     assert "to spec.workerGroupSpecs[2].template.spec.imagePullSecrets" in report.findings[1].remedy
-    assert [each.outcome for each in check(RAY_CLUSTER).checked] == [CheckOutcome.INJECTED] * 3
+    assert [each.outcome for each in check(RAY_CLUSTER).checked] == [ManifestOutcome.INJECTED] * 3
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
@@ -195,7 +195,7 @@ def test_both_say_the_same_of_an_object_with_several_templates(case: str, unveri
     report = check_objects(account, found, allow_unverifiable=unverifiable)
 
     assert not report.troubles
-    rejected = [each for each in report.checked if each.outcome is CheckOutcome.REJECTED]
+    rejected = [each for each in report.checked if each.outcome is ManifestOutcome.REJECTED]
     assert bool(rejected) is (validated.outcome is Outcome.DENIED)
     if rejected:
         (first, *_) = [each for each in report.findings if each.level == "error"]

@@ -24,8 +24,8 @@ from tests.core.test_diagnosing import (
 from tests.objects import CANARY_PREFIX, RELEASE_NAMESPACE, RULES, payload, secret
 from webhook.core import workloads
 from webhook.core.advice import Advice, Subject, advise
-from webhook.core.causes import Cause, Diagnosis, Surroundings
-from webhook.core.judging import Unreadable
+from webhook.core.causes import Cause, PodDiagnosis, Surroundings
+from webhook.core.judging import UnreadableSecret
 from webhook.core.kinds import POD
 from webhook.core.names import SOURCE_ANNOTATION
 from webhook.core.policy import ServiceAccount
@@ -41,23 +41,23 @@ ELSEWHERE = {"marks": {**COPY.marks, SOURCE_ANNOTATION: "other/ghcr-secret"}}
 CASES: dict[str, tuple[dict[str, Any], Surroundings]] = {
     "secret_missing": ({}, around(None)),
     "secret_missing, opted out": ({}, around(None, namespace=OUT)),
-    "secret_missing, not installed": ({}, around(None, central=Unreadable())),
+    "secret_missing, not installed": ({}, around(None, central=UnreadableSecret())),
     "secret_missing, another": ({"secrets": ["corp"]}, around(secrets={"corp": None})),
     "not_listed": ({"secrets": []}, around(secrets={})),
     "not_listed, opted out": ({"secrets": []}, around(secrets={}, namespace=OUT)),
-    "not_listed, not installed": ({"secrets": []}, around(secrets={}, central=Unreadable())),
+    "not_listed, not installed": ({"secrets": []}, around(secrets={}, central=UnreadableSecret())),
     "wrong_type, not installed": ({}, around(secret("auth", type="Opaque", payload=None))),
     "wrong_type": ({}, around(secret("auth", type="Opaque", payload=None))),
     "wrong_type, opted out": ({}, around(secret("auth", type="Opaque", payload=None), namespace=OUT)),
     "wrong_type, owned": ({}, around(secret("auth", type="Opaque", payload=None, **OPERATOR))),
     "malformed": ({"reason": "illegal base64 data"}, around(with_payload(b"x", marks={}))),
     "malformed, owned": ({"reason": "illegal base64 data"}, around(with_payload(b"x", **OPERATOR))),
-    "malformed, not read": ({"reason": "illegal base64 data", "secrets": ["corp"]}, around(secrets={"corp": Unreadable()})),
+    "malformed, not read": ({"reason": "illegal base64 data", "secrets": ["corp"]}, around(secrets={"corp": UnreadableSecret()})),
     "no_entry_for_image": ({}, around(with_payload(payload(registry="quay.io"), marks={}))),
     "empty_credential": ({}, around(with_payload(payload(token=""), **OPERATOR))),
     "central_missing": ({}, around(None, central=None)),
     "central_unusable": ({}, around(None, central=secret(payload=b"{}"))),
-    "unverifiable": ({"secrets": ["corp"]}, around(secrets={"corp": Unreadable()})),
+    "unverifiable": ({"secrets": ["corp"]}, around(secrets={"corp": UnreadableSecret()})),
     "too_large": (
         {"secrets": ["corp"]}, around(secrets={"corp": secret("auth", name="corp", payload=None, too_large=True)})
     ),
@@ -83,7 +83,7 @@ CASES: dict[str, tuple[dict[str, Any], Surroundings]] = {
     "credential_rejected": ({"message": REJECTED}, around()),
     "credential_rejected, owned": ({"message": REJECTED}, around(replace(COPY, **OPERATOR))),
     "credential_rejected, another": ({"message": REJECTED, "secrets": ["corp"]}, around(secrets={"corp": secret("auth", name="corp")})),
-    "credential_rejected, not read": ({"message": REJECTED, "secrets": ["corp"]}, around(secrets={"corp": Unreadable()})),
+    "credential_rejected, not read": ({"message": REJECTED, "secrets": ["corp"]}, around(secrets={"corp": UnreadableSecret()})),
     "credential_no_access": ({"message": DENIED}, around()),
     "registry_mirror": ({"message": f"{MIRROR}403 Forbidden"}, around()),
     "registry_failing": ({"message": "503 Service Unavailable"}, around()),
@@ -99,7 +99,7 @@ OWNERS = {"Deployment": "auth-api", "Rollout": "auth-api", "Pod": "auth-api"}
 CONTROLLERS = {"Deployment": "ReplicaSet auth-api-5d9c", "Rollout": "ReplicaSet auth-api-77f1", "Pod": ""}
 
 
-def diagnosis_of(case: str) -> tuple[Diagnosis, dict[str, Any], Surroundings]:
+def diagnosis_of(case: str) -> tuple[PodDiagnosis, dict[str, Any], Surroundings]:
     changes, facts = CASES[case]
     manifest = pod(
         changes.get("message", ANONYMOUS), **{key: value for key, value in changes.items() if key != "message"}

@@ -8,15 +8,15 @@ import pytest
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, RULES, payload, secret, workload
 from tests.recordings import FILES, Recording, recordings
 from webhook.core import copies, diagnosing, waiting, workloads
-from webhook.core.causes import Cause, Diagnosis, Surroundings, Unused, Word
+from webhook.core.causes import Cause, PodDiagnosis, Surroundings, Unused, Word
 from webhook.core.images import ImagePatterns
-from webhook.core.judging import SecretFact, Unreadable
+from webhook.core.judging import SecretFact, UnreadableSecret
 from webhook.core.kinds import POD
 from webhook.core.names import ADOPT_ANNOTATION, SOURCE_ANNOTATION
 from webhook.core.ownership import Owner
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
-from webhook.core.waiting import Waiting
+from webhook.core.waiting import ContainerWaiting
 
 RULES_OF_THE_RECORDINGS = replace(RULES, patterns=ImagePatterns(include=("ghcr.io/*", "registry.invalid/*")))
 RECORDED = [recording for file in FILES for recording in recordings(file)]
@@ -56,7 +56,7 @@ def expected(recording: Recording) -> Cause | None:
     return CAUSES.get(recording.case)
 
 
-def diagnosed(pod: dict[str, Any], around: Surroundings, *, rules: Any = RULES) -> Diagnosis | None:
+def diagnosed(pod: dict[str, Any], around: Surroundings, *, rules: Any = RULES) -> PodDiagnosis | None:
     subject = workloads.read(POD, pod)
     stuck = diagnosing.find_stuck(subject, waiting.read(pod), rules)
     return None if stuck is None else diagnosing.diagnose(subject, stuck, around, rules)
@@ -68,7 +68,9 @@ def test_every_recorded_case_has_its_cause(recording: Recording) -> None:
     if recording.content is not None:
         found["ghcr-secret"] = secret("auth", type=recording.secret_type, payload=recording.content)
     around = Surroundings(namespace=AUTH, secrets=found, central=secret(payload=recording.content or payload()))
-    around = replace(around, central=CENTRAL) if recording.content is None else replace(around, central=Unreadable())
+    around = (
+        replace(around, central=CENTRAL) if recording.content is None else replace(around, central=UnreadableSecret())
+    )
 
     causes_seen = {
         diagnosis.cause if diagnosis else None
@@ -118,7 +120,7 @@ OTHER_TOKEN = payload(token=CANARY[::-1])
         (CENTRAL, Cause.SECRET_MISSING),
         (None, Cause.CENTRAL_MISSING),
         (secret(payload=b"{}"), Cause.CENTRAL_UNUSABLE),
-        (Unreadable(), Cause.SECRET_MISSING),
+        (UnreadableSecret(), Cause.SECRET_MISSING),
     ],
 )
 def test_a_missing_copy_is_missing_for_a_reason(central: SecretFact, expect: Cause) -> None:
@@ -141,7 +143,9 @@ def test_a_malformed_secret_that_was_corrected_has_only_the_back_off_to_wait_for
 
 def test_a_malformed_secret_is_named_and_one_that_may_not_be_read_cannot_be() -> None:
     found = diagnosed(pod("x", reason="illegal base64 data"), around(with_payload(b'{"auths": 1}', marks={})))
-    unread = diagnosed(pod("x", reason="illegal base64 data", secrets=["corp"]), around(secrets={"corp": Unreadable()}))
+    unread = diagnosed(
+        pod("x", reason="illegal base64 data", secrets=["corp"]), around(secrets={"corp": UnreadableSecret()})
+    )
 
     assert found
     assert (found.cause, found.secret, found.owner) == (Cause.MALFORMED, "ghcr-secret", Owner.FOREIGN)
@@ -196,7 +200,7 @@ def test_a_foreign_secret_with_the_central_credential_is_rejected_for_what_it_is
 def test_a_foreign_secret_is_not_to_blame_where_the_central_secret_is_no_better() -> None:
     foreign = with_payload(OTHER_TOKEN, marks={})
 
-    for central in (None, Unreadable(), secret(payload=b"{}")):
+    for central in (None, UnreadableSecret(), secret(payload=b"{}")):
         assert cause(REJECTED, around(foreign, central=central)) is Cause.CREDENTIAL_REJECTED
 
 
@@ -241,7 +245,7 @@ def test_its_word_is_on_the_central_credential_and_on_no_other() -> None:
 
 
 def test_what_may_not_be_read_is_not_guessed() -> None:
-    unread = around(secrets={"corp": Unreadable()})
+    unread = around(secrets={"corp": UnreadableSecret()})
 
     assert cause(ANONYMOUS, unread, secrets=["corp"]) is Cause.UNVERIFIABLE
     assert cause(REJECTED, unread, secrets=["corp"]) is Cause.CREDENTIAL_REJECTED
@@ -251,7 +255,7 @@ def test_what_may_not_be_read_is_not_guessed() -> None:
 
 def test_what_the_installation_takes_on_trust_does_not_matter() -> None:
     strict = replace(RULES, allow_unverifiable=False)
-    found = diagnosed(pod(ANONYMOUS, secrets=["corp"]), around(secrets={"corp": Unreadable()}), rules=strict)
+    found = diagnosed(pod(ANONYMOUS, secrets=["corp"]), around(secrets={"corp": UnreadableSecret()}), rules=strict)
 
     assert found
     assert found.cause is Cause.UNVERIFIABLE
@@ -282,7 +286,9 @@ def test_an_account_that_lists_nothing_better_is_not_to_blame() -> None:
     absent = around(None, account=ServiceAccount(secrets=("other",)))
 
     assert cause(ANONYMOUS, absent) is Cause.SECRET_MISSING
-    unread = around(secrets={"ghcr-secret": None, "corp": Unreadable()}, account=ServiceAccount(secrets=("corp",)))
+    unread = around(
+        secrets={"ghcr-secret": None, "corp": UnreadableSecret()}, account=ServiceAccount(secrets=("corp",))
+    )
     assert cause(ANONYMOUS, unread) is Cause.SECRET_MISSING
     assert cause(ANONYMOUS, unread, secrets=[]) is Cause.ACCOUNT_UNUSED
     good = secret("auth", name="corp")
@@ -388,7 +394,7 @@ def test_in_the_release_namespace_the_central_secret_is_nobodys_copy() -> None:
 
 def test_a_status_of_a_container_that_the_pod_has_not_is_passed_over() -> None:
     subject = workloads.read(POD, pod(ANONYMOUS))
-    stranger = Waiting(place="containers", container="other", reason="ErrImagePull", message=ANONYMOUS)
+    stranger = ContainerWaiting(place="containers", container="other", reason="ErrImagePull", message=ANONYMOUS)
 
     assert diagnosing.find_stuck(subject, (stranger,), RULES) is None
 

@@ -12,7 +12,7 @@ from tests.core.rules import AUTH, with_rules
 from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, payload, secret, workload
 from webhook.core import judging, policy
 from webhook.core.before import Before
-from webhook.core.judging import PullFacts, SecretFact, Unreadable, Verdict
+from webhook.core.judging import PullFacts, SecretFact, UnreadableSecret, Verdict
 from webhook.core.kinds import POD
 from webhook.core.vocabulary import Reason
 from webhook.core.workloads import PodImage, Workload, read
@@ -97,7 +97,7 @@ def test_an_image_no_kubelet_would_pull_needs_no_credential() -> None:
 
 
 def test_a_secret_that_may_not_be_read_counts_or_not_as_configured() -> None:
-    facts: dict[str, SecretFact] = {"other": Unreadable(), "third": Unreadable()}
+    facts: dict[str, SecretFact] = {"other": UnreadableSecret(), "third": UnreadableSecret()}
     assert judge(facts) == Verdict(reason=Reason.UNVERIFIABLE, unverifiable=("other", "third"))
     strict = judge(facts, rules=with_rules(allow_unverifiable=False))
     assert strict.reason is Reason.UNVERIFIABLE
@@ -105,15 +105,17 @@ def test_a_secret_that_may_not_be_read_counts_or_not_as_configured() -> None:
 
 
 def test_a_secret_that_may_not_be_read_counts_only_for_what_ours_does_not_cover() -> None:
-    assert judge({"other": Unreadable(), "ghcr-secret": secret("auth")}).reason is Reason.COVERED
-    assert judge({"other": Unreadable(), "ghcr-secret": None}).reason is Reason.UNVERIFIABLE
-    strict = judge({"other": Unreadable(), "ghcr-secret": None}, rules=with_rules(allow_unverifiable=False))
+    assert judge({"other": UnreadableSecret(), "ghcr-secret": secret("auth")}).reason is Reason.COVERED
+    assert judge({"other": UnreadableSecret(), "ghcr-secret": None}).reason is Reason.UNVERIFIABLE
+    strict = judge({"other": UnreadableSecret(), "ghcr-secret": None}, rules=with_rules(allow_unverifiable=False))
     assert strict.reason is Reason.SECRET_MISSING
 
 
 def test_a_malformed_secret_beside_one_that_may_not_be_read_still_rejects() -> None:
-    assert judge({"other": Unreadable(), "ghcr-secret": secret("auth", payload=b"")}).reason is Reason.UNVERIFIABLE
-    assert judge({"other": Unreadable(), "ghcr-secret": secret("auth", payload=b"x")}).reason is Reason.MALFORMED
+    assert (
+        judge({"other": UnreadableSecret(), "ghcr-secret": secret("auth", payload=b"")}).reason is Reason.UNVERIFIABLE
+    )
+    assert judge({"other": UnreadableSecret(), "ghcr-secret": secret("auth", payload=b"x")}).reason is Reason.MALFORMED
 
 
 # --- which secrets are in effect
@@ -224,11 +226,11 @@ def test_a_secret_over_a_bound_is_not_read_and_counts_as_unverifiable(fits: byte
     other = secret("auth", name="other", payload=over)
     assert judge({"other": secret("auth", name="other", payload=fits)}).reason is not Reason.TOO_LARGE
     assert judge({"other": other}) == Verdict(reason=Reason.TOO_LARGE, unverifiable=("other",))
-    assert judge({"other": other, "x": Unreadable()}).reason is Reason.UNVERIFIABLE
+    assert judge({"other": other, "x": UnreadableSecret()}).reason is Reason.UNVERIFIABLE
     assert judge({"other": other, "ghcr-secret": secret("auth")}).reason is Reason.COVERED
     (problem,) = judge({"other": other}, rules=STRICT).problems
     assert (problem.reason, problem.secret) == (Reason.TOO_LARGE, "other")
-    (problem,) = judge({"ghcr-secret": secret("auth", payload=over), "x": Unreadable()}, rules=STRICT).problems
+    (problem,) = judge({"ghcr-secret": secret("auth", payload=over), "x": UnreadableSecret()}, rules=STRICT).problems
     assert (problem.reason, problem.secret) == (Reason.TOO_LARGE, "ghcr-secret")
     (problem,) = judge({"other": other, "ghcr-secret": None}, rules=STRICT).problems
     assert (problem.reason, problem.secret) == (Reason.SECRET_MISSING, "ghcr-secret")

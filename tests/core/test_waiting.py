@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.objects import IMAGE
 from tests.recordings import FILES, Recording, recordings
 from webhook.core import waiting
-from webhook.core.waiting import MAX_MESSAGE, MAX_REASON, Symptom, Waiting, symptom
+from webhook.core.waiting import MAX_MESSAGE, MAX_REASON, ContainerWaiting, Symptom, symptom
 
 RECORDED = [recording for file in FILES for recording in recordings(file)]
 ANONYMOUS = {
@@ -51,8 +51,8 @@ def test_only_the_good_pod_of_the_recordings_has_nothing_to_tell() -> None:
     assert {each.case for each in RECORDED if expected(each) is None} == {"good"}
 
 
-def pulling(message: str, reason: str = "ErrImagePull") -> Waiting:
-    return Waiting(place="containers", container="api", reason=reason, message=message)
+def pulling(message: str, reason: str = "ErrImagePull") -> ContainerWaiting:
+    return ContainerWaiting(place="containers", container="api", reason=reason, message=message)
 
 
 @pytest.mark.parametrize(
@@ -219,10 +219,10 @@ def test_the_failure_of_an_image_volume_is_told_of_the_container_that_mounts_it(
             "CreateContainerConfigError, ConfigMap auth/auth-config has no key URL",
         ),
         (pulling("back-off 5m0s restarting failed container", "CrashLoopBackOff"), "CrashLoopBackOff"),
-        (Waiting(place="containers", container="api", crashed=True), "CrashLoopBackOff"),
+        (ContainerWaiting(place="containers", container="api", crashed=True), "CrashLoopBackOff"),
     ],
 )
-def test_what_keeps_a_pulled_container_from_running_is_named(said: Waiting, text: str) -> None:
+def test_what_keeps_a_pulled_container_from_running_is_named(said: ContainerWaiting, text: str) -> None:
     assert waiting.after_the_pull(said) == text
 
 

@@ -19,7 +19,7 @@ from tests.services.contracts.writer import WriterContract
 from webhook.cluster import Cluster, connect
 from webhook.cluster.watching import DEFAULT_PACING
 from webhook.core.copies import Secret
-from webhook.core.judging import Unreadable
+from webhook.core.judging import UnreadableSecret
 from webhook.core.names import LAST_APPLIED_ANNOTATION, MANAGED_BY_LABEL, PULL_SECRET_KEYS, SECRET_NAME
 from webhook.ports import Forbidden
 
@@ -185,7 +185,7 @@ def test_a_secret_we_thought_we_may_read_but_may_not_is_unreadable(stand_in: Sta
     """`read_all_secrets` was set, and the RBAC forgotten."""
     stand_in.make_namespace("a")
     mistaken = connect(stand_in.api.kubeconfig_file(account(stand_in.api, "narrow2", NARROW)), read_all_secrets=True)
-    assert mistaken.facts.secret("a", "theirs", soon()) == Unreadable()
+    assert mistaken.facts.secret("a", "theirs", soon()) == UnreadableSecret()
     mistaken.close()
 
 

@@ -16,7 +16,7 @@ from tests.edges.server_double import HOST, Authority, write_pair
 from webhook.server.certificate import CertificateFiles
 from webhook.server.connection import Connection, Ended, State
 from webhook.server.connections import Connections, eviction_order
-from webhook.server.drops import Cause, Drops
+from webhook.server.drops import DropCause, Drops
 from webhook.server.http import BadHead
 from webhook.server.limits import FREE_BYTES, MIB, NAMESPACE_WAITING, SPARE_THREADS, WAIT_SECONDS, WAITING, Limits
 from webhook.server.loop import Loop
@@ -305,7 +305,7 @@ def test_when_it_is_full_and_all_are_worked_on_a_new_one_is_refused() -> None:
     assert held[3].closed
     for connection in held:
         kept.close(connection)
-    assert drops.totals()[Cause.FULL] == 2
+    assert drops.totals()[DropCause.FULL] == 2
 
 
 def test_whoever_opens_too_many_from_one_address_closes_their_own() -> None:
@@ -321,7 +321,7 @@ def test_whoever_opens_too_many_from_one_address_closes_their_own() -> None:
         kept.release(connection)
     assert kept.make_room("10.0.0.1")
     assert [each.closed for each in (other, *theirs)] == [False, True, False, False, False]
-    assert drops.totals() == {**dict.fromkeys(Cause, 0), Cause.ADDRESS: 1}
+    assert drops.totals() == {**dict.fromkeys(DropCause, 0), DropCause.ADDRESS: 1}
     for connection in (other, *theirs):
         kept.close(connection)
 
@@ -350,7 +350,7 @@ def test_bodies_share_a_budget_and_the_one_begun_first_makes_room() -> None:
     fast = reading(kept, FREE_BYTES + 1, 4)
     assert kept.has_room(fast)
     assert [each.closed for each in (slow, slower, fast)] == [True, False, False]
-    assert drops.totals()[Cause.MEMORY] == 1
+    assert drops.totals()[DropCause.MEMORY] == 1
     # Of what has begun after it nothing is taken away: then it is the one to wait.
     early = reading(kept, FREE_BYTES + MIB, 0)
     assert not kept.has_room(early)
@@ -379,25 +379,25 @@ def test_what_is_closed_before_it_is_done_is_counted_by_cause(
     def shaken() -> ssl.SSLSocket:
         return context[1].client_context().wrap_socket(plain(), server_hostname=HOST)
 
-    def seen(cause: Cause) -> None:
+    def seen(cause: DropCause) -> None:
         expected[cause] = 1
         until(lambda: drops.totals() == expected, f"one more {cause}", timeout_s=60)
 
-    expected: dict[str, int] = dict.fromkeys(Cause, 0)
+    expected: dict[str, int] = dict.fromkeys(DropCause, 0)
     impatient(State.HANDSHAKE)
     with plain():
-        seen(Cause.HANDSHAKE)
+        seen(DropCause.HANDSHAKE)
     impatient(State.READING)
     with plain() as stranger:
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        seen(Cause.TLS)
+        seen(DropCause.TLS)
     with shaken() as half:
         half.sendall(b"GET")
-        seen(Cause.REQUEST)
+        seen(DropCause.REQUEST)
     impatient(State.WRITING)
     with shaken() as deaf:
         deaf.sendall(b"GET\r\n\r\n")
-        seen(Cause.ANSWER)
+        seen(DropCause.ANSWER)
     impatient(State.IDLE)
     with shaken() as idle:
         assert idle.recv(1) == b""
@@ -409,10 +409,10 @@ def test_drops_are_logged_now_and_then_and_a_failed_handshake_at_once() -> None:
     drops = Drops(clock=lambda: now[0])
     with capture_logs() as lines:
         for _ in range(3):
-            drops.count(Cause.FULL)
+            drops.count(DropCause.FULL)
             drops.count_tls("10.0.0.1", "UNKNOWN_CA")
         drops.tell()
-        drops.count(Cause.FULL)
+        drops.count(DropCause.FULL)
         drops.tell()
         assert len(lines) == 2
         now[0] += 11
@@ -423,7 +423,7 @@ def test_drops_are_logged_now_and_then_and_a_failed_handshake_at_once() -> None:
         {"event": "connections_dropped", "full": 3, "handshake_UNKNOWN_CA": 3},
         {"event": "connections_dropped", "full": 1},
     ]
-    assert (drops.totals()[Cause.FULL], drops.totals()[Cause.TLS]) == (4, 3)
+    assert (drops.totals()[DropCause.FULL], drops.totals()[DropCause.TLS]) == (4, 3)
 
 
 def test_of_a_flood_its_own_go_first_and_one_that_was_answered_last() -> None:

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from webhook.core.figures import WatchHealth
 from webhook.core.vocabulary import Half, Outcome, Provisioning, Reason, RequestFault
-from webhook.server.drops import Cause, Drops
+from webhook.server.drops import DropCause, Drops
 from webhook.telemetry.metrics import REACHABLE, Metrics
 
 PREFIX = "ghcr_pull_secrets_"
@@ -97,9 +97,9 @@ def test_dropped_connections_are_read_at_the_scrape_each_cause_from_the_start() 
     metrics = Metrics(version="v", connections_dropped=drops.totals)
     name = PREFIX + "connections_dropped_total"
     assert {key: value for key, value in samples(metrics).items() if key[0] == name} == {
-        (name, frozenset({("cause", cause)})): 0 for cause in Cause
+        (name, frozenset({("cause", cause)})): 0 for cause in DropCause
     }
-    drops.count(Cause.ADDRESS)
+    drops.count(DropCause.ADDRESS)
     assert samples(metrics)[name, frozenset({("cause", "address")})] == 1
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from webhook.core.copies import Secret
-from webhook.core.judging import SecretFact, Unreadable
+from webhook.core.judging import SecretFact, UnreadableSecret
 from webhook.core.names import (
     ENFORCE_LABEL,
     INJECT_KEY,
@@ -226,7 +226,7 @@ class FakeFacts:
     def secret(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> SecretFact:
         cluster = self._cluster
         if name != SECRET_NAME and not self._read_all_secrets:
-            return Unreadable()
+            return UnreadableSecret()
         if name == SECRET_NAME and cluster.synced and not fresh and namespace in cluster._cached_copies:
             return cluster._cached_copies[namespace]
         return self._read(namespace, name, deadline)

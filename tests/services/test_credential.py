@@ -17,7 +17,7 @@ from webhook.core.keyring import DOCKER_CONFIG_JSON, Credential, Keyring
 from webhook.credential import CredentialReport, CredentialState, CredentialWatch
 from webhook.credential.judging import (
     MAX_TARGETS,
-    Target,
+    LoginTarget,
     expiry_from_header,
     expiry_warning,
     judge,
@@ -218,7 +218,7 @@ def test_each_credential_is_asked_about_once_and_empty_ones_never() -> None:
         ),
         ("ghcr.io/*", "ghcr.io/a/*"),
     )
-    assert found == (Target(registry="ghcr.io", credential=Credential(username="u", password="p")),)
+    assert found == (LoginTarget(registry="ghcr.io", credential=Credential(username="u", password="p")),)
 
 
 def test_a_secret_with_very_many_entries_is_asked_about_in_part() -> None:

@@ -21,7 +21,7 @@ from webhook.core.keyring import Credential, Keyring
 from webhook.core.names import SECRET_NAME
 from webhook.core.scope import Rules
 from webhook.credential import CredentialState, CredentialWatch
-from webhook.credential.judging import Target, judge_pull
+from webhook.credential.judging import LoginTarget, judge_pull
 from webhook.credential.probing import MAX_UNREADABLE, Probed, Rotation, images_in_use, learn, rotate
 from webhook.failures import ConnectionFailure, ConnectionFault
 from webhook.ports import Deadline, EventReason, LoginAnswer, RegistryFault, Unavailable
@@ -29,7 +29,7 @@ from webhook.ports import Deadline, EventReason, LoginAnswer, RegistryFault, Una
 ACCEPTED, UNREADABLE = CredentialState.ACCEPTED, CredentialState.UNREADABLE
 REJECTED, UNREACHABLE = CredentialState.REJECTED, CredentialState.UNREACHABLE
 NOT_CHECKED = CredentialState.NOT_CHECKED
-TARGET = Target(registry="ghcr.io", credential=Credential(username="u", password="p"))
+TARGET = LoginTarget(registry="ghcr.io", credential=Credential(username="u", password="p"))
 HOST_WIDE = keyring(**{"ghcr.io": "p"})
 
 
@@ -162,12 +162,14 @@ def test_memory_does_not_grow_with_the_images() -> None:
         # Docker Hub's credential, which the kubelet would also show to a host without dot and port.
         (
             keyring(**{"https://index.docker.io/v1/": "p"}),
-            Target(registry="index.docker.io", credential=TARGET.credential),
+            LoginTarget(registry="index.docker.io", credential=TARGET.credential),
             "localhost/org/a",
         ),
     ],
 )
-def test_a_credential_is_not_tried_on_an_image_its_entry_is_not_for(ring: Keyring, target: Target, image: str) -> None:
+def test_a_credential_is_not_tried_on_an_image_its_entry_is_not_for(
+    ring: Keyring, target: LoginTarget, image: str
+) -> None:
     rotation = Rotation(Probed())
     rules = Rules(
         patterns=ImagePatterns(include=("ghcr.io/*", "quay.io/*", "localhost/*", "ghcr.io:5000/*")),

@@ -24,7 +24,7 @@ class Level(StrEnum):
     WARNING = "warning"
 
 
-class Outcome(StrEnum):
+class ManifestOutcome(StrEnum):
     """What would become of a workload with selected images."""
 
     REJECTED = "rejected"
@@ -114,7 +114,7 @@ class Checked:
     template: str = ""
     decision: Reason
     verdict: Reason
-    outcome: Outcome
+    outcome: ManifestOutcome
 
     @property
     def subject(self) -> str:
@@ -209,20 +209,20 @@ def checked(subject: Subject, judgement: Judgement) -> Checked:
     )
 
 
-def _outcome(judgement: Judgement) -> Outcome:
+def _outcome(judgement: Judgement) -> ManifestOutcome:
     verdict = judgement.verdict
     if verdict.problems:
         return {
-            Enforcement.DENY: Outcome.REJECTED,
-            Enforcement.WARN: Outcome.WARNED,
-            Enforcement.OFF: Outcome.NOT_ENFORCED,
+            Enforcement.DENY: ManifestOutcome.REJECTED,
+            Enforcement.WARN: ManifestOutcome.WARNED,
+            Enforcement.OFF: ManifestOutcome.NOT_ENFORCED,
         }[judgement.enforcement]
     if verdict.reason in (Reason.OPTED_OUT, Reason.CONTROLLER_OWNED, Reason.NOT_APPLICABLE):
-        return Outcome.LEFT_OUT
+        return ManifestOutcome.LEFT_OUT
     if judgement.on_trust:
-        return Outcome.ON_TRUST
+        return ManifestOutcome.ON_TRUST
     injected = judgement.decision.reason in (Reason.INJECTED, Reason.LEFT_TO_POD)
-    return Outcome.INJECTED if injected else Outcome.COVERED
+    return ManifestOutcome.INJECTED if injected else ManifestOutcome.COVERED
 
 
 def findings(subject: Subject, judgement: Judgement, evidence: Evidence) -> Iterator[Finding]:

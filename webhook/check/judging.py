@@ -148,13 +148,13 @@ def _facts(
             secrets[name] = known.for_images(repositories)
         else:
             # Ours is the one that the webhook may always read; of others nobody can say whether they are there.
-            secrets[name] = None if name == SECRET_NAME else judging.Unreadable()
+            secrets[name] = None if name == SECRET_NAME else judging.UnreadableSecret()
     rules, existing = assumptions.rules, secrets.get(SECRET_NAME)
     copied = decision.provision or (assumptions.installed and rules.provisions_in(namespace))
     if not copied or SECRET_NAME not in listed:
         return PullFacts(listed=listed, secrets=secrets, detail=ABSENT)
     central = _central(repositories, evidence, assumptions)
-    assert not isinstance(existing, judging.Unreadable)  # noqa: S101 - `secrets_to_read` has ours first
+    assert not isinstance(existing, judging.UnreadableSecret)  # noqa: S101 - `secrets_to_read` has ours first
     place = CopyPlace(namespace=namespace.name, release_namespace=rules.release_namespace)
     secrets[SECRET_NAME] = copies.preview(place, central, existing, rules.patterns, repositories)
     if secrets[SECRET_NAME] is not None:

@@ -7,7 +7,7 @@ from webhook.cluster.paging import PAGE_SIZE, whole_list
 from webhook.cluster.requests import Target, Verb
 from webhook.cluster.secrets import decode
 from webhook.core.copies import Secret
-from webhook.core.judging import SecretFact, Unreadable
+from webhook.core.judging import SecretFact, UnreadableSecret
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
@@ -20,7 +20,7 @@ class ClusterFacts:
     Before its first list a cache is empty, but for Secrets that were observed; those could be outdated unnoticed.
 
     RBAC: `get`, `list`, `watch` on namespaces, serviceaccounts, and secrets with `resourceNames: [ghcr-secret]`. With
-    `read_all_secrets` also `get` on secrets; where that is missing all the same, a Secret is `Unreadable`.
+    `read_all_secrets` also `get` on secrets; where that is missing all the same, a Secret is `UnreadableSecret`.
     """
 
     def __init__(self, client: Client, caches: Caches, *, read_all_secrets: bool = False) -> None:
@@ -54,11 +54,11 @@ class ClusterFacts:
                 return known
             return self._read_secret(namespace, name, deadline)
         if not self._read_all_secrets:
-            return Unreadable()
+            return UnreadableSecret()
         try:
             return self._read_secret(namespace, name, deadline)
         except Forbidden:
-            return Unreadable()
+            return UnreadableSecret()
 
     def copy(self, namespace: str, deadline: Deadline, *, fresh: bool = False) -> Secret | None:
         """Read the `ghcr-secret` of a namespace; a synced cache is believed also when it has none."""

@@ -21,19 +21,19 @@ from webhook.core.advice_words import (
     template,
     within,
 )
-from webhook.core.causes import Cause, Diagnosis
+from webhook.core.causes import Cause, PodDiagnosis
 from webhook.core.display import shown
 from webhook.core.waiting import after_the_pull
 
 __all__ = ["Advice", "Subject", "advise"]
 
 
-def advise(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def advise(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     """Say what was seen and what fixes it."""
     return _ADVICE[diagnosis.cause](diagnosis, subject)
 
 
-def _host_spelling(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def _host_spelling(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     plain = images.plain_host(diagnosis.stuck.image.image.partition("/")[0])
     return Advice(
         detail=f"{image(diagnosis)} is pulled without a credential: no entry has a host that is written so",
@@ -41,7 +41,7 @@ def _host_spelling(diagnosis: Diagnosis, subject: Subject) -> Advice:
     )
 
 
-def _invalid_image_name(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def _invalid_image_name(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     try:
         images.parse(diagnosis.stuck.image.image)
         fault = "the kubelet cannot read it"
@@ -53,7 +53,7 @@ def _invalid_image_name(diagnosis: Diagnosis, subject: Subject) -> Advice:
     )
 
 
-def _image_not_found(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def _image_not_found(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     exposed = "; besides, none of the Pod's pull secrets covers it" if diagnosis.exposed else ""
     return Advice(
         detail=f"the registry has no {image(diagnosis)}, or does not tell who may not read it{exposed}",
@@ -61,14 +61,14 @@ def _image_not_found(diagnosis: Diagnosis, subject: Subject) -> Advice:
     )
 
 
-def _never_pulled(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def _never_pulled(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     return Advice(
         detail=f"{image(diagnosis)} is not on the node, and imagePullPolicy Never keeps the kubelet from pulling it",
         remedy=f"set imagePullPolicy to IfNotPresent in {template(subject)}, or load the image on the node",
     )
 
 
-def _registry_mirror(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def _registry_mirror(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     return Advice(
         detail=f"the node asks the mirror {shown(diagnosis.host)} for {image(diagnosis)}, and does not get it",
         remedy=(
@@ -78,14 +78,14 @@ def _registry_mirror(diagnosis: Diagnosis, subject: Subject) -> Advice:
     )
 
 
-def _registry_failing(diagnosis: Diagnosis, _: Subject) -> Advice:
+def _registry_failing(diagnosis: PodDiagnosis, _: Subject) -> Advice:
     return Advice(
         detail=f"{registry(diagnosis)} answers with an error of its own, or that it is asked too often",
         remedy="wait; the kubelet tries again by itself, at least every five minutes",
     )
 
 
-def _registry_unreachable(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def _registry_unreachable(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     return Advice(
         detail=(
             f"{node(subject)} has no connection to {registry(diagnosis)}: DNS, a firewall, a proxy, or a CA it does "
@@ -96,7 +96,7 @@ def _registry_unreachable(diagnosis: Diagnosis, subject: Subject) -> Advice:
     )
 
 
-def _node_unreachable(_: Diagnosis, subject: Subject) -> Advice:
+def _node_unreachable(_: PodDiagnosis, subject: Subject) -> Advice:
     return Advice(
         detail=f"the kubelet of {node(subject)} is not heard of, so that the Pod's status is old",
         remedy="bring the node back, or delete it, so that its Pods are made elsewhere",
@@ -104,7 +104,7 @@ def _node_unreachable(_: Diagnosis, subject: Subject) -> Advice:
     )
 
 
-def _back_off(_: Diagnosis, subject: Subject) -> Advice:
+def _back_off(_: PodDiagnosis, subject: Subject) -> Advice:
     return again(
         f"the kubelet tries again by itself {within(subject.next_pull_s)}; a new Pod pulls at once",
         "what kept it from pulling is gone",
@@ -112,7 +112,7 @@ def _back_off(_: Diagnosis, subject: Subject) -> Advice:
     )
 
 
-def _unknown(_: Diagnosis, subject: Subject) -> Advice:
+def _unknown(_: PodDiagnosis, subject: Subject) -> Advice:
     return Advice(
         detail="its kubelet cannot pull, in words that are not known here",
         remedy="read them in the Pod's events",
@@ -120,7 +120,7 @@ def _unknown(_: Diagnosis, subject: Subject) -> Advice:
     )
 
 
-def _pulled(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def _pulled(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     waiting = diagnosis.stuck.waiting
     crashed = waiting.crashed or waiting.reason == "CrashLoopBackOff"
     pod, container = shlex.quote(subject.workload.name), shlex.quote(waiting.container)
@@ -134,7 +134,7 @@ def _pulled(diagnosis: Diagnosis, subject: Subject) -> Advice:
     )
 
 
-_ADVICE: Final[Mapping[Cause, Callable[[Diagnosis, Subject], Advice]]] = {
+_ADVICE: Final[Mapping[Cause, Callable[[PodDiagnosis, Subject], Advice]]] = {
     Cause.SECRET_MISSING: advice_secrets.secret_missing,
     Cause.NOT_LISTED: advice_secrets.not_listed,
     Cause.WRONG_TYPE: advice_secrets.unfit,

@@ -19,7 +19,7 @@ from webhook.core.advice_words import (
     template,
     whose,
 )
-from webhook.core.causes import Cause, Diagnosis, Unused
+from webhook.core.causes import Cause, PodDiagnosis, Unused
 from webhook.core.display import shown
 from webhook.core.names import ADOPT_ANNOTATION, PROVISION_LABEL, SECRET_NAME
 from webhook.core.ownership import Owner
@@ -28,7 +28,7 @@ _ROTATE_GUIDE: Final = 'docs/operations.md, "Rotate the token"'
 _ENTRY_GUIDE: Final = 'docs/operations.md, "Add an entry to a pull secret"'
 
 
-def secret_missing(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def secret_missing(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     problem = problem_of(diagnosis)
     if problem.secret == SECRET_NAME and subject.copied_to:
         return Advice(
@@ -46,7 +46,7 @@ def secret_missing(diagnosis: Diagnosis, subject: Subject) -> Advice:
     )
 
 
-def not_listed(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def not_listed(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     problem = problem_of(diagnosis)
     if not subject.injected:
         return Advice(detail=cause(problem, subject), remedy=remedy(problem, subject))
@@ -55,7 +55,7 @@ def not_listed(diagnosis: Diagnosis, subject: Subject) -> Advice:
     return again("a new Pod is given ghcr-secret", detail, subject)
 
 
-def unfit(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def unfit(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     """Of a Secret whose type or content no kubelet takes: it has to be made again, by whoever makes it."""
     problem = diagnosis.problem
     if problem is None:
@@ -81,12 +81,12 @@ def unfit(diagnosis: Diagnosis, subject: Subject) -> Advice:
     )
 
 
-def content(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def content(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     problem = problem_of(diagnosis)
     return Advice(detail=whose(cause(problem, subject), diagnosis), remedy=remedy(problem, subject))
 
 
-def unread(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def unread(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     if diagnosis.cause is Cause.TOO_LARGE:
         return Advice(
             detail=f"Secret {place(subject)}/{shown(diagnosis.secret)} is too large to be judged",
@@ -99,7 +99,7 @@ def unread(diagnosis: Diagnosis, subject: Subject) -> Advice:
     )
 
 
-def stale(_: Diagnosis, subject: Subject) -> Advice:
+def stale(_: PodDiagnosis, subject: Subject) -> Advice:
     return Advice(
         detail=f"the copy {place(subject)}/{SECRET_NAME} is not what the central secret says",
         remedy="see what keeps the controller from it: whether it leads, and the events of the copy",
@@ -110,7 +110,7 @@ def stale(_: Diagnosis, subject: Subject) -> Advice:
     )
 
 
-def foreign(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def foreign(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     detail = whose("the registry refuses a credential that is not the central secret's", diagnosis)
     found = diagnosis.found
     if found is not None and found.owner:
@@ -130,7 +130,7 @@ def foreign(diagnosis: Diagnosis, subject: Subject) -> Advice:
     )
 
 
-def account_unused(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def account_unused(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     secret = shown(diagnosis.secret)
     account = f"{subject.namespace.name}/{shown(subject.workload.service_account)}"
     match diagnosis.unused:
@@ -155,7 +155,7 @@ def account_unused(diagnosis: Diagnosis, subject: Subject) -> Advice:
             )
 
 
-def credential_rejected(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def credential_rejected(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     return Advice(
         detail=whose(
             f"{registry(diagnosis)} does not accept the credential: it has expired, was revoked or is mistyped; public "
@@ -166,7 +166,7 @@ def credential_rejected(diagnosis: Diagnosis, subject: Subject) -> Advice:
     )
 
 
-def credential_no_access(diagnosis: Diagnosis, subject: Subject) -> Advice:
+def credential_no_access(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
     try:
         package = images.parse(diagnosis.stuck.image.image).repository.partition("/")[2]
     except images.InvalidReference:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from webhook.core import images, remedies, texts
-from webhook.core.causes import Diagnosis
+from webhook.core.causes import PodDiagnosis
 from webhook.core.display import shown
 from webhook.core.judging import Problem
 from webhook.core.names import SECRET_NAME
@@ -95,7 +95,7 @@ def again(why: str, detail: str, subject: Subject) -> Advice:
     return Advice(detail=detail, remedy=f"delete the Pod and create it again from its manifest: {why}")
 
 
-def problem_of(diagnosis: Diagnosis) -> Problem:
+def problem_of(diagnosis: PodDiagnosis) -> Problem:
     assert diagnosis.problem is not None  # noqa: S101 - these causes are a verdict's reason
     return diagnosis.problem
 
@@ -121,11 +121,11 @@ def remedy(problem: Problem, subject: Subject) -> str:
     return remedies.remedy(problem, refusal(subject))
 
 
-def create(name: str, diagnosis: Diagnosis, subject: Subject) -> tuple[str, ...]:
+def create(name: str, diagnosis: PodDiagnosis, subject: Subject) -> tuple[str, ...]:
     return remedies.create_commands(name, subject.namespace.name, remedies.server(diagnosis.stuck.image.image))
 
 
-def whose(text: str, diagnosis: Diagnosis) -> str:
+def whose(text: str, diagnosis: PodDiagnosis) -> str:
     """Add whose a `ghcr-secret` is that is not ours."""
     match diagnosis.owner:
         case None | Owner.OURS:
@@ -140,7 +140,7 @@ def whose(text: str, diagnosis: Diagnosis) -> str:
             return f"{text}; {SECRET_NAME} was not made by the add-on"
 
 
-def at_source(task: str, guide: str, diagnosis: Diagnosis, subject: Subject) -> str:
+def at_source(task: str, guide: str, diagnosis: PodDiagnosis, subject: Subject) -> str:
     """Say where the content of the Secret comes from that the kubelet took the credential from."""
     found = diagnosis.found
     if found is not None and found.owner:
@@ -164,11 +164,11 @@ def roll_out(subject: Subject) -> str:
     return "create it again" if subject.owner_kind == "Pod" else "roll it out"
 
 
-def image(diagnosis: Diagnosis) -> str:
+def image(diagnosis: PodDiagnosis) -> str:
     return shown(diagnosis.stuck.image.image)
 
 
-def registry(diagnosis: Diagnosis) -> str:
+def registry(diagnosis: PodDiagnosis) -> str:
     try:
         return shown(images.parse(diagnosis.stuck.image.image).registry)
     except images.InvalidReference:

@@ -9,7 +9,7 @@ from webhook.core.judging import Problem, SecretFact
 from webhook.core.ownership import Owner, Secret
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
-from webhook.core.waiting import Symptom, Waiting
+from webhook.core.waiting import ContainerWaiting, Symptom
 from webhook.core.workloads import PodImage
 
 
@@ -109,13 +109,13 @@ class Stuck:
         image: What it was to pull.
     """
 
-    waiting: Waiting
+    waiting: ContainerWaiting
     symptom: Symptom
     image: PodImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis:
+class PodDiagnosis:
     """Why a Pod cannot pull, and what bears on how to fix it.
 
     Attributes:

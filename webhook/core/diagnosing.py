@@ -10,19 +10,19 @@ from dataclasses import replace
 from typing import Final
 
 from webhook.core import copies, images, judging, policy
-from webhook.core.causes import Cause, Diagnosis, Stuck, Surroundings, Unused, Word
+from webhook.core.causes import Cause, PodDiagnosis, Stuck, Surroundings, Unused, Word
 from webhook.core.copies import Place, Replace, Update
-from webhook.core.judging import Problem, PullFacts, Unreadable, Verdict
+from webhook.core.judging import Problem, PullFacts, UnreadableSecret, Verdict
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner, Secret, is_ours, owner_of
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Rules
 from webhook.core.vocabulary import CentralFault, Reason
-from webhook.core.waiting import Symptom, Waiting, failing_image, other_host, symptom
+from webhook.core.waiting import ContainerWaiting, Symptom, failing_image, other_host, symptom
 from webhook.core.workloads import PodImage, Workload
 
 
-def find_stuck(workload: Workload, waiting: tuple[Waiting, ...], rules: Rules) -> Stuck | None:
+def find_stuck(workload: Workload, waiting: tuple[ContainerWaiting, ...], rules: Rules) -> Stuck | None:
     """Choose the container that says why a Pod does not run: the first that was not pulled, else the first that was.
 
     Only containers whose image is selected count; one whose image is never pulled, or has no valid name, counts too.
@@ -59,7 +59,7 @@ _CONNECTION: Final[Mapping[Symptom, Cause]] = {
 }
 
 
-def diagnose(workload: Workload, stuck: Stuck, around: Surroundings, rules: Rules) -> Diagnosis:
+def diagnose(workload: Workload, stuck: Stuck, around: Surroundings, rules: Rules) -> PodDiagnosis:
     """Say why a Pod cannot pull.
 
     Args:
@@ -89,31 +89,31 @@ def diagnose(workload: Workload, stuck: Stuck, around: Surroundings, rules: Rule
     """
     met = stuck.symptom
     if met is not Symptom.PULLED and around.node_lost:
-        return Diagnosis(cause=Cause.NODE_UNREACHABLE, stuck=stuck)
+        return PodDiagnosis(cause=Cause.NODE_UNREACHABLE, stuck=stuck)
     judged = _judge(stuck.image, listed(workload), around, rules)
     problem = judged.problems[0] if judged.problems else None
     if (cause := _AT_ONCE.get(met)) is not None:
-        return Diagnosis(cause=cause, stuck=stuck, exposed=problem is not None)
+        return PodDiagnosis(cause=cause, stuck=stuck, exposed=problem is not None)
     if problem is not None and _odd_host(stuck.image, problem):
-        return Diagnosis(cause=Cause.HOST_SPELLING, stuck=stuck, problem=problem, secret=problem.secret)
+        return PodDiagnosis(cause=Cause.HOST_SPELLING, stuck=stuck, problem=problem, secret=problem.secret)
     host = other_host(stuck.waiting, stuck.image.image)
     if (cause := _CONNECTION.get(met)) is not None:
         cause = Cause.REGISTRY_MIRROR if host else cause
-        return Diagnosis(cause=cause, stuck=stuck, host=host, exposed=problem is not None)
+        return PodDiagnosis(cause=cause, stuck=stuck, host=host, exposed=problem is not None)
     if problem is not None:
         return _uncovered(problem, workload, stuck, around, rules)
     unread = judged.unverifiable
     if met is Symptom.MALFORMED_SECRET:
-        return Diagnosis(
+        return PodDiagnosis(
             cause=Cause.MALFORMED if unread else Cause.BACK_OFF, stuck=stuck, secret=next(iter(unread), "")
         )
     if unread:
         cause = Cause.CREDENTIAL_REJECTED if met is Symptom.REJECTED else Cause(judged.reason.value)
-        return Diagnosis(cause=cause, stuck=stuck, secret=unread[0])
+        return PodDiagnosis(cause=cause, stuck=stuck, secret=unread[0])
     if met is Symptom.UNKNOWN:
-        return Diagnosis(cause=Cause.UNKNOWN, stuck=stuck)
+        return PodDiagnosis(cause=Cause.UNKNOWN, stuck=stuck)
     if host:
-        return Diagnosis(cause=Cause.REGISTRY_MIRROR, stuck=stuck, host=host)
+        return PodDiagnosis(cause=Cause.REGISTRY_MIRROR, stuck=stuck, host=host)
     return _refused(workload, stuck, around, rules)
 
 
@@ -133,7 +133,7 @@ def _judge(image: PodImage, names: tuple[str, ...], around: Surroundings, rules:
     read = judging.secrets_to_read(names)
     facts = PullFacts(
         listed=names,
-        secrets={name: around.secrets.get(name) if name in read else Unreadable() for name in names},
+        secrets={name: around.secrets.get(name) if name in read else UnreadableSecret() for name in names},
         missing_because=_missing_because(around, rules),
         central_fault=_central_fault(around, rules),
     )
@@ -142,7 +142,7 @@ def _judge(image: PodImage, names: tuple[str, ...], around: Surroundings, rules:
 
 
 def _missing_because(around: Surroundings, rules: Rules) -> Reason:
-    if isinstance(around.central, Unreadable) or not rules.may_have_copy(around.namespace):
+    if isinstance(around.central, UnreadableSecret) or not rules.may_have_copy(around.namespace):
         return Reason.SECRET_MISSING
     if around.central is None:
         return Reason.CENTRAL_MISSING
@@ -160,7 +160,7 @@ def _odd_host(image: PodImage, problem: Problem) -> bool:
     return problem.reason is not Reason.MALFORMED and not images.written_plainly(image.image)
 
 
-def _uncovered(problem: Problem, workload: Workload, stuck: Stuck, around: Surroundings, rules: Rules) -> Diagnosis:
+def _uncovered(problem: Problem, workload: Workload, stuck: Stuck, around: Surroundings, rules: Rules) -> PodDiagnosis:
     """Say how it came that a Pod has no credential for its image.
 
     | the pull secrets | cause |
@@ -174,11 +174,11 @@ def _uncovered(problem: Problem, workload: Workload, stuck: Stuck, around: Surro
     if ours is not None and owner is Owner.OURS and (fresh := _brought_up_to_date(ours, around, rules)) is not None:
         then = replace(around, secrets={**around.secrets, SECRET_NAME: fresh})
         if _judge(stuck.image, listed(workload), then, rules).reason is Reason.COVERED:
-            return Diagnosis(cause=Cause.STALE, stuck=stuck, secret=SECRET_NAME, found=ours, owner=owner)
+            return PodDiagnosis(cause=Cause.STALE, stuck=stuck, secret=SECRET_NAME, found=ours, owner=owner)
     unused, name = _unused(problem, workload, stuck, around, rules)
     if unused is not None:
-        return Diagnosis(cause=Cause.ACCOUNT_UNUSED, stuck=stuck, secret=name, unused=unused, problem=problem)
-    return Diagnosis(
+        return PodDiagnosis(cause=Cause.ACCOUNT_UNUSED, stuck=stuck, secret=name, unused=unused, problem=problem)
+    return PodDiagnosis(
         cause=Cause(problem.reason.value),
         stuck=stuck,
         secret=problem.secret,
@@ -206,7 +206,7 @@ def _unused(
     return None, ""
 
 
-def _refused(workload: Workload, stuck: Stuck, around: Surroundings, rules: Rules) -> Diagnosis:
+def _refused(workload: Workload, stuck: Stuck, around: Surroundings, rules: Rules) -> PodDiagnosis:
     """Say why a registry refuses a Pod that has a credential for its image.
 
     | the kubelet sent | the Secret it found it in | the registry says now | cause |
@@ -223,8 +223,8 @@ def _refused(workload: Workload, stuck: Stuck, around: Surroundings, rules: Rule
     name, secret = _covering(workload, stuck, around)
     owner = _owner(secret, around, rules)
 
-    def because(cause: Cause) -> Diagnosis:
-        return Diagnosis(cause=cause, stuck=stuck, secret=name, found=secret, owner=owner)
+    def because(cause: Cause) -> PodDiagnosis:
+        return PodDiagnosis(cause=cause, stuck=stuck, secret=name, found=secret, owner=owner)
 
     if stuck.symptom is Symptom.ANONYMOUS:
         return because(Cause.BACK_OFF)

@@ -21,11 +21,11 @@ MAX_SECRETS: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unreadable:
+class UnreadableSecret:
     """A Secret we are not allowed to read."""
 
 
-SecretFact = copies.Secret | Unreadable | None
+SecretFact = copies.Secret | UnreadableSecret | None
 """A listed pull secret: as it is, not readable for us, or not there."""
 
 
@@ -161,7 +161,7 @@ def _open(facts: PullFacts, check: Callable[[], None]) -> tuple[dict[str, Keyrin
         match facts.secrets.get(name):
             case None:
                 continue
-            case Unreadable():
+            case UnreadableSecret():
                 unread[name] = Reason.UNVERIFIABLE
             case _ if entries > MAX_ENTRIES_IN_ALL and name != SECRET_NAME:
                 unread[name] = Reason.TOO_LARGE

@@ -51,7 +51,7 @@ class Symptom(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class ContainerWaiting:
     """A container that does not run.
 
     Attributes:
@@ -77,7 +77,7 @@ _LISTS: Final = (
 """Lists of a Pod's status, and those of its spec that they are about; what runs first is first."""
 
 
-def read(pod: Mapping[str, Any]) -> tuple[Waiting, ...]:
+def read(pod: Mapping[str, Any]) -> tuple[ContainerWaiting, ...]:
     """Read the containers of a Pod that do not run, as `webhook.ports.Pods` gives it; none of one that has ended."""
     status = pod.get("status") or {}
     if status.get("phase") in _ENDED:
@@ -90,7 +90,7 @@ def read(pod: Mapping[str, Any]) -> tuple[Waiting, ...]:
             again = ended is not None and "terminated" in (entry.get("lastState") or {}) and ended.get("exitCode") != 0
             if waiting is not None or again:
                 found.append(
-                    Waiting(
+                    ContainerWaiting(
                         place=of_spec,
                         container=entry.get("name", ""),
                         reason=(waiting or {}).get("reason", "")[:MAX_REASON],
@@ -160,7 +160,7 @@ _URL: Final = re.compile(r"(?P<scheme>https?)://(?P<host>[^/\s\"?]+)(?P<rest>[^\
 _OLD_HOST: Final = re.compile(r"pulling from host (?P<host>\S+) failed")
 
 
-def symptom(waiting: Waiting, image: str) -> Symptom:
+def symptom(waiting: ContainerWaiting, image: str) -> Symptom:
     """Say what the kubelet met.
 
     Args:
@@ -208,7 +208,7 @@ def failing_image(message: str, named: tuple[str, ...], own: str) -> str:
     return next((image for image in named if image in quoted), own)
 
 
-def other_host(waiting: Waiting, image: str) -> str:
+def other_host(waiting: ContainerWaiting, image: str) -> str:
     """Name the registry that was asked in the place of the image's own: a mirror; "" for none.
 
     containerd tells a mirror which registry it stands for by `?ns=HOST`. Without that a host counts if it was asked for
@@ -250,7 +250,7 @@ _MISSING_KEY: Final = re.compile(
 _KINDS: Final[Mapping[str, str]] = {"configmap": "ConfigMap", "secret": "Secret"}
 
 
-def after_the_pull(waiting: Waiting) -> str:
+def after_the_pull(waiting: ContainerWaiting) -> str:
     """Say what keeps a container from running though its image was pulled, in a few words.
 
     The words of the kubelet's `CreateContainerConfigError` are those of `pkg/kubelet/kubelet_pods.go`.

@@ -7,7 +7,7 @@ from webhook.credential.judging import (
     GITHUB_REGISTRY,
     CredentialReport,
     CredentialState,
-    Target,
+    LoginTarget,
     expiry_from_header,
     judge,
     judge_pull,
@@ -17,7 +17,7 @@ from webhook.credential.judging import (
 from webhook.ports import Deadline, Registry
 
 
-def ask(registry: Registry, target: Target, image: ImageReference | None, deadline: Deadline) -> CredentialReport:
+def ask(registry: Registry, target: LoginTarget, image: ImageReference | None, deadline: Deadline) -> CredentialReport:
     """Log in, try an image if there is one, and read what the API says of the token. Never raises.
 
     Args:

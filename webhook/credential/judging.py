@@ -43,7 +43,7 @@ class CredentialState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class LoginTarget:
     """A credential and the registry it is for: host in lower case, with its port unless that is 443."""
 
     registry: str
@@ -122,7 +122,7 @@ def judge_pull(answer: LoginAnswer) -> CredentialState:
     return CredentialState.UNREADABLE if state is CredentialState.REJECTED else state
 
 
-def targets(keyring: Keyring, include: Sequence[str]) -> tuple[Target, ...]:
+def targets(keyring: Keyring, include: Sequence[str]) -> tuple[LoginTarget, ...]:
     """Name the credentials that the kubelet may find for a selected image, and the registry of each.
 
     Args:
@@ -134,7 +134,7 @@ def targets(keyring: Keyring, include: Sequence[str]) -> tuple[Target, ...]:
     excluded image could meet, there is nothing to ask. Empty credentials are skipped: an anonymous pull needs none.
     """
     found = {
-        Target(registry=registry, credential=credential): None
+        LoginTarget(registry=registry, credential=credential): None
         for pattern in include
         for endpoint in keyring.endpoints
         if (registry := _registry(endpoint, pattern))

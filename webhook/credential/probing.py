@@ -11,7 +11,7 @@ from webhook.core.kinds import POD
 from webhook.core.review import Json
 from webhook.core.scope import Rules
 from webhook.core.workloads import MalformedObject
-from webhook.credential.judging import CredentialState, Target
+from webhook.credential.judging import CredentialState, LoginTarget
 
 MAX_UNREADABLE: Final = 16
 """Repositories remembered as unreadable, of each credential."""
@@ -119,7 +119,7 @@ def learn(probed: Probed, repository: str, state: CredentialState) -> Probed:
             return replace(probed, last=last)
 
 
-def rotate(rotations: Mapping[Target, Rotation], keyring: Keyring, pods: Iterable[Json], rules: Rules) -> None:
+def rotate(rotations: Mapping[LoginTarget, Rotation], keyring: Keyring, pods: Iterable[Json], rules: Rules) -> None:
     """Offer every image in use to the rotation of the credential that is for it."""
     for pod in pods:
         for image in images_in_use(pod, rules):
@@ -128,13 +128,13 @@ def rotate(rotations: Mapping[Target, Rotation], keyring: Keyring, pods: Iterabl
                 rotation.offer(image)
 
 
-def tried_first(keyring: Keyring, image: ImageReference) -> Target | None:
+def tried_first(keyring: Keyring, image: ImageReference) -> LoginTarget | None:
     """Name the credential that the kubelet tries first for an image, with that image's own registry.
 
     A target of the central secret equals it only if its own entry is for this registry: no credential goes elsewhere.
     """
     found = keyring.lookup(image.repository)
-    return Target(registry=image.registry.lower().removesuffix(":443"), credential=found[0]) if found else None
+    return LoginTarget(registry=image.registry.lower().removesuffix(":443"), credential=found[0]) if found else None
 
 
 def _earlier(known: ImageReference | None, image: ImageReference) -> ImageReference:

@@ -22,7 +22,7 @@ from webhook.credential.asking import ask
 from webhook.credential.judging import (
     CredentialReport,
     CredentialState,
-    Target,
+    LoginTarget,
     expiry_warning,
     next_check_s,
     targets,
@@ -135,15 +135,17 @@ class CredentialWatch:
         """
         return self._ask(targets(_keyring(secret), self._rules.patterns.include), {})
 
-    def _ask(self, found: Sequence[Target], images: Mapping[Target, ImageReference]) -> tuple[CredentialReport, ...]:
+    def _ask(
+        self, found: Sequence[LoginTarget], images: Mapping[LoginTarget, ImageReference]
+    ) -> tuple[CredentialReport, ...]:
         whole = Deadline.after(_CHECK_S)
         return tuple(self._ask_one(target, images.get(target), whole) for target in found)
 
-    def _ask_one(self, target: Target, image: ImageReference | None, whole: Deadline) -> CredentialReport:
+    def _ask_one(self, target: LoginTarget, image: ImageReference | None, whole: Deadline) -> CredentialReport:
         deadline = Deadline(min(whole.at, Deadline.after(_TARGET_S).at))
         return ask(self._registry, target, image, deadline)
 
-    def _remembered(self, target: Target) -> Known:
+    def _remembered(self, target: LoginTarget) -> Known:
         known = self._known.get(self._identity(target))
         if known is not None:
             return known
@@ -151,7 +153,7 @@ class CredentialWatch:
         waiting = [each.answered_at for each in self._known.values() if each.registry == target.registry]
         return Known(registry=target.registry, answered_at=min(waiting, default=self._now()))
 
-    def _probes(self, keyring: Keyring, known: dict[Target, Known]) -> dict[Target, ImageReference]:
+    def _probes(self, keyring: Keyring, known: dict[LoginTarget, Known]) -> dict[LoginTarget, ImageReference]:
         """Choose the image to try each credential on that was tried on none for an interval; `known` follows."""
         now = self._clock()
         rotations = {
@@ -172,7 +174,9 @@ class CredentialWatch:
                 chosen[target] = image
         return chosen
 
-    def _note(self, before: Mapping[Target, Known], reports: Sequence[CredentialReport], secret: Secret | None) -> None:
+    def _note(
+        self, before: Mapping[LoginTarget, Known], reports: Sequence[CredentialReport], secret: Secret | None
+    ) -> None:
         about = self._about(secret)
         now, clock = self._now(), self._clock()
         known = {}
@@ -230,7 +234,7 @@ class CredentialWatch:
             uid=secret.uid if secret else "",
         )
 
-    def _identity(self, target: Target) -> bytes:
+    def _identity(self, target: LoginTarget) -> bytes:
         parts = (target.registry, target.credential.username, target.credential.password)
         return self._hash(*(part.encode("utf-8", "surrogatepass") for part in parts))
 

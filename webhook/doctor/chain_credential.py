@@ -11,7 +11,7 @@ from webhook.core.keyring import Keyring
 from webhook.core.review import Json
 from webhook.core.scope import Rules
 from webhook.credential.asking import ask
-from webhook.credential.judging import CredentialReport, CredentialState, Target, judge_pull, targets
+from webhook.credential.judging import CredentialReport, CredentialState, LoginTarget, judge_pull, targets
 from webhook.credential.probing import images_in_use, tried_first
 from webhook.doctor.model import State, Station
 from webhook.doctor.stations import Code, fault, names, ok, span
@@ -138,8 +138,8 @@ def _accepted(answers: Answers, now: datetime) -> str:
     return text
 
 
-def _wanted(keyring: Keyring, pods: Iterable[Json], rules: Rules) -> tuple[Mapping[ImageReference, Target], bool]:
-    found: dict[str, tuple[ImageReference, Target]] = {}
+def _wanted(keyring: Keyring, pods: Iterable[Json], rules: Rules) -> tuple[Mapping[ImageReference, LoginTarget], bool]:
+    found: dict[str, tuple[ImageReference, LoginTarget]] = {}
     for pod in pods:
         for image in images_in_use(pod, rules):
             if image.repository in found or (target := tried_first(keyring, image)) is None:

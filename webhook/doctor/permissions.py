@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Final, TypeVar
 
 from webhook.cluster.surroundings import ClusterSurroundings, WrittenSecret
-from webhook.core.judging import Unreadable
+from webhook.core.judging import UnreadableSecret
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
 from webhook.doctor.model import State, Station
@@ -56,9 +56,9 @@ class Permissions:
             found = {name: only}
         return {name: found.get(name) or Namespace(name=name) for name in names}
 
-    def secret(self, namespace: str, name: str) -> WrittenSecret | Unreadable | None:
+    def secret(self, namespace: str, name: str) -> WrittenSecret | UnreadableSecret | None:
         """Read a Secret, or say that it may not be read or is not there."""
-        fact: WrittenSecret | Unreadable | None = Unreadable()
+        fact: WrittenSecret | UnreadableSecret | None = UnreadableSecret()
         return self._try("secrets", namespace, lambda: self._cluster.secret(namespace, name, self._deadline), fact)
 
     def _account(self, namespace: str, name: str) -> ServiceAccount:

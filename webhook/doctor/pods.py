@@ -15,8 +15,8 @@ from webhook.cluster.pods import ClusterPods
 from webhook.cluster.surroundings import ClusterSurroundings
 from webhook.core import diagnosing, policy, waiting, workloads
 from webhook.core.advice import Subject, advise
-from webhook.core.causes import Cause, Diagnosis, Stuck, Surroundings, Word
-from webhook.core.judging import SecretFact, Unreadable
+from webhook.core.causes import Cause, PodDiagnosis, Stuck, Surroundings, Word
+from webhook.core.judging import SecretFact, UnreadableSecret
 from webhook.core.kinds import POD
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import ServiceAccount
@@ -163,7 +163,7 @@ class _Group:
     """One owner's Pods of one cause, while they are counted."""
 
     pod: WaitingPod
-    diagnosis: Diagnosis
+    diagnosis: PodDiagnosis
     owner: tuple[str, str]
     pods: int = 0
     since: datetime | None = None
@@ -201,9 +201,9 @@ class _Diagnoser:
         if self._question.central is not None:
             return self._question.central
         if not self._installed:
-            return Unreadable()  # nobody would copy it, so that it explains nothing
+            return UnreadableSecret()  # nobody would copy it, so that it explains nothing
         found = self._ask.secret(self._question.rules.release_namespace, SECRET_NAME)
-        return found if isinstance(found, Unreadable) or found is None else found.secret
+        return found if isinstance(found, UnreadableSecret) or found is None else found.secret
 
     def _namespace(self, place: tuple[Namespace, list[WaitingPod]]) -> list[PodGroup]:
         namespace, pods = place
@@ -215,14 +215,14 @@ class _Diagnoser:
         names.sort(key=lambda each: each != SECRET_NAME)
         written = {each: self._ask.secret(name, each) for each in names[:MAX_NAMES]}
         secrets: dict[str, SecretFact] = {
-            each: fact if fact is None or isinstance(fact, Unreadable) else fact.secret
+            each: fact if fact is None or isinstance(fact, UnreadableSecret) else fact.secret
             for each in names
-            for fact in (written.get(each, Unreadable()),)
+            for fact in (written.get(each, UnreadableSecret()),)
         }
         times = {
             each: parse_time(fact.written_at)
             for each, fact in written.items()
-            if fact is not None and not isinstance(fact, Unreadable)
+            if fact is not None and not isinstance(fact, UnreadableSecret)
         }
         groups: dict[tuple[str, ...], _Group] = {}
         for pod in pods:
@@ -263,7 +263,7 @@ class _Diagnoser:
     def _elapsed(self, pod: WaitingPod) -> float | None:
         return None if pod.since is None else max(0.0, (self._question.now - pod.since).total_seconds())
 
-    def _count(self, groups: dict[tuple[str, ...], _Group], pod: WaitingPod, diagnosis: Diagnosis) -> None:
+    def _count(self, groups: dict[tuple[str, ...], _Group], pod: WaitingPod, diagnosis: PodDiagnosis) -> None:
         kind, name = pod.controller
         owner = self._ask.owner(pod.namespace, kind, name) if kind else ("Pod", pod.workload.name)
         detail = waiting.after_the_pull(pod.stuck.waiting) if diagnosis.cause is Cause.PULLED else ""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from enum import Enum
 from typing import Any, Final
 
-from webhook.server.drops import Cause
+from webhook.server.drops import DropCause
 
 HEAD_BYTES: Final = 16 * 1024
 """Longest head of a request; an API server's has some 300 bytes."""
@@ -30,14 +30,14 @@ class State(Enum):
     90 s; if we did so first, now and then a call would be lost.
     """
 
-    HANDSHAKE = "handshake", 2.0, Cause.HANDSHAKE
+    HANDSHAKE = "handshake", 2.0, DropCause.HANDSHAKE
     IDLE = "idle", 120.0, None
-    READING = "request", 2.0, Cause.REQUEST
+    READING = "request", 2.0, DropCause.REQUEST
     BUSY = "busy", float("inf"), None
-    WRITING = "answer", 2.0, Cause.ANSWER
+    WRITING = "answer", 2.0, DropCause.ANSWER
     LINGERING = "close", 2.0, None
 
-    def __init__(self, _label: str, seconds: float, late: Cause | None) -> None:
+    def __init__(self, _label: str, seconds: float, late: DropCause | None) -> None:
         self.seconds = seconds
         self.late = late
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from webhook.server.connection import Connection, State
-from webhook.server.drops import Cause, Drops
+from webhook.server.drops import DropCause, Drops
 from webhook.server.limits import FREE_BYTES, Limits
 
 
@@ -42,9 +42,9 @@ class Connections:
             Whether one more from that peer may be taken; not if all are being worked on.
         """
         if self._peers[peer] >= self._limits.peer_connections:
-            return self._evict([each for each in list(self._free) if each.peer == peer], Cause.ADDRESS)
+            return self._evict([each for each in list(self._free) if each.peer == peer], DropCause.ADDRESS)
         if len(self._by_fd) >= self._limits.connections:
-            return self._evict([each for each in list(self._free) if each.peer], Cause.FULL)
+            return self._evict([each for each in list(self._free) if each.peer], DropCause.FULL)
         return True
 
     def add(self, connection: Connection) -> None:
@@ -82,7 +82,7 @@ class Connections:
         self._by_fd.pop(connection.fd, None)
         connection.sock.close()
 
-    def drop(self, connection: Connection, cause: Cause | None) -> None:
+    def drop(self, connection: Connection, cause: DropCause | None) -> None:
         """Close one that has not ended by itself, and count the cause; none if it was done and just stayed."""
         if cause is not None:
             self._drops.count(cause)
@@ -116,7 +116,7 @@ class Connections:
                 return False
             oldest = min(begun_before, key=lambda each: each.since)
             if self.claim(oldest):
-                self.drop(oldest, Cause.MEMORY)
+                self.drop(oldest, DropCause.MEMORY)
 
     def forget_body(self, connection: Connection) -> None:
         """Free what `has_room` counted; the body is answered, or thrown away."""
@@ -125,7 +125,7 @@ class Connections:
                 self._buffered -= connection.counted
                 connection.counted = 0
 
-    def _evict(self, candidates: list[Connection], cause: Cause) -> bool:
+    def _evict(self, candidates: list[Connection], cause: DropCause) -> bool:
         for connection in eviction_order(candidates):
             if self.claim(connection):
                 self.drop(connection, cause)

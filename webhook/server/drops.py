@@ -13,7 +13,7 @@ _TELL_SECONDS: Final = 10.0
 """Between two lines about dropped connections; anybody could fill the log otherwise."""
 
 
-class Cause(StrEnum):
+class DropCause(StrEnum):
     """Why a connection was closed; a metric label."""
 
     FULL = "full"
@@ -42,11 +42,11 @@ class Drops:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._totals: dict[str, int] = dict.fromkeys(Cause, 0)
+        self._totals: dict[str, int] = dict.fromkeys(DropCause, 0)
         self._untold: Counter[str] = Counter()
         self._told = 0.0
 
-    def count(self, cause: Cause) -> None:
+    def count(self, cause: DropCause) -> None:
         """Count one."""
         with self._lock:
             self._totals[cause] += 1
@@ -60,7 +60,7 @@ class Drops:
             word: OpenSSL's for what went wrong; one of a fixed list, which is no label of a metric all the same.
         """
         with self._lock:
-            self._totals[Cause.TLS] += 1
+            self._totals[DropCause.TLS] += 1
             first = not self._untold[f"handshake_{word}"]
             self._untold[f"handshake_{word}"] += 1
         if first:

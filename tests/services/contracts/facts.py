@@ -6,7 +6,7 @@ import pytest
 
 from tests.services.contracts.world import MARKS, OTHER_PAYLOAD, PAYLOAD, World, copy, soon
 from webhook.core.copies import Secret
-from webhook.core.judging import Unreadable
+from webhook.core.judging import UnreadableSecret
 from webhook.core.names import ADOPT_ANNOTATION, ENFORCE_LABEL, INJECT_KEY, MANAGED_BY_LABEL
 from webhook.core.ownership import Owner, adoptable, is_ours, owner_of
 from webhook.core.policy import ServiceAccount
@@ -178,8 +178,8 @@ class FactsContract:
     def test_other_secrets_are_unreadable_without_permission(self, world: World) -> None:
         world.make_namespace("a")
         world.make_secret(Secret(namespace="a", name="theirs", payload=PAYLOAD))
-        assert world.facts.secret("a", "theirs", soon()) == Unreadable()
-        assert world.facts.secret("a", "none", soon()) == Unreadable()
+        assert world.facts.secret("a", "theirs", soon()) == UnreadableSecret()
+        assert world.facts.secret("a", "none", soon()) == UnreadableSecret()
 
     def test_with_permission_other_secrets_are_read(self, world: World) -> None:
         world.make_namespace("a")

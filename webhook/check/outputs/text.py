@@ -3,17 +3,17 @@
 from collections import Counter
 from typing import Final
 
-from webhook.check.findings import Finding, Level, Outcome, Report
+from webhook.check.findings import Finding, Level, ManifestOutcome, Report
 
 _MARKS: Final = {Level.ERROR: "✗", Level.WARNING: "!"}
 _OUTCOMES: Final = {
-    Outcome.INJECTED: "would be injected",
-    Outcome.COVERED: "covered",
-    Outcome.ON_TRUST: "on trust",
-    Outcome.LEFT_OUT: "left out",
-    Outcome.NOT_ENFORCED: "not enforced",
-    Outcome.WARNED: "warned of",
-    Outcome.REJECTED: "rejected",
+    ManifestOutcome.INJECTED: "would be injected",
+    ManifestOutcome.COVERED: "covered",
+    ManifestOutcome.ON_TRUST: "on trust",
+    ManifestOutcome.LEFT_OUT: "left out",
+    ManifestOutcome.NOT_ENFORCED: "not enforced",
+    ManifestOutcome.WARNED: "warned of",
+    ManifestOutcome.REJECTED: "rejected",
 }
 _IMAGES_SHOWN: Final = 5
 """Most images of one finding that are shown; all of them are in the JSON."""
