@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 
 from tests.bench.harness import filled, namespace_name, resident_mb
-from tests.e2e.installation import Installation
-from tests.e2e.planes import StandIn
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.planes import StandIn
 from tests.objects import payload
 from webhook.core.names import SECRET_NAME
 

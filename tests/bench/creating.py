@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.bench.serving import bare_route
-from tests.e2e.installation import Installation
-from tests.e2e.planes import control_plane
-from tests.e2e.raw import RawApi
-from tests.e2e.waiting import until
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.planes import control_plane
+from tests.e2e.machinery.raw import RawApi
+from tests.e2e.machinery.waiting import until
 from tests.objects import IMAGE
 
 ROUNDS: Final = 500

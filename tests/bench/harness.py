@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.installation import Installation
-from tests.e2e.planes import StandIn
-from tests.e2e.processes import Process
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.planes import StandIn
+from tests.e2e.machinery.processes import Process
 from tests.objects import RELEASE_NAMESPACE, RULES, payload
 from webhook.core import copies
 from webhook.core.names import SECRET_NAME, SECRET_TYPE

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 
 from tests.bench.harness import filled, namespace_name
-from tests.e2e.installation import Installation
-from tests.e2e.planes import StandIn
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.planes import StandIn
 from tests.objects import workload
 
 NAMESPACES = 1_000

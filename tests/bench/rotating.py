@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from tests.bench.harness import namespace_name
-from tests.e2e.installation import Installation
-from tests.e2e.planes import control_plane
-from tests.e2e.raw import RawApi
-from tests.e2e.waiting import until
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.planes import control_plane
+from tests.e2e.machinery.raw import RawApi
+from tests.e2e.machinery.waiting import until
 from tests.objects import RELEASE_NAMESPACE, payload
 from webhook.core.names import SECRET_NAME
 

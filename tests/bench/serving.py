@@ -17,9 +17,9 @@ from typing import Any
 
 from tests.bench.harness import filled, measure, namespace_name, resident_mb
 from tests.bench.load import Worker, http_request
-from tests.e2e.installation import Installation
-from tests.e2e.processes import free_port
-from tests.e2e.waiting import until
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.processes import free_port
+from tests.e2e.machinery.waiting import until
 from tests.objects import CANARY, review, workload
 
 ROUNDS = 5

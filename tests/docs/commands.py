@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.kube import kubectl_path
+from tests.e2e.machinery.kube import kubectl_path
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -49,7 +49,9 @@ def run(text: str, kubeconfig: Path, *, stdin: str = "", cwd: Path = ROOT) -> st
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "kubectl").symlink_to(kubectl_path())
         helm = Path(folder) / "helm"
-        helm.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m tests.e2e.helm_cli "$@"\n')
+        helm.write_text(
+            f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m tests.e2e.machinery.helm_cli "$@"\n'
+        )
         helm.chmod(0o755)
         environment = {
             **os.environ,

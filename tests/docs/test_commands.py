@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.docs import commands
-from tests.e2e.cluster import secret_manifest
-from tests.e2e.operator import CRD, external_secret_manifest, plays_operator
-from tests.e2e.release import Release, bare_cluster
-from tests.e2e.waiting import until
+from tests.e2e.machinery.cluster import secret_manifest
+from tests.e2e.machinery.operator import CRD, external_secret_manifest, plays_operator
+from tests.e2e.machinery.release import Release, bare_cluster
+from tests.e2e.machinery.waiting import until
 from tests.objects import CANARY, RELEASE_NAMESPACE, payload, workload
 from webhook.core.causes import Cause
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from tests.docs import commands
-from tests.e2e.release import Release, bare_cluster
-from tests.e2e.waiting import until
+from tests.e2e.machinery.release import Release, bare_cluster
+from tests.e2e.machinery.waiting import until
 from tests.objects import CANARY, workload
 
 README = (commands.ROOT / "README.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 
 from standin import ApiServer
 from tests.doctor.builders import CA, NAME, NOW, condition, copy, leaf
-from tests.e2e.cluster import secret_manifest
+from tests.e2e.machinery.cluster import secret_manifest
 from tests.objects import RELEASE_NAMESPACE
 from webhook.cluster.secrets import encode
 from webhook.core.names import FIELD_MANAGER

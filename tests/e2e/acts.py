@@ -16,11 +16,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from tests.e2e.cluster import secret_manifest
-from tests.e2e.installation import Installation
-from tests.e2e.planes import StandIn
+from tests.e2e.machinery.cluster import secret_manifest
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.planes import StandIn
+from tests.e2e.machinery.waiting import until
 from tests.e2e.screen import Screen
-from tests.e2e.waiting import until
 from tests.objects import RELEASE_NAMESPACE, payload, pod_spec_of, workload
 
 NAMES: Final = ("auth", "my", "scan", "character", "location", "info", "chat")

@@ -5,9 +5,9 @@ from itertools import count
 
 import pytest
 
-from tests.e2e.installation import Installation
-from tests.e2e.kube import Kube
-from tests.e2e.planes import ControlPlane, control_plane
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.planes import ControlPlane, control_plane
 from tests.matching import EXTRA_KINDS
 from tests.objects import payload
 

@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from tests.e2e.acts import WAITING, Act, Acts, before_the_installation
-from tests.e2e.installation import Installation
-from tests.e2e.planes import ControlPlane, control_plane
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.planes import ControlPlane, control_plane
 from tests.e2e.screen import Screen, terminal
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import secret_manifest
-from tests.e2e.installation import Installation
-from tests.e2e.kube import Kube
-from tests.e2e.raw import Answer, RawApi
-from tests.e2e.waiting import until
+from tests.e2e.machinery.cluster import secret_manifest
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.raw import Answer, RawApi
+from tests.e2e.machinery.waiting import until
 from tests.objects import RELEASE_NAMESPACE, payload
 from webhook.core.names import SECRET_NAME
 

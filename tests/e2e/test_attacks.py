@@ -20,11 +20,11 @@ import pytest
 from urllib3.exceptions import HTTPError
 
 from tests import helm
-from tests.e2e.cluster import secret_manifest
-from tests.e2e.installation import Installation
-from tests.e2e.planes import control_plane, service_account_kubeconfig
-from tests.e2e.raw import RawApi
-from tests.e2e.waiting import until
+from tests.e2e.machinery.cluster import secret_manifest
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.planes import control_plane, service_account_kubeconfig
+from tests.e2e.machinery.raw import RawApi
+from tests.e2e.machinery.waiting import until
 from tests.edges.peak_memory import LIMIT, peak_bytes
 from tests.edges.raw_client import Target, http, pod_review
 from tests.objects import IMAGE, RELEASE_NAMESPACE, payload

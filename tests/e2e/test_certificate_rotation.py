@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.installation import Installation
-from tests.e2e.kube import Kube
-from tests.e2e.planes import control_plane
-from tests.e2e.processes import Process
-from tests.e2e.waiting import until
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.planes import control_plane
+from tests.e2e.machinery.processes import Process
+from tests.e2e.machinery.waiting import until
 from tests.objects import IMAGE, RELEASE_NAMESPACE, workload
 from webhook.cluster.access import from_kubeconfig
 from webhook.cluster.client import Client

@@ -1,6 +1,6 @@
 """The chaos run, shorter than by hand, and what it rests on: its schedule and its judge.
 
-`CHAOS_SECONDS` and `CHAOS_SEED` set length and seed; `python -m tests.e2e.chaos` runs it with a longer story.
+`CHAOS_SECONDS` and `CHAOS_SEED` set length and seed; `python -m tests.e2e.machinery.chaos` runs it with a longer story.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.chaos import run
-from tests.e2e.chaos_judge import Expected, Observed, differences
-from tests.e2e.chaos_schedule import Kind, schedule
+from tests.e2e.machinery.chaos import run
+from tests.e2e.machinery.chaos_judge import Expected, Observed, differences
+from tests.e2e.machinery.chaos_schedule import Kind, schedule
 from tests.objects import payload
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "30"))

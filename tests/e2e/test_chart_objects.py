@@ -5,10 +5,10 @@ import yaml
 
 from tests import helm
 from tests.chart.switches import BASE, SWITCHES, everything, manifests
-from tests.e2e.installation import Installation
-from tests.e2e.kube import Kube
-from tests.e2e.planes import ControlPlane
-from tests.e2e.waiting import until
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.planes import ControlPlane
+from tests.e2e.machinery.waiting import until
 
 CUSTOM = ("cert-manager.io/", "external-secrets.io/", "monitoring.coreos.com/")
 

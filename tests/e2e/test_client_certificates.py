@@ -13,11 +13,11 @@ import pytest
 from certs.authority import new_ca
 from tests import helm
 from tests.docs.commands import DOCS
-from tests.e2e.cluster import HERE
-from tests.e2e.installation import Installation
-from tests.e2e.planes import ShownToWebhooks, control_plane
+from tests.e2e.machinery.cluster import HERE
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.planes import ShownToWebhooks, control_plane
+from tests.e2e.machinery.waiting import until
 from tests.e2e.test_story import listed
-from tests.e2e.waiting import until
 from tests.edges.pki import client_files
 from tests.edges.raw_client import Target
 from tests.objects import IMAGE, RELEASE_NAMESPACE, workload

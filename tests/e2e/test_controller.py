@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import secret_manifest
-from tests.e2e.installation import Installation
-from tests.e2e.kube import Kube
-from tests.e2e.processes import Process
+from tests.e2e.machinery.cluster import secret_manifest
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.processes import Process
+from tests.e2e.machinery.waiting import until
 from tests.e2e.test_story import deployment
-from tests.e2e.waiting import until
 from tests.objects import payload
 
 OFF = {"ghcr-pull-secrets.io/inject": "false", "ghcr-pull-secrets.io/enforce": "off"}

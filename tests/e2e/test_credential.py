@@ -10,8 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from standin import ApiServer
-from tests.e2e.processes import Process, free_port
-from tests.e2e.waiting import until
+from tests.e2e.machinery.processes import Process, free_port
+from tests.e2e.machinery.waiting import until
 from tests.edges.internet import HttpsWorld, Internet, basic
 from tests.objects import CANARY, RELEASE_NAMESPACE, payload, workload
 from tests.services.contracts.registry import GOOD, UNTIL, WRONG

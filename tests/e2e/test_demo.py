@@ -12,7 +12,7 @@ from rich.console import Console
 from tests.docs.commands import DOCS
 from tests.e2e import demo
 from tests.e2e.acts import NAMES, WAITING
-from tests.e2e.planes import control_plane
+from tests.e2e.machinery.planes import control_plane
 from tests.e2e.screen import PIPED_WIDTH, WIDEST, Screen, terminal
 from tests.objects import CANARY_PREFIX
 

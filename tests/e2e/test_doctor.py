@@ -18,12 +18,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from certs.authority import new_ca
-from tests.e2e.cluster import secret_manifest
-from tests.e2e.operator import CRD, external_secret_manifest
-from tests.e2e.planes import control_plane, service_account_kubeconfig
-from tests.e2e.raw import RawApi
-from tests.e2e.release import NAME, Release
-from tests.e2e.waiting import until
+from tests.e2e.machinery.cluster import secret_manifest
+from tests.e2e.machinery.operator import CRD, external_secret_manifest
+from tests.e2e.machinery.planes import control_plane, service_account_kubeconfig
+from tests.e2e.machinery.raw import RawApi
+from tests.e2e.machinery.release import NAME, Release
+from tests.e2e.machinery.waiting import until
 from tests.edges.test_cli_plugin import as_plugin
 from tests.objects import CANARY_PREFIX, RELEASE_NAMESPACE, payload, workload
 from webhook.cli import main

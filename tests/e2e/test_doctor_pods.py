@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 
 from tests.docs import commands
-from tests.e2e.cluster import secret_manifest
-from tests.e2e.installation import Installation
-from tests.e2e.operator import CRD, external_secret_manifest, plays_operator
-from tests.e2e.planes import control_plane, service_account_kubeconfig
-from tests.e2e.raw import RawApi
-from tests.e2e.waiting import until
+from tests.e2e.machinery.cluster import secret_manifest
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.operator import CRD, external_secret_manifest, plays_operator
+from tests.e2e.machinery.planes import control_plane, service_account_kubeconfig
+from tests.e2e.machinery.raw import RawApi
+from tests.e2e.machinery.waiting import until
 from tests.objects import CANARY_PREFIX, IMAGE, RELEASE_NAMESPACE, RULES, payload, workload
 from tests.recordings import Recording, recordings
 from webhook.cluster.connecting import connect_as_kubectl

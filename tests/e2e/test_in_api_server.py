@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from tests import helm
-from tests.e2e.cluster import secret_manifest
-from tests.e2e.installation import Installation
-from tests.e2e.kube import Kube
-from tests.e2e.planes import control_plane, service_account_kubeconfig
-from tests.e2e.raw import Answer, RawApi
+from tests.e2e.machinery.cluster import secret_manifest
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.planes import control_plane, service_account_kubeconfig
+from tests.e2e.machinery.raw import Answer, RawApi
+from tests.e2e.machinery.waiting import until
 from tests.e2e.test_story import deployment
-from tests.e2e.waiting import until
 from tests.objects import IMAGE, RELEASE_NAMESPACE, payload, pod_spec_of, workload
 
 COVERED = "ghcr-pull-secrets.io/covered"

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from standin.admission.fake_webhook import Authority, FakeWebhook, Reply, decide, patch
-from tests.e2e.installation import Installation
-from tests.e2e.kube import Kube
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.waiting import until
 from tests.e2e.test_story import deployment, listed
-from tests.e2e.waiting import until
 from tests.objects import IMAGE, pod_spec_of, workload
 
 SIDECAR = {"name": "sidecar", "image": "ghcr.io/open-telemetry/sidecar:1"}

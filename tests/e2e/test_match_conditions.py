@@ -14,9 +14,9 @@ import pytest
 import urllib3
 import yaml
 
-from tests.e2e.installation import Installation
-from tests.e2e.kube import Kube
-from tests.e2e.waiting import until
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.waiting import until
 from tests.matching import IMAGES, MOUNTS, SPECS, container, wrap
 from tests.objects import RESOURCES
 from webhook.core.kinds import BUILT_IN_KINDS

@@ -1,6 +1,6 @@
 """docs/migrate-from-externalsecrets.md, played with its own commands.
 
-Helm's and kubectl's commands are run as they stand. The External Secrets Operator is not there; `tests.e2e.operator` has
+Helm's and kubectl's commands are run as they stand. The External Secrets Operator is not there; `tests.e2e.machinery.operator` has
 what it leaves in a cluster.
 """
 
@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from tests.docs import commands
-from tests.e2e.kube import Kube, kubectl_path
-from tests.e2e.operator import CRD, external_secret, plays_operator
-from tests.e2e.release import Release, bare_cluster
-from tests.e2e.waiting import until
+from tests.e2e.machinery.kube import Kube, kubectl_path
+from tests.e2e.machinery.operator import CRD, external_secret, plays_operator
+from tests.e2e.machinery.release import Release, bare_cluster
+from tests.e2e.machinery.waiting import until
 from tests.objects import RELEASE_NAMESPACE, payload, workload
 
 PAGE = commands.DOCS / "migrate-from-externalsecrets.md"

@@ -9,10 +9,10 @@ import yaml
 
 from tests import helm
 from tests.chart.switches import BASE, pod_specs
-from tests.e2e.installation import Installation
-from tests.e2e.kube import Kube
-from tests.e2e.operator import CRD
-from tests.e2e.waiting import until
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.operator import CRD
+from tests.e2e.machinery.waiting import until
 from tests.objects import RELEASE_NAMESPACE
 
 IDS = {"runAsUser", "runAsGroup", "fsGroup"}

@@ -18,11 +18,11 @@ import pytest
 from standin.faults import Match
 from standin.rbac import RbacAuthorizer, describe, service_account_user
 from tests import helm
-from tests.e2e.cluster import secret_manifest
-from tests.e2e.containers import pod_fields, program_of
-from tests.e2e.installation import Installation
-from tests.e2e.planes import StandIn
-from tests.e2e.waiting import until
+from tests.e2e.machinery.cluster import secret_manifest
+from tests.e2e.machinery.containers import pod_fields, program_of
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.planes import StandIn
+from tests.e2e.machinery.waiting import until
 from tests.objects import IMAGE, RELEASE_NAMESPACE, payload, workload
 from webhook.core.names import MANAGED_BY_LABEL, MANAGED_BY_VALUE, SECRET_NAME
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.planes import ControlPlane
-from tests.e2e.raw import RawApi
-from tests.e2e.waiting import until
+from tests.e2e.machinery.planes import ControlPlane
+from tests.e2e.machinery.raw import RawApi
+from tests.e2e.machinery.waiting import until
 
 GROUP = "admissionregistration.k8s.io"
 PATHS = {

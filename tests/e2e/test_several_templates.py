@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.installation import Installation
-from tests.e2e.kube import Kube
-from tests.e2e.waiting import until
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.waiting import until
 from tests.matching import PYTORCH, RAY
 from tests.objects import IMAGE
 from webhook.core.kinds import WorkloadKind

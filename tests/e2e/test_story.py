@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import urllib3
 
-from tests.e2e.cluster import secret_manifest
-from tests.e2e.installation import Installation
-from tests.e2e.kube import Kube
-from tests.e2e.waiting import until
+from tests.e2e.machinery.cluster import secret_manifest
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.waiting import until
 from tests.objects import CANARY, IMAGE, TEMPLATE_PATHS, pod_spec_of, review, workload
 
 NAMES = ("auth", "my", "scan", "character", "location", "info", "chat")

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import secret_manifest
-from tests.e2e.installation import Installation
-from tests.e2e.kube import Kube
+from tests.e2e.machinery.cluster import secret_manifest
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.waiting import until
 from tests.e2e.test_story import deployment, in_namespace, listed
-from tests.e2e.waiting import until
 from tests.objects import IMAGE, pod_spec_of, workload
 
 

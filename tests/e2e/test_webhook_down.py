@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.installation import Installation
-from tests.e2e.kube import Kube
-from tests.e2e.planes import control_plane
-from tests.e2e.waiting import until
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.planes import control_plane
+from tests.e2e.machinery.waiting import until
 from tests.objects import IMAGE, pod_spec_of, workload
 
 NAMESPACE = "auth"

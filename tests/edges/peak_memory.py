@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.e2e.processes import Process, free_port
+from tests.e2e.machinery.processes import Process, free_port
 
 LIMIT: int = 256 << 20
 """Memory limit of server and controller in the chart's values; held to them by a test."""

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.docs.commands import ROOT
-from tests.e2e.kube import kubectl_path
+from tests.e2e.machinery.kube import kubectl_path
 
 
 def as_plugin(folder: Path, kubeconfig: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

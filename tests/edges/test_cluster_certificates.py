@@ -13,7 +13,7 @@ from certs.keeper import Keeper, Terms
 from certs.ports import Changed, Registered, Stored
 from standin import ApiServer
 from standin.faults import Match
-from tests.e2e.kube import Kube
+from tests.e2e.machinery.kube import Kube
 from tests.edges.certificate_world import (
     CA,
     GROUP,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.kube import kubectl_path
+from tests.e2e.machinery.kube import kubectl_path
 from tests.edges.cluster_script import Script, scripted
 from tests.objects import CANARY
 from webhook.cluster import kubeconfig

@@ -23,10 +23,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import helm
-from tests.e2e.cluster import secret_manifest
-from tests.e2e.installation import Installation
-from tests.e2e.planes import StandIn
-from tests.e2e.waiting import until
+from tests.e2e.machinery.cluster import secret_manifest
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.planes import StandIn
+from tests.e2e.machinery.waiting import until
 from tests.edges.peak_memory import LIMIT, peak_bytes
 from tests.edges.raw_client import Target, http, pod_review
 from tests.objects import IMAGE, RELEASE_NAMESPACE

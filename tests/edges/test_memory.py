@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.waiting import until
+from tests.e2e.machinery.waiting import until
 from tests.edges.cluster_script import Json
 from tests.edges.large_objects import Large, cluster_with
 from tests.edges.peak_memory import LIMIT, ROOT, controller, server

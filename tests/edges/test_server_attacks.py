@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.waiting import until
+from tests.e2e.machinery.waiting import until
 from tests.edges.pki import client_files
 from tests.edges.server_double import HOST, Authority, Process, review, serving, write_pair
 from tests.edges.tls_floods import Shaken, key_updates, renegotiations, shake_hands

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.e2e.waiting import until
+from tests.e2e.machinery.waiting import until
 from tests.edges.server_double import HOST, Authority, write_pair
 from webhook.server.certificate import CertificateFiles
 from webhook.server.connection import Connection, Ended, State

@@ -10,7 +10,7 @@ import pytest
 
 from standin.faults import Match
 from standin.server import ApiServer
-from tests.e2e.waiting import until
+from tests.e2e.machinery.waiting import until
 from tests.edges.server_double import Authority, Process, review, write_pair
 from tests.objects import CANARY, IMAGE, payload
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from tests.e2e.waiting import until
+from tests.e2e.machinery.waiting import until
 from webhook.telemetry.batching import MOST_BYTES, MOST_WRITTEN, BatchedWriter
 
 pytestmark = pytest.mark.processes

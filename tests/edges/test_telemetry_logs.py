@@ -15,7 +15,7 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.e2e.waiting import until
+from tests.e2e.machinery.waiting import until
 from tests.edges.server_double import logging_restored
 from webhook.telemetry import logs
 from webhook.telemetry.bounds import MOST_LINE, MOST_TEXT

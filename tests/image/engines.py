@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tests.e2e.waiting import until
+from tests.e2e.machinery.waiting import until
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 MOUNT: Final = "/mnt"

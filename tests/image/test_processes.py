@@ -11,10 +11,10 @@ import pytest
 
 from standin import ApiServer
 from tests import helm
-from tests.e2e.containers import container_command, pod_fields, with_flags
-from tests.e2e.kube import Kube
-from tests.e2e.processes import free_port
-from tests.e2e.waiting import until
+from tests.e2e.machinery.containers import container_command, pod_fields, with_flags
+from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.processes import free_port
+from tests.e2e.machinery.waiting import until
 from tests.image.engines import MOUNT, Container, Image
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, payload, workload
 

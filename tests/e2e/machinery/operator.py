@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.e2e.cluster import Cluster, secret_manifest
+from tests.e2e.machinery.cluster import Cluster, secret_manifest
 
 CRD: dict[str, Any] = {
     "apiVersion": "apiextensions.k8s.io/v1",

@@ -12,9 +12,9 @@ from typing import Any, Final, Self
 import helm_python
 
 from tests import helm
-from tests.e2e.cluster import HERE, Cluster
-from tests.e2e.node import Node
-from tests.e2e.planes import ControlPlane, control_plane
+from tests.e2e.machinery.cluster import HERE, Cluster
+from tests.e2e.machinery.node import Node
+from tests.e2e.machinery.planes import ControlPlane, control_plane
 from tests.objects import CANARY_PREFIX, RELEASE_NAMESPACE
 
 NAME: Final = "ghcr-pull-secrets"

@@ -11,9 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from tests.e2e.containers import pod_fields, program_of
-from tests.e2e.processes import asked
-from tests.e2e.programs import Program
+from tests.e2e.machinery.containers import pod_fields, program_of
+from tests.e2e.machinery.processes import asked
+from tests.e2e.machinery.programs import Program
 
 _LOOK_S: Final = 0.1
 """Between two looks at probes and processes; the chart's periods are for clusters, not for tests."""

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from tests import helm
-from tests.e2e.cluster import HERE, Cluster
-from tests.e2e.containers import container_command, pod_fields, with_flags
-from tests.e2e.planes import ControlPlane, service_account_kubeconfig
-from tests.e2e.processes import Process, free_port
-from tests.e2e.waiting import until
+from tests.e2e.machinery.cluster import HERE, Cluster
+from tests.e2e.machinery.containers import container_command, pod_fields, with_flags
+from tests.e2e.machinery.planes import ControlPlane, service_account_kubeconfig
+from tests.e2e.machinery.processes import Process, free_port
+from tests.e2e.machinery.waiting import until
 from tests.objects import CANARY_PREFIX, RELEASE_NAMESPACE, payload
 
 BASE_VALUES: Mapping[str, Any] = {

@@ -1,6 +1,6 @@
 """`helm`, as far as the documentation uses it, over Helm's own SDK: so that its commands are run as they stand.
 
-`python -m tests.e2e.helm_cli VERB …`, with the cluster of $KUBECONFIG. There is no wheel with the program itself; what the
+`python -m tests.e2e.machinery.helm_cli VERB …`, with the cluster of $KUBECONFIG. There is no wheel with the program itself; what the
 program is more than its SDK, the reading of flags, is here, and a flag that is not known here is an error.
 """
 
@@ -19,13 +19,13 @@ import helm_python
 import yaml
 
 from tests import helm
-from tests.e2e.cluster import HERE
+from tests.e2e.machinery.cluster import HERE
 
 PUBLISHED: Final = "oci://ghcr.io/sesacthon/charts/ghcr-pull-secrets"
 """Where the pages have the chart from; here it is that of this repository, whose version must be the one asked for."""
 
 VALUES: Final[Mapping[str, Any]] = {**HERE, "server": {"shutdownDelaySeconds": 3}}
-"""Set besides what a page sets. Three seconds are long enough for `tests.e2e.node.ENDPOINT_LAG_S`."""
+"""Set besides what a page sets. Three seconds are long enough for `tests.e2e.machinery.node.ENDPOINT_LAG_S`."""
 
 _TIMEOUT_S: Final = 90
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tests import helm
-from tests.e2e.kube import Kube
-from tests.e2e.waiting import until
+from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.waiting import until
 from tests.objects import RELEASE_NAMESPACE, payload
 from webhook.core.names import SECRET_NAME, SECRET_TYPE
 

@@ -20,8 +20,8 @@ from typing import Final, Protocol
 
 import yaml
 
-from tests.e2e.kube import Kube
-from tests.e2e.waiting import until
+from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.waiting import until
 
 AUDIT_POLICY: Final[Mapping[str, object]] = {
     "apiVersion": "audit.k8s.io/v1",
@@ -81,7 +81,7 @@ def control_plane(*, elsewhere: Collection[str] = (), shown: ShownToWebhooks | N
     """Make the control plane the environment asks for; not started yet.
 
     Args:
-        elsewhere: Namespaces whose Pods a `tests.e2e.node.Node` runs.
+        elsewhere: Namespaces whose Pods a `tests.e2e.machinery.node.Node` runs.
         shown: What webhooks are shown; nothing without it.
     """
     assets = os.environ.get("KUBEBUILDER_ASSETS")

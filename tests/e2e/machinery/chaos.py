@@ -1,6 +1,6 @@
 """Chaos: faults by a seed's schedule, and what the cluster must look like a minute after the last.
 
-`python -m tests.e2e.chaos --seed 1 --seconds 180` runs it on the stand-in, or on a real control plane if
+`python -m tests.e2e.machinery.chaos --seed 1 --seconds 180` runs it on the stand-in, or on a real control plane if
 `KUBEBUILDER_ASSETS` names its binaries; there what only the stand-in can do is left out.
 """
 
@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.e2e import chaos_judge as judge
-from tests.e2e.chaos_deeds import OPT_LABEL, OURS, TOKEN, Deeds, Missed, deployment
-from tests.e2e.chaos_schedule import DISOWNED, EXCLUDED, FOREIGN, OUT, TOGGLED, WORKED, Kind, schedule
-from tests.e2e.cluster import secret_manifest
-from tests.e2e.planes import ControlPlane, control_plane
-from tests.e2e.waiting import until
+from tests.e2e.machinery import chaos_judge as judge
+from tests.e2e.machinery.chaos_deeds import OPT_LABEL, OURS, TOKEN, Deeds, Missed, deployment
+from tests.e2e.machinery.chaos_schedule import DISOWNED, EXCLUDED, FOREIGN, OUT, TOGGLED, WORKED, Kind, schedule
+from tests.e2e.machinery.cluster import secret_manifest
+from tests.e2e.machinery.planes import ControlPlane, control_plane
+from tests.e2e.machinery.waiting import until
 
 CONVERGED_WITHIN_S: Final = 60.0
 """What issue 3 promises after the end of any fault."""
@@ -212,7 +212,7 @@ def run(*, seed: int, seconds: float, say: Callable[[str], None]) -> Report:
 
 def main() -> int:
     """Run from the command line; 1 if all was not well in the end."""
-    parser = argparse.ArgumentParser(prog="python -m tests.e2e.chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.e2e.machinery.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     parser.add_argument("--seconds", type=float, default=180)
     arguments = parser.parse_args()

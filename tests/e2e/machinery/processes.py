@@ -9,8 +9,8 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.e2e.programs import Program
-from tests.e2e.waiting import until
+from tests.e2e.machinery.programs import Program
+from tests.e2e.machinery.waiting import until
 
 
 def free_port() -> int:

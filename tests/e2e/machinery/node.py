@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from tests.e2e.planes import ControlPlane, service_account_kubeconfig
-from tests.e2e.raw import Answer, RawApi
-from tests.e2e.sandbox import Sandbox, port_of
-from tests.e2e.service import Address, Service
+from tests.e2e.machinery.planes import ControlPlane, service_account_kubeconfig
+from tests.e2e.machinery.raw import Answer, RawApi
+from tests.e2e.machinery.sandbox import Sandbox, port_of
+from tests.e2e.machinery.service import Address, Service
 
 _FINALIZER: Final = "tests.ghcr-pull-secrets.io/node"
 """Keeps a deleted Pod until its processes have ended, as the grace period keeps one that a scheduler has placed."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
-from tests.e2e.chaos_schedule import EXCLUDED, Action, Burst, Edit, Kind, Spoiled
-from tests.e2e.installation import Installation
-from tests.e2e.planes import ControlPlane, StandIn
-from tests.e2e.processes import Process
+from tests.e2e.machinery.chaos_schedule import EXCLUDED, Action, Burst, Edit, Kind, Spoiled
+from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.planes import ControlPlane, StandIn
+from tests.e2e.machinery.processes import Process
 from tests.objects import RELEASE_NAMESPACE, payload, workload
 
 if TYPE_CHECKING:
