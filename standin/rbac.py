@@ -120,7 +120,7 @@ class RbacAuthorizer:
         return self.granted(user) - self.used(user.name)
 
     def forget_use(self) -> None:
-        """Start counting anew."""
+        """Start counting from zero."""
         with self._lock:
             self._used.clear()
 

@@ -16,7 +16,7 @@ from standin.server import ApiServer
 
 PATH = Path(__file__).parent / "data" / "apiserver-transcripts.jsonl"
 NARROW = "serviceaccount limited to resourceNames=[ghcr-secret]"
-# What is made anew on each run.
+# What is new on each run.
 UNEQUAL = frozenset({"uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "managedFields", "continue"})
 _UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ZERO_UID = "00000000-0000-0000-0000-000000000000"

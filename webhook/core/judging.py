@@ -117,10 +117,10 @@ def verdict(
 
     | of the Secrets listed | answer |
     |---|---|
-    | whatever they are, for more than `MAX_IMAGES` different images | too_large, let through or not as below |
+    | whatever they are, for more than `MAX_IMAGES` different images | too_large, admitted or not as below |
     | one we may read is malformed | malformed: it stops every pull of the Pod |
     | one we may read has a credential for the image | covered |
-    | one we may not read | by `allow_unverifiable`: unverifiable, let through or not |
+    | one we may not read | by `allow_unverifiable`: unverifiable, admitted or not |
     | one over a bound (`read_keyring`), or after `MAX_ENTRIES_IN_ALL` | by `allow_unverifiable`: too_large |
     | `ghcr-secret` is there | wrong_type, no_entry_for_image, empty_credential |
     | `ghcr-secret` is not there | secret_missing, central_missing, central_unusable, provisioning_failed |

@@ -217,7 +217,7 @@ def exempt(
 ) -> Reason | None:
     """Say why a workload need not be judged at all, if so.
 
-    An UPDATE that changes neither the images that can be pulled nor pull secrets nor ServiceAccount is let through,
+    An UPDATE that changes neither the images that can be pulled nor pull secrets nor ServiceAccount is admitted,
     however broken the workload is: labels, finalizers and scaling must keep working.
     """
     if workload.mirror:

@@ -73,7 +73,7 @@ CEL: a Pod takes the content of `ghcr-secret` as a volume or variable, as `mount
 {{- end -}}
 
 {{/*
-CEL: an UPDATE changes what has the pod spec; both halves let through what does not (`decide` and `exempt` in
+CEL: an UPDATE changes what has the pod spec; both halves admit what does not (`decide` and `exempt` in
 webhook/core/policy.py). Not even asking about it is what keeps scaling, labels and status bookkeeping alive while no server is
 there to answer. Argument: JSON pointer of the pod template, empty for a Pod.
 */}}
