@@ -7,7 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-WORKERS ?= auto
+# Two a core: the end-to-end tests wait most of the time, for processes, watches and leases.
+WORKERS ?= $(shell expr 2 \* $$(nproc))
 PYTEST_ARGS ?=
 export KUBEBUILDER_ASSETS
 
