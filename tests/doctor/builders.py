@@ -18,23 +18,9 @@ from certs.authority import issue_leaf, new_ca, service_dns_names
 from tests.objects import RELEASE_NAMESPACE, RULES, secret
 from webhook.core.copies import Secret, desired
 from webhook.core.names import COVERED_LABEL
-from webhook.doctor.evidence import (
-    COMPONENT,
-    Binding,
-    Configuration,
-    Deployment,
-    Evidence,
-    ExternalSecret,
-    Lease,
-    NamespaceObject,
-    Pod,
-    Policy,
-    Release,
-    Served,
-    Service,
-    Source,
-    Store,
-)
+from webhook.doctor.evidence import COMPONENT, Evidence, Release, Served, Source
+from webhook.doctor.objects import Binding, Configuration, ExternalSecret, NamespaceObject, Policy, Store
+from webhook.doctor.processes import Deployment, Lease, Pod, Service
 
 T = TypeVar("T")
 

@@ -36,8 +36,9 @@ from webhook.core.images import ImagePatterns
 from webhook.core.names import SOURCE_ANNOTATION
 from webhook.core.scope import NamespaceMode
 from webhook.doctor import chain, chain_credential, chain_webhooks
-from webhook.doctor.evidence import Evidence, Served, Service, Unread
+from webhook.doctor.evidence import Evidence, Served, Unread
 from webhook.doctor.model import State, Station
+from webhook.doctor.processes import Service
 from webhook.doctor.settings import default_rules
 from webhook.doctor.stations import Code, foreign_text, names, span
 

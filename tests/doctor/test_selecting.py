@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.doctor.builders import convert
-from webhook.doctor.evidence import Selector
+from webhook.doctor.objects import Selector
 from webhook.doctor.selecting import selects
 
 

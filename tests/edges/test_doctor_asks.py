@@ -19,7 +19,9 @@ from webhook.cluster.certificates import ADMISSION_V1
 from webhook.cluster.hooks import APPS_V1
 from webhook.cluster.requests import Target, Verb
 from webhook.doctor.asking import Asks, ClusterAsks, attempt
-from webhook.doctor.evidence import Configuration, Deployment, Event, NamespaceObject, Policy, Unread
+from webhook.doctor.evidence import Unread
+from webhook.doctor.objects import Configuration, NamespaceObject, Policy
+from webhook.doctor.processes import Deployment, Event
 from webhook.ports import Forbidden, Unavailable
 
 OBJECTS = [*release(), contested("auth", NOW.isoformat())]

@@ -3,8 +3,9 @@
 from typing import TypeVar
 
 from webhook.core.names import COVERED_LABEL
-from webhook.doctor.evidence import Binding, Evidence, Policy, Unread, Webhook
+from webhook.doctor.evidence import Evidence, Unread
 from webhook.doctor.model import Station
+from webhook.doctor.objects import Binding, Policy, Webhook
 from webhook.doctor.stations import Code, fault, names, ok, skipped
 
 T = TypeVar("T")

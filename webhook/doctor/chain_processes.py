@@ -5,8 +5,9 @@ from typing import Final
 
 from certs.authority import inspect, split_bundle
 from certs.facts import Unreadable
-from webhook.doctor.evidence import COMPONENT, Deployment, Evidence, Pod, Unread
+from webhook.doctor.evidence import COMPONENT, Evidence, Unread
 from webhook.doctor.model import Station
+from webhook.doctor.processes import Deployment, Pod
 from webhook.doctor.stations import Code, ago, count, fault, foreign_text, names, ok, skipped, span
 
 NEAR_EXPIRY: Final = timedelta(days=14)

@@ -6,8 +6,9 @@ from typing import Final
 
 from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
-from webhook.doctor.evidence import Evidence, ExternalSecret, Source, Store, Unread
+from webhook.doctor.evidence import Evidence, Source, Unread
 from webhook.doctor.model import State, Station
+from webhook.doctor.objects import ExternalSecret, Store
 from webhook.doctor.stations import Code, ago, fault, foreign_text, names, ok, skipped, span
 
 _EXAMPLE: Final = re.compile(r"/(?P<project>[\w.-]+)/(?P<environment>[\w.-]+)/ghcr/(?P<name>username|token)")

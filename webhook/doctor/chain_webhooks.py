@@ -5,8 +5,10 @@ from collections.abc import Iterable, Sequence
 from certs.authority import inspect, split_bundle
 from certs.facts import CertificateFacts
 from webhook.core.names import SYSTEM_NAMESPACES
-from webhook.doctor.evidence import COMPONENT, Configuration, Deployment, Evidence, Unread, Webhook
+from webhook.doctor.evidence import COMPONENT, Evidence, Unread
 from webhook.doctor.model import Station
+from webhook.doctor.objects import Configuration, Webhook
+from webhook.doctor.processes import Deployment
 from webhook.doctor.selecting import selects
 from webhook.doctor.stations import Code, fault, names, ok, skipped
 

@@ -11,29 +11,9 @@ from webhook.cluster.requests import CORE_V1, Target, Verb
 from webhook.core.copies import Secret
 from webhook.core.names import FIELD_MANAGER, SECRET_NAME
 from webhook.doctor.asking import Asks, attempt
-from webhook.doctor.evidence import (
-    COMPONENT,
-    PART_OF,
-    VERSION,
-    ApiGroup,
-    Binding,
-    CertificateSecret,
-    Configuration,
-    Deployment,
-    Event,
-    Evidence,
-    ExternalSecret,
-    Lease,
-    NamespaceObject,
-    Pod,
-    Policy,
-    Release,
-    Served,
-    Service,
-    Source,
-    Store,
-    Unread,
-)
+from webhook.doctor.evidence import COMPONENT, PART_OF, VERSION, Evidence, Release, Served, Source, Unread
+from webhook.doctor.objects import Binding, Configuration, ExternalSecret, NamespaceObject, Policy, Store
+from webhook.doctor.processes import ApiGroup, CertificateSecret, Deployment, Event, Lease, Pod, Service
 from webhook.doctor.settings import default_rules, rules_told, tls_secret
 from webhook.ports import EventReason
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from webhook.doctor.evidence import Expression, Selector
+from webhook.doctor.objects import Expression, Selector
 
 
 def selects(selector: Selector | None, labels: Mapping[str, str]) -> bool:

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from webhook.config import CLUSTER_SETTINGS, ENVIRONMENT_PREFIX, POLICY_SETTINGS, ConfigError, resolve, rules_of
 from webhook.core.images import ImagePatterns
 from webhook.core.scope import Rules
-from webhook.doctor.evidence import Deployment, Unread
+from webhook.doctor.evidence import Unread
+from webhook.doctor.processes import Deployment
 
 _SETTINGS = (*POLICY_SETTINGS, *(each for each in CLUSTER_SETTINGS if each.name == "namespace"))
 
