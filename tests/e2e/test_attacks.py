@@ -31,7 +31,7 @@ from tests.objects import IMAGE, RELEASE_NAMESPACE, payload
 from webhook.core.names import SECRET_NAME
 
 # On a busy machine the larger objects take a minute to be read, by whoever reads them.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.xdist_group("attacks"), pytest.mark.timeout(600)]
 
 FULL = bool(os.environ.get("KUBEBUILDER_ASSETS")) and "PYTEST_XDIST_WORKER" not in os.environ
 """On a real control plane, alone on the machine (`make e2e`): beside other tests the API server would be measured, not we."""

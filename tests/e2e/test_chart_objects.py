@@ -10,6 +10,8 @@ from tests.e2e.machinery.kube import Kube
 from tests.e2e.machinery.planes import ControlPlane
 from tests.e2e.machinery.waiting import until
 
+pytestmark = pytest.mark.xdist_group("chart-objects")
+
 CUSTOM = ("cert-manager.io/", "external-secrets.io/", "monitoring.coreos.com/")
 
 

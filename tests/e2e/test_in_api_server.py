@@ -25,6 +25,8 @@ from tests.e2e.machinery.waiting import until
 from tests.e2e.test_story import deployment
 from tests.objects import IMAGE, RELEASE_NAMESPACE, payload, pod_spec_of, workload
 
+pytestmark = pytest.mark.xdist_group("in-api-server")
+
 COVERED = "ghcr-pull-secrets.io/covered"
 COVERS = "ghcr-pull-secrets.io/covers"
 DOWN = "failed calling webhook"

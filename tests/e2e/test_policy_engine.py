@@ -13,6 +13,8 @@ from tests.e2e.machinery.planes import ControlPlane
 from tests.e2e.machinery.raw import RawApi
 from tests.e2e.machinery.waiting import until
 
+pytestmark = pytest.mark.xdist_group("policy-engine")
+
 GROUP = "admissionregistration.k8s.io"
 PATHS = {
     "ValidatingAdmissionPolicy": f"/apis/{GROUP}/v1/validatingadmissionpolicies",

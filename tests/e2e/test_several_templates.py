@@ -15,6 +15,8 @@ from tests.objects import IMAGE
 from webhook.core.kinds import WorkloadKind
 from webhook.core.workloads import MAX_TEMPLATES
 
+pytestmark = pytest.mark.xdist_group("several-templates")
+
 NGINX, OTHER = "docker.io/library/nginx:1.27", "ghcr.io/sesacthon/ray-worker:2"
 Object = dict[str, Any]
 

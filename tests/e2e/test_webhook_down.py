@@ -11,6 +11,8 @@ from tests.e2e.machinery.planes import control_plane
 from tests.e2e.machinery.waiting import until
 from tests.objects import IMAGE, pod_spec_of, workload
 
+pytestmark = pytest.mark.xdist_group("webhook-down")
+
 NAMESPACE = "auth"
 DOWN = "failed calling webhook"
 

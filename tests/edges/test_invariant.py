@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import statistics
 import threading
 import time
@@ -31,12 +32,15 @@ from tests.edges.peak_memory import LIMIT, peak_bytes
 from tests.edges.raw_client import Target, http, pod_review
 from tests.objects import IMAGE, RELEASE_NAMESPACE
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.xdist_group("invariant"), pytest.mark.processes]
 
 AIR = 100
 """An ordinary review takes about 10 ms with its handshake, so this is the second that the invariant allows."""
 
 AFTER_S = 5.0
+
+WITHIN_S = 5.0 if "PYTEST_XDIST_WORKER" in os.environ else 1.0
+"""An ordinary review is answered within a second; beside other tests, which take all the cores, before an API server gives up."""
 
 BODY = 8 << 20
 """Longest body of a review; more is refused by its head."""
@@ -76,7 +80,7 @@ class World:
             f"peaks {[peak >> 20 for peak in peaks]} MiB"
         )
         assert not failed, failed
-        assert worst < max(AIR * self.alone, 1)
+        assert worst < max(AIR * self.alone, WITHIN_S)
         assert max(peaks) < LIMIT
         assert self.running() == self.pids
 

@@ -15,7 +15,7 @@ import pytest
 from tests.install.lock import ROOT
 
 # A virtual environment takes seconds, and several of them on a busy machine a minute each.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.xdist_group("make"), pytest.mark.timeout(600)]
 
 _BACKEND = """
 import pathlib, zipfile
