@@ -9,7 +9,9 @@ from webhook.check.findings import Level, Report
 from webhook.check.outputs.text import summary
 
 MAX_SUMMARY: Final = 1_000_000
-"""Longest summary: GitHub takes 1 MiB of one step."""
+"""Longest summary in bytes: GitHub takes 1 MiB of one step."""
+
+_CUT: Final = "\n\nGitHub takes no more than 1 MiB of a step: the rest of the findings is in the log.\n"
 
 
 def render(report: Report) -> str:
@@ -47,7 +49,7 @@ def step_summary(report: Report) -> str:
     text = "\n".join(lines) + "\n"
     if len(text.encode("utf-8", "replace")) <= MAX_SUMMARY:
         return text
-    return text.encode("utf-8", "replace")[:MAX_SUMMARY].decode("utf-8", "ignore").rpartition("\n")[0] + "\n\n…\n"
+    return text.encode("utf-8", "replace")[:MAX_SUMMARY].decode("utf-8", "ignore").rpartition("\n")[0] + _CUT
 
 
 def _command(level: str, file: str, line: int, title: str, message: str) -> str:
