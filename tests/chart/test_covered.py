@@ -16,8 +16,8 @@ from standin.admission.mutations import as_maps
 from standin.admission.rules import selector_matches
 from tests import helm
 from tests.chart.cel import ENGINES, Condition
+from tests.chart.shapes import pod_specs
 from tests.chart.switches import BASE
-from tests.chart.test_match_conditions import pod_specs
 from tests.matching import IMAGES, container
 from tests.objects import RELEASE_NAMESPACE, payload, workload
 from webhook.core import copies, covering, judging, patch, policy, workloads

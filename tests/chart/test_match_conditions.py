@@ -15,28 +15,19 @@ from hypothesis import strategies as st
 
 from tests import helm
 from tests.chart.cel import ENGINES, Condition
-from tests.matching import EXTRA_KINDS, IMAGES, MOUNTS, PYTORCH, RAY, SPECS, container, image_volume, placed, wrap
+from tests.chart.shapes import SHAPES, pod_specs
+from tests.matching import EXTRA_KINDS, IMAGES, MOUNTS, SPECS, container, placed, wrap
 from tests.patterns import pattern_to_regex
 from webhook.check.values import settings as check_settings
 from webhook.core import workloads
 from webhook.core.images import ImagePatterns
-from webhook.core.kinds import BUILT_IN_KINDS, POD, WorkloadKind
+from webhook.core.kinds import POD, WorkloadKind
 
 INCLUDE = ("ghcr.io/*", "registry.example.com:5000/team-*/app", "*.pkg.dev/*")
 EXCLUDE = ("ghcr.io/public/*", "ghcr.io/*-mirror")
 PATTERNS = {
     "defaults": ImagePatterns(include=("ghcr.io/*",)),
     "own": ImagePatterns(include=INCLUDE, exclude=EXCLUDE),
-}
-SHAPES = {
-    "pods.ghcr-pull-secrets.io": POD,
-    "templates.ghcr-pull-secrets.io": BUILT_IN_KINDS[1],
-    "cronjobs.ghcr-pull-secrets.io": BUILT_IN_KINDS[7],
-    "rollouts.v1alpha1.argoproj.io.ghcr-pull-secrets.io": WorkloadKind(
-        group="argoproj.io", version="v1alpha1", resource="rollouts", templates=(("spec", "template"),)
-    ),
-    "rayclusters.v1.ray.io.ghcr-pull-secrets.io": RAY,
-    "pytorchjobs.v1.kubeflow.org.ghcr-pull-secrets.io": PYTORCH,
 }
 
 
@@ -189,45 +180,6 @@ def test_an_object_cut_off_above_its_pod_spec_is_passed_over_without_an_error(sh
                 obj: Any = placed(end, path[:depth])
                 if isinstance(obj, dict):
                     assert condition("Validating", shape, "defaults", engine)(obj) is False
-
-
-hosts = st.sampled_from(
-    [
-        "ghcr.io",
-        "GHCR.io",
-        "ghcr.io:443",
-        "ghcr.io:0443",
-        "ghcr.io:80",
-        "registry.example.com:5000",
-        "registry.example.com:005000",
-        "registry.example.com",
-        "eu.pkg.dev",
-        "a.b.pkg.dev",
-        ".pkg.dev",
-        "EU.PKG.DEV:443",
-        "pkg.dev",
-        "docker.io",
-    ]
-)
-paths = st.sampled_from(["public", "team-a", "team-", "app", "apps", "a-mirror", "Public", "a", ""])
-references = st.builds(
-    lambda host, path, tail: "/".join([host, *path]) + tail,
-    hosts,
-    st.lists(paths, max_size=3),
-    st.sampled_from(["", ":1", ":a-mirror", "@sha256:00", ":1@sha256:00", "\n", "\n/app", ":1\n", "\r", "\u2028"]),
-)
-images = st.one_of(st.none(), references, references, st.text(alphabet="ghcrio.:/@*[]\n\\KİIı", max_size=14))
-pod_specs = st.fixed_dictionaries(
-    {},
-    optional={
-        **{
-            name: st.none() | st.lists(st.none() | st.builds(container, images), max_size=3)
-            for name in ("containers", "initContainers", "ephemeralContainers")
-        },
-        "volumes": st.none()
-        | st.lists(st.none() | st.just({"name": "t"}) | st.builds(image_volume, images), max_size=3),
-    },
-)
 
 
 @every_engine

@@ -9,7 +9,7 @@ import pytest
 
 from tests import helm
 from tests.chart.cel import ENGINES, Condition
-from tests.chart.test_match_conditions import SHAPES
+from tests.chart.shapes import SHAPES
 from tests.matching import EXTRA_KINDS, container, wrap
 from tests.objects import RULES
 from webhook.core import policy, workloads

@@ -9,7 +9,7 @@ import pytest
 from tests.check.runs import check, check_objects, checker
 from tests.objects import RELEASE_NAMESPACE, secret
 from tests.services.fakes import FakeCluster
-from tests.services.test_admission_templates import ask, ray, template
+from tests.services.templates import ask, ray, template
 from webhook.check.findings import ManifestOutcome
 from webhook.check.fixes import fixes
 from webhook.check.outputs import FORMATS

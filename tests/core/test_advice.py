@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.test_diagnosing import (
+from tests.core.stuck_pods import (
     ANONYMOUS,
     AUTH,
     COPY,

@@ -5,10 +5,25 @@ from typing import Any
 
 import pytest
 
+from tests.core.stuck_pods import (
+    ANONYMOUS,
+    AUTH,
+    CENTRAL,
+    COPY,
+    DENIED,
+    MIRROR,
+    NO_HOST,
+    OTHER_TOKEN,
+    REJECTED,
+    around,
+    diagnosed,
+    pod,
+    with_payload,
+)
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, RULES, payload, secret, workload
 from tests.recordings import FILES, Recording, recordings
-from webhook.core import copies, diagnosing, waiting, workloads
-from webhook.core.causes import Cause, PodDiagnosis, Surroundings, Unused, Word
+from webhook.core import copies, diagnosing, workloads
+from webhook.core.causes import Cause, Surroundings, Unused, Word
 from webhook.core.images import ImagePatterns
 from webhook.core.judging import SecretFact, UnreadableSecret
 from webhook.core.kinds import POD
@@ -20,9 +35,6 @@ from webhook.core.waiting import ContainerWaiting
 
 RULES_OF_THE_RECORDINGS = replace(RULES, patterns=ImagePatterns(include=("ghcr.io/*", "registry.invalid/*")))
 RECORDED = [recording for file in FILES for recording in recordings(file)]
-CENTRAL = secret()
-COPY = copies.desired("auth", CENTRAL, RULES.patterns)
-AUTH = Namespace(name="auth")
 
 CAUSES = {
     "secret-absent": Cause.SECRET_MISSING,
@@ -56,12 +68,6 @@ def expected(recording: Recording) -> Cause | None:
     return CAUSES.get(recording.case)
 
 
-def diagnosed(pod: dict[str, Any], around: Surroundings, *, rules: Any = RULES) -> PodDiagnosis | None:
-    subject = workloads.read(POD, pod)
-    stuck = diagnosing.find_stuck(subject, waiting.read(pod), rules)
-    return None if stuck is None else diagnosing.diagnose(subject, stuck, around, rules)
-
-
 @pytest.mark.parametrize("recording", RECORDED, ids=lambda each: f"{each.file[15:-6]} {each.case}")
 def test_every_recorded_case_has_its_cause(recording: Recording) -> None:
     found: dict[str, SecretFact] = {}
@@ -81,37 +87,12 @@ def test_every_recorded_case_has_its_cause(recording: Recording) -> None:
     assert causes_seen == {expected(recording)}
 
 
-ANONYMOUS = "failed to authorize: failed to fetch anonymous token: unexpected status: 401 Unauthorized"
-REJECTED = "failed to authorize: failed to fetch oauth token: unexpected status: 403 Forbidden"
-DENIED = "pulling from host ghcr.io failed with status code [manifests latest]: 403 Forbidden"
 STORY = "pull access denied, repository does not exist or may require authorization: insufficient_scope: authorization failed"
-NO_HOST = "dial tcp: lookup ghcr.io: no such host"
-
-
-def pod(message: str, *, reason: str = "ImagePullBackOff", place: str = "containers", **changes: Any) -> dict[str, Any]:
-    """A Pod whose one container waits."""
-    made = workload("Pod", **{"secrets": ["ghcr-secret"], **changes})
-    if place != "containers":
-        made["spec"][place] = made["spec"].pop("containers")
-    entry = {"name": "c0", "state": {"waiting": {"reason": reason, "message": message}}}
-    return made | {"status": {"phase": "Pending", f"{place.removesuffix('s')}Statuses": [entry]}}
-
-
-def around(ours: SecretFact = COPY, **changes: Any) -> Surroundings:
-    fields: dict[str, Any] = {"namespace": AUTH, "central": CENTRAL, "secrets": {"ghcr-secret": ours}, **changes}
-    return Surroundings(**fields)
 
 
 def cause(message: str, facts: Surroundings | None = None, **changes: Any) -> Cause | None:
     found = diagnosed(pod(message, **changes), facts or around())
     return found.cause if found else None
-
-
-def with_payload(content: bytes, **changes: Any) -> copies.Secret:
-    return replace(COPY, payload=content, **changes)
-
-
-OTHER_TOKEN = payload(token=CANARY[::-1])
 
 
 @pytest.mark.parametrize(
@@ -320,11 +301,6 @@ def test_an_odd_host_that_has_an_entry_is_none() -> None:
     facts = around(with_payload(payload(registry="GHCR.IO"), marks={}))
 
     assert cause(DENIED, facts, images=["GHCR.IO/a/b:1"]) is not Cause.HOST_SPELLING
-
-
-MIRROR = (
-    "unexpected status from HEAD request to https://mirror.corp/v2/sesacthon/auth-api/manifests/latest?ns=ghcr.io: "
-)
 
 
 @pytest.mark.parametrize("ending", ["403 Forbidden", "401 Unauthorized", "503 Service Unavailable"])

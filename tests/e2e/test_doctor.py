@@ -24,7 +24,7 @@ from tests.e2e.machinery.planes import control_plane, service_account_kubeconfig
 from tests.e2e.machinery.raw import RawApi
 from tests.e2e.machinery.release import NAME, Release
 from tests.e2e.machinery.waiting import until
-from tests.edges.test_cli_plugin import as_plugin
+from tests.edges.plugin import as_plugin
 from tests.objects import CANARY_PREFIX, RELEASE_NAMESPACE, payload, workload
 from webhook.cli import main
 from webhook.core.names import MANAGED_BY_LABEL, MANAGED_BY_VALUE, SOURCE_ANNOTATION

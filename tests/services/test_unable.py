@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.test_diagnosing import ANONYMOUS, REJECTED, pod
+from tests.core.stuck_pods import ANONYMOUS, REJECTED, pod
 from tests.objects import RELEASE_NAMESPACE, RULES, payload, secret
 from tests.services.fakes import FakeCluster
 from webhook.core.causes import UNABLE, Cause
