@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from standin.admission import AdmissionChain
-from standin.admission.fake_cluster import DEPLOYMENTS, FakeCluster, create
 from standin.errors import ApiError
 from standin.interfaces import Json
+from standin.tests.fake_cluster import DEPLOYMENTS, FakeCluster, create
 
 
 def pod(**spec: Any) -> Json:

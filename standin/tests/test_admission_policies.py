@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from standin.admission import AdmissionChain
-from standin.admission.fake_cluster import FakeCluster, create, resource
 from standin.admission.selection import BINDINGS, MUTATING_BINDINGS, MUTATING_POLICIES, POLICIES
 from standin.errors import ApiError
 from standin.interfaces import Json
+from standin.tests.fake_cluster import FakeCluster, create, resource
 
 GROUP = "admissionregistration.k8s.io"
 KINDS = {

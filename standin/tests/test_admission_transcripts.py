@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from standin.admission import AdmissionChain, warning_headers
-from standin.admission.fake_cluster import FakeCluster, create, resource
 from standin.admission.fake_webhook import Authority, Behaviour, FakeWebhook, Reply, decide, failure, patch
 from standin.admission.selection import MUTATING, VALIDATING
 from standin.errors import ApiError
 from standin.interfaces import Json
+from standin.tests.fake_cluster import FakeCluster, create, resource
 
 LINES = [
     json.loads(line)

@@ -14,17 +14,17 @@ import pytest
 from standin.admission import AdmissionChain, warning_headers
 from standin.admission import review as reviews
 from standin.admission.conditions import CompileError, Conditions, check
-from standin.admission.fake_cluster import (
-    NAMESPACES,
-    FakeCluster,
-    create,
-    resource,
-)
 from standin.admission.fake_webhook import Authority, FakeWebhook, Reply, decide, patch
 from standin.admission.rules import Target, covered, rule_matches, selector_matches
 from standin.admission.selection import MUTATING, VALIDATING
 from standin.errors import ApiError
 from standin.interfaces import Attributes, Json, Operation, User
+from standin.tests.fake_cluster import (
+    NAMESPACES,
+    FakeCluster,
+    create,
+    resource,
+)
 
 EVERY_POD = {"operations": ["*"], "apiGroups": [""], "apiVersions": ["*"], "resources": ["pods"]}
 REVIEWS = sorted((Path(__file__).parent / "data" / "admission-reviews").glob("*.json"))

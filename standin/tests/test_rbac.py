@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from standin.admission.fake_cluster import FakeStore, resource
 from standin.interfaces import Json, ResourceInfo, User
 from standin.rbac import Grant, RbacAuthorizer, describe, service_account_user
+from standin.tests.fake_cluster import FakeStore, resource
 
 G = "rbac.authorization.k8s.io"
 SECRETS, PODS = resource("secrets", "Secret"), resource("pods", "Pod")

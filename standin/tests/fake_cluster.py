@@ -61,7 +61,7 @@ class FakeStore:
         ]
 
     def subscribe(self, callback: Callable[[Change], None]) -> Callable[[], None]:
-        raise NotImplementedError("nothing is ever written here")
+        raise AssertionError("the admission chain neither watches nor writes")
 
 
 class FakeCluster:
@@ -86,7 +86,7 @@ class FakeCluster:
         return self.services[namespace, name, port]
 
     def client_as(self, user: User) -> Client:
-        raise NotImplementedError("nothing is ever written here")
+        raise AssertionError("the admission chain neither watches nor writes")
 
 
 def create(
