@@ -20,16 +20,18 @@ MAX_PATH_LENGTH: Final = 255
 REMEMBERED_LENGTH: Final = 512
 """Longest image whose reading is remembered: room for any valid one (host, 255, a tag and a digest)."""
 
-# Possessive throughout: no part can end where another could begin, so nothing is tried twice on hostile input.
-_LABEL: Final = r"[a-zA-Z0-9]++(?:-++[a-zA-Z0-9]++)*+"
-_DOMAIN: Final = rf"(?:{_LABEL}(?:\.{_LABEL})*+|\[[a-fA-F0-9:]++\])(?::[0-9]++)?+"
-_COMPONENT: Final = r"[a-z0-9]++(?:(?:__?+|\.|-++)[a-z0-9]++)*+"
-_ALGORITHM: Final = r"[A-Za-z][A-Za-z0-9]*+(?:[-_+.][A-Za-z][A-Za-z0-9]*+)*+"
+# No part can end where another could begin, so nothing is tried twice on hostile input. Single characters are repeated
+# possessively, groups greedily: before CPython 3.11.5 (gh-106052), so on Debian 12, a possessive group kept what a
+# failed last turn had taken, and `ghcr.io./a` was a reference.
+_LABEL: Final = r"[a-zA-Z0-9]++(?:-++[a-zA-Z0-9]++)*"
+_DOMAIN: Final = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]++\])(?::[0-9]++)?"
+_COMPONENT: Final = r"[a-z0-9]++(?:(?:__?+|\.|-++)[a-z0-9]++)*"
+_ALGORITHM: Final = r"[A-Za-z][A-Za-z0-9]*+(?:[-_+.][A-Za-z][A-Za-z0-9]*+)*"
 _REFERENCE: Final = re.compile(
     # A first component that is no valid domain (a_b.c/x) is not refused: it counts as part of the path.
-    rf"(?P<name>(?:{_DOMAIN}/)?(?P<path>{_COMPONENT}(?:/{_COMPONENT})*+))"
-    r"(?::(?P<tag>[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}+))?+"
-    rf"(?:@(?P<digest>{_ALGORITHM}:[0-9a-fA-F]{{32,}}+))?+"
+    rf"(?P<name>(?:{_DOMAIN}/)?(?P<path>{_COMPONENT}(?:/{_COMPONENT})*))"
+    r"(?::(?P<tag>[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}+))?"
+    rf"(?:@(?P<digest>{_ALGORITHM}:[0-9a-fA-F]{{32,}}+))?"
 )
 _DIGEST: Final = re.compile(r"sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128}")
 _IMAGE_ID: Final = re.compile(r"[a-f0-9]{64}")

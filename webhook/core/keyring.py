@@ -19,8 +19,8 @@ DOCKER_CFG: Final = "kubernetes.io/dockercfg"
 # The key that Docker Hub's credentials end up under, after /v1/ is cut from https://index.docker.io/v1/.
 _DEFAULT_REGISTRY: Final = "index.docker.io"
 
-_BASE64_PADDED: Final = re.compile(r"(?:[A-Za-z0-9+/]{4})*+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
-_BASE64_RAW: Final = re.compile(r"(?:[A-Za-z0-9+/]{4})*+[A-Za-z0-9+/]{0,3}")
+_BASE64_PADDED: Final = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_BASE64_RAW: Final = re.compile(r"(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{0,3}")
 _LINE_BREAKS: Final = str.maketrans("", "", "\r\n")
 
 

@@ -11,7 +11,7 @@ from webhook.registry.exchange import Url
 # RFC 9110, 5.6.2 and 11.2: a token, and a parameter whose value is a token or a quoted string.
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _PARAMETER: Final = re.compile(
-    rf'(?P<name>{_TOKEN})[ \t]*+=[ \t]*+(?:(?P<token>{_TOKEN})|"(?P<quoted>(?:[^"\\]|\\.)*+)")'
+    rf'(?P<name>{_TOKEN})[ \t]*+=[ \t]*+(?:(?P<token>{_TOKEN})|"(?P<quoted>(?:[^"\\]|\\.)*)")'
 )
 _SCHEME: Final = re.compile(rf"(?P<scheme>{_TOKEN})(?=[ \t,]|$)")
 _SEPARATOR: Final = re.compile(r"[ \t,]*+")
