@@ -122,7 +122,9 @@ class Exchange:
             try:
                 future.set_result(_exchange(connection, method, url, headers))
             except BaseException as error:  # noqa: BLE001 - handed to the caller, whatever it is
-                future.set_exception(error)
+                # Without its frames, which would keep what they opened until the garbage collector comes: before
+                # CPython 3.11.5 `http.client` leaves a proxy's refusal of CONNECT open.
+                future.set_exception(error.with_traceback(None))
 
         threading.Thread(target=run, name="registry-exchange", daemon=True).start()
         try:
