@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.services.controller_fakes import ManualClock
-from webhook.controller.limiter import MAX_PAUSE_S, Limiter
+from webhook.controller.writing import MAX_PAUSE_S, Limiter
 
 
 def moments(limiter: Limiter, clock: ManualClock, writes: int) -> list[float]:
@@ -17,8 +17,8 @@ def moments(limiter: Limiter, clock: ManualClock, writes: int) -> list[float]:
     return found
 
 
-def limiter(clock: ManualClock, qps: float, burst: int = 1) -> Limiter:
-    return Limiter(qps, burst, clock=clock, sleep=clock.advance)
+def limiter(clock: ManualClock, qps: float) -> Limiter:
+    return Limiter(qps, clock=clock, sleep=clock.advance)
 
 
 def test_writes_keep_their_distance() -> None:
@@ -26,26 +26,20 @@ def test_writes_keep_their_distance() -> None:
     assert moments(limiter(clock, 4), clock, 5) == pytest.approx([0, 0.25, 0.5, 0.75, 1.0])
 
 
-def test_a_burst_goes_at_once_and_is_not_given_twice() -> None:
+def test_quiet_time_earns_nothing() -> None:
     clock = ManualClock()
-    assert moments(limiter(clock, 4, burst=3), clock, 6) == pytest.approx([0, 0, 0, 0.25, 0.5, 0.75])
-
-
-def test_quiet_time_earns_one_burst_and_no_more() -> None:
-    clock = ManualClock()
-    bucket = limiter(clock, 4, burst=3)
+    bucket = limiter(clock, 4)
     moments(bucket, clock, 3)
     clock.advance(1000)
     began = clock()
-    assert [at - began for at in moments(bucket, clock, 5)] == pytest.approx([0, 0, 0, 0.25, 0.5])
+    assert [at - began for at in moments(bucket, clock, 3)] == pytest.approx([0, 0.25, 0.5])
 
 
-@pytest.mark.parametrize("burst", [1, 10])
-def test_no_second_has_more_than_the_rate_and_one_burst(burst: int) -> None:
+def test_no_second_has_more_than_the_rate() -> None:
     clock = ManualClock()
-    found = moments(limiter(clock, 50, burst=burst), clock, 300)
+    found = moments(limiter(clock, 50), clock, 300)
     for start in found:
-        assert sum(start <= at < start + 1 - 1e-6 for at in found) <= 50 + burst
+        assert sum(start <= at < start + 1 - 1e-6 for at in found) <= 50 + 1
 
 
 def test_without_a_rate_nothing_waits() -> None:

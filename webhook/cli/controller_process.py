@@ -22,10 +22,9 @@ from webhook.config import ConfigError, Fault
 from webhook.config.controller import ControllerSettings
 from webhook.controller.certificates import Certificates
 from webhook.controller.leader import Elector
-from webhook.controller.limiter import Limiter
 from webhook.controller.manager import Manager
 from webhook.controller.tally import tally
-from webhook.controller.writing import Guard, GuardedWriter
+from webhook.controller.writing import Guard, GuardedWriter, Limiter
 from webhook.core.figures import WatchHealth
 from webhook.credential import CredentialState, CredentialWatch
 from webhook.reconciler import Reconciler

@@ -1,13 +1,54 @@
 """Secret writes only while leading and within the rate limit."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from webhook.controller.leader import Elector
-from webhook.controller.limiter import Limiter
+from webhook.controller.queue import MAX_DELAY_S
 from webhook.core.copies import Secret
 from webhook.ports import ClusterError, Deadline, SecretWriter
+
+MAX_PAUSE_S: Final = MAX_DELAY_S
+"""Longest `Retry-After` that is heeded; the bound of our own pauses, for the same reason."""
+
+
+class Limiter:
+    """Lets through so many writes a second; a pause asked for by the API server holds all of them up.
+
+    Args:
+        qps: Writes a second; 0 for no limit.
+        sleep: Waits; may end early (the process is to stop), and then the write goes early too.
+    """
+
+    def __init__(
+        self,
+        qps: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._qps = qps
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._next = float("-inf")
+
+    def acquire(self) -> None:
+        """Wait until a write may go."""
+        with self._lock:
+            now = self._clock()
+            at = max(now, self._next)
+            self._next = at + (1 / self._qps if self._qps > 0 else 0)
+        if at > now:
+            self._sleep(at - now)
+
+    def pause(self, seconds: float) -> None:
+        """Hold all writes for some seconds (`Retry-After`), `MAX_PAUSE_S` at most."""
+        with self._lock:
+            self._next = max(self._next, self._clock() + min(seconds, MAX_PAUSE_S))
 
 
 class Guard:
