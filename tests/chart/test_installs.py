@@ -11,7 +11,7 @@ import pytest
 
 from tests import helm
 from tests.chart.switches import BASE, ON, SWITCHES, deployment, manifests, pod_specs, roles
-from webhook.core.figures import CredentialFigures, WatchHealth
+from webhook.core.figures import CopyFigures, CredentialFigures, WatchHealth
 from webhook.core.vocabulary import Half, Outcome, Provisioning, Reason
 from webhook.telemetry.controller_metrics import ControllerFigures, ControllerMetrics
 from webhook.telemetry.metrics import Metrics
@@ -200,11 +200,8 @@ def exposed() -> dict[str, set[str]]:
         leading=True,
         backlog=0,
         central_usable=True,
-        copies=1,
-        foreign=0,
-        other_release=0,
+        copies=CopyFigures(ours=1, foreign=0, other_release=0, stale=0),
         contested=0,
-        stale=0,
         unable_to_pull={"stale": 0},
     )
     ControllerMetrics(shown.registry, figures=lambda: figures)

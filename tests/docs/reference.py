@@ -18,7 +18,7 @@ from webhook.config import SERVE_SETTINGS, Setting
 from webhook.config.connection import CONNECTION_SETTINGS
 from webhook.config.controller import CONTROLLER_SETTINGS
 from webhook.core import names
-from webhook.core.figures import CredentialFigures, WatchHealth
+from webhook.core.figures import CopyFigures, CredentialFigures, WatchHealth
 from webhook.core.vocabulary import Provisioning, Reason
 from webhook.credential import CredentialState
 from webhook.ports import EventReason
@@ -239,11 +239,8 @@ def families() -> Iterator[tuple[str, str, str, str]]:
         leading=True,
         backlog=0,
         central_usable=True,
-        copies=0,
-        foreign=0,
-        other_release=0,
+        copies=CopyFigures(ours=0, foreign=0, other_release=0, stale=0),
         contested=0,
-        stale=0,
         unable_to_pull={"CAUSE": 0},
     )
     ControllerMetrics(whole.registry, figures=lambda: figures)

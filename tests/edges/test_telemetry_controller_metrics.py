@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
+from webhook.core.figures import CopyFigures
 from webhook.core.vocabulary import EventOutcome, Reconciliation
 from webhook.telemetry.controller_metrics import ControllerFigures, ControllerMetrics
 
@@ -12,11 +13,8 @@ FIGURES = ControllerFigures(
     leading=False,
     backlog=0,
     central_usable=None,
-    copies=0,
-    foreign=0,
-    other_release=0,
+    copies=CopyFigures(ours=0, foreign=0, other_release=0, stale=0),
     contested=0,
-    stale=0,
     unable_to_pull={},
 )
 
@@ -61,11 +59,8 @@ def test_figures_are_read_at_the_scrape() -> None:
         leading=True,
         backlog=3,
         central_usable=True,
-        copies=7,
-        foreign=2,
-        other_release=3,
+        copies=CopyFigures(ours=7, foreign=2, other_release=3, stale=1),
         contested=4,
-        stale=1,
         unable_to_pull={"stale": 2, "back_off": 0},
     )
     assert stage.value("pods_unable_to_pull", cause="stale") == 2

@@ -23,9 +23,8 @@ from webhook.config.controller import ControllerSettings
 from webhook.controller.certificates import Certificates
 from webhook.controller.leader import Elector
 from webhook.controller.manager import Manager
-from webhook.controller.tally import tally
 from webhook.controller.writing import Guard, GuardedWriter, Limiter
-from webhook.core.figures import WatchHealth
+from webhook.core.figures import WatchHealth, count_copies
 from webhook.credential import CredentialState, CredentialWatch
 from webhook.reconciler import Reconciler
 from webhook.registry import HttpsRegistry
@@ -205,17 +204,13 @@ class Process:
         )
 
     def _figures(self) -> ControllerFigures:
-        counted = tally(self._cluster.caches.secrets.snapshot(), self._settings.rules)
         leading = self._elector.leading
         unable = self._reconciler.unable_to_pull if leading else {}
         return ControllerFigures(
             leading=leading,
             backlog=self._manager.backlog,
             central_usable=self._central.usable if leading and self._central else None,
-            copies=counted.copies,
-            foreign=counted.foreign,
-            other_release=counted.other_release,
+            copies=count_copies(self._cluster.caches.secrets.snapshot(), self._settings.rules),
             contested=self._reconciler.contested,
-            stale=counted.stale,
             unable_to_pull={str(cause): count for cause, count in unable.items()},
         )

@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from webhook.core.figures import CopyFigures
 from webhook.core.vocabulary import EventOutcome, Reconciliation
 
 
@@ -22,22 +23,16 @@ class ControllerFigures:
         leading: It holds the Lease and writes.
         backlog: Keys that wait or are being worked on.
         central_usable: The central secret can be spread; `None` where that is another's to judge, or not judged yet.
-        copies: Secrets that are ours.
-        foreign: Secrets of that name that are not.
-        other_release: Copies that another release of the add-on keeps.
+        copies: Whose the Secrets of that name are.
         contested: Copies that somebody else rewrites or deletes again and again.
-        stale: Copies that do not have what the central secret says, while it can be spread.
         unable_to_pull: Pending Pods that cannot pull, by cause; empty where that is another's to count.
     """
 
     leading: bool
     backlog: int
     central_usable: bool | None
-    copies: int
-    foreign: int
-    other_release: int
+    copies: CopyFigures
     contested: int
-    stale: int
     unable_to_pull: Mapping[str, int]
 
 
@@ -111,9 +106,9 @@ class _Figures(Collector):
             "Secrets named ghcr-secret outside the release namespace, by whose they are.",
             labels=("owner",),
         )
-        copies.add_metric(("ours",), found.copies)
-        copies.add_metric(("foreign",), found.foreign)
-        copies.add_metric(("other_release",), found.other_release)
+        copies.add_metric(("ours",), found.copies.ours)
+        copies.add_metric(("foreign",), found.copies.foreign)
+        copies.add_metric(("other_release",), found.copies.other_release)
         yield copies
         yield GaugeMetricFamily(
             "ghcr_pull_secrets_copies_contested",
@@ -123,7 +118,7 @@ class _Figures(Collector):
         yield GaugeMetricFamily(
             "ghcr_pull_secrets_copies_stale",
             "Copies that do not have what a usable central secret says.",
-            value=found.stale,
+            value=found.copies.stale,
         )
         unable = GaugeMetricFamily(
             "ghcr_pull_secrets_pods_unable_to_pull",
