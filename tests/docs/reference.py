@@ -23,8 +23,7 @@ from webhook.core.vocabulary import Provisioning, Reason
 from webhook.credential import CredentialState
 from webhook.ports import EventReason
 from webhook.server.drops import Drops
-from webhook.telemetry.certificate_metrics import CertificateMetrics
-from webhook.telemetry.controller_metrics import ControllerFigures, ControllerMetrics
+from webhook.telemetry.controller_metrics import CertificateMetrics, ControllerFigures, ControllerMetrics
 from webhook.telemetry.metrics import REACHABLE, Metrics
 
 PAGE: Final = DOCS / "reference.md"

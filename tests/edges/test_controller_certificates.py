@@ -17,7 +17,7 @@ from tests.services.contracts.certificates import NAME
 from webhook.cluster.certificates import configurations
 from webhook.controller.certificates import Certificates
 from webhook.ports import Deadline, EventReason, NotLeading, ObjectRef
-from webhook.telemetry.certificate_metrics import CertificateMetrics
+from webhook.telemetry.controller_metrics import CertificateMetrics
 
 SECOND = timedelta(seconds=1)
 

@@ -32,8 +32,7 @@ from webhook.reporting import CentralState
 from webhook.server import ops
 from webhook.server.ops import Check
 from webhook.telemetry import logs
-from webhook.telemetry.certificate_metrics import CertificateMetrics
-from webhook.telemetry.controller_metrics import ControllerFigures, ControllerMetrics
+from webhook.telemetry.controller_metrics import CertificateMetrics, ControllerFigures, ControllerMetrics
 from webhook.telemetry.metrics import Metrics
 
 _POOL_MARGIN: Final = 12

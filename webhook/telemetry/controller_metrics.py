@@ -1,16 +1,19 @@
-"""Controller metrics.
+"""Metrics of the controller and of the certificates it keeps.
 
 Those of every process are in `webhook.telemetry.metrics`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from certs.plan import RenewalReason
+from certs.ports import Kind
 from webhook.core.figures import CopyFigures
 from webhook.core.vocabulary import EventOutcome, Reconciliation
 
@@ -75,6 +78,28 @@ class ControllerMetrics:
     def emitted(self, outcome: EventOutcome) -> None:
         """Count an event."""
         self._events.labels(outcome).inc()
+
+
+class CertificateMetrics:
+    """Adds the metrics of kept certificates to a registry; a controller that keeps none has none of them.
+
+    Args:
+        registry: Of `Metrics`.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._renewals = Counter(
+            "ghcr_pull_secrets_certificate_renewals",
+            "Certificates made, by what was wrong with the one before.",
+            ("certificate", "reason"),
+            registry=registry,
+        )
+        for kind, reason in product(Kind, RenewalReason):
+            self._renewals.labels(kind, reason)
+
+    def renewed(self, kind: Kind, reason: RenewalReason) -> None:
+        """Count a certificate that was made and stored."""
+        self._renewals.labels(kind, reason).inc()
 
 
 class _Figures(Collector):

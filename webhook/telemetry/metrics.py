@@ -1,18 +1,20 @@
-"""Server metrics, each declared once with bounded labels.
+"""Metrics of every process, each declared once with bounded labels.
 
 Each series exists at zero from the start. One that appears with its first increment is worse than none: `rate()` cannot
 see the first error.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from webhook.core.figures import CredentialFigures, WatchHealth
 from webhook.core.vocabulary import REFUSING, Half, Outcome, Provisioning, Reason, RequestFault
-from webhook.telemetry.snapshots import Snapshots
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -81,7 +83,7 @@ class Metrics:
     ) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self.registry)
-        self.registry.register(Snapshots(watches, certificate_expiry, credentials, connections_dropped))
+        self.registry.register(_Figures(watches, certificate_expiry, credentials, connections_dropped))
         registry = self.registry
         Gauge(
             "ghcr_pull_secrets_build_info", "Always 1; the label says what runs.", ("version",), registry=registry
@@ -165,3 +167,93 @@ class Metrics:
     def render(self) -> bytes:
         """Write all metrics in the text format of Prometheus (`CONTENT_TYPE`)."""
         return generate_latest(self.registry)
+
+
+class _Figures(Collector):
+    """What is not counted but read at the moment of a scrape; arguments as of `Metrics`."""
+
+    def __init__(
+        self,
+        watches: Callable[[], Iterable[WatchHealth]],
+        certificate_expiry: Callable[[], float | None],
+        credentials: Callable[[], Iterable[CredentialFigures]],
+        connections_dropped: Callable[[], Mapping[str, int]],
+    ) -> None:
+        self._watches = watches
+        self._certificate_expiry = certificate_expiry
+        self._credentials = credentials
+        self._connections_dropped = connections_dropped
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing ahead: a scrape at registration would come before there is anything to read."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the figures."""
+        age = GaugeMetricFamily(
+            "ghcr_pull_secrets_watch_last_event_age_seconds",
+            "Time since a watch was last heard of, bookmarks included.",
+            labels=("resource",),
+        )
+        synced = GaugeMetricFamily(
+            "ghcr_pull_secrets_watch_synced", "1 once the cache behind a watch has been filled.", labels=("resource",)
+        )
+        restarts = CounterMetricFamily(
+            "ghcr_pull_secrets_watch_restarts",
+            "Times a watch had to be started again, by cause.",
+            labels=("resource", "cause"),
+        )
+        for watch in self._watches():
+            age.add_metric((watch.resource,), watch.last_event_age_s)
+            synced.add_metric((watch.resource,), float(watch.synced))
+            for cause, count in watch.restarts.items():
+                restarts.add_metric((watch.resource, cause), count)
+        yield from (age, synced, restarts)
+        expiry = GaugeMetricFamily(
+            "ghcr_pull_secrets_certificate_expiry_timestamp_seconds",
+            "When the certificate ends that a server serves, or that the leading controller keeps; a POSIX timestamp.",
+        )
+        ends = self._certificate_expiry()
+        if ends is not None:
+            expiry.add_metric((), ends)
+        yield expiry
+        yield from self._of_credentials()
+        dropped = CounterMetricFamily(
+            "ghcr_pull_secrets_connections_dropped",
+            "Connections closed before they were done: too many (of one address), no memory for a body, too slow to "
+            "shake hands, to send a request or to read its answer, or no TLS.",
+            labels=("cause",),
+        )
+        for cause, count in self._connections_dropped().items():
+            dropped.add_metric((cause,), count)
+        yield dropped
+
+    def _of_credentials(self) -> Iterator[Metric]:
+        accepted = GaugeMetricFamily(
+            "ghcr_pull_secrets_credential_accepted",
+            "1 if the registry accepts the central secret's credential and, as far as is known, lets it pull.",
+            labels=("registry",),
+        )
+        expiry = GaugeMetricFamily(
+            "ghcr_pull_secrets_credential_expiry_timestamp_seconds",
+            "When the central secret's token for a registry ends, as a POSIX timestamp; absent if that is not known.",
+            labels=("registry",),
+        )
+        answered = GaugeMetricFamily(
+            "ghcr_pull_secrets_credential_answered_timestamp_seconds",
+            "When a registry last said whether it accepts the credential, or before it did was first asked.",
+            labels=("registry",),
+        )
+        unreadable = GaugeMetricFamily(
+            "ghcr_pull_secrets_credential_unreadable_images",
+            "Repositories in use that the credential was denied when last tried on them; at most 16 an entry.",
+            labels=("registry",),
+        )
+        for credential in self._credentials():
+            answered.add_metric((credential.registry,), credential.answered_at)
+            unreadable.add_metric((credential.registry,), credential.unreadable)
+            if credential.accepted is not None:
+                accepted.add_metric((credential.registry,), float(credential.accepted))
+            if credential.expires_at is not None:
+                expiry.add_metric((credential.registry,), credential.expires_at)
+        yield from (accepted, expiry, answered, unreadable)
