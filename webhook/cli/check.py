@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from webhook.cli.options import EXIT_USAGE, reporting_faults
+from webhook.cli.connecting import checked_namespace
+from webhook.cli.options import EXIT_USAGE, reporting_faults, show
 
 if TYPE_CHECKING:
     from webhook.check.documents import Trouble
@@ -115,10 +116,7 @@ def _checker(options: dict[str, Any]) -> "Callable[[], Checker]":
         exclude=options["exclude"],
         release_namespace=options["release_namespace"],
     )
-    try:
-        namespace(options["namespace"])
-    except BadValue as error:
-        raise ConfigError([Fault("--namespace", str(error))]) from None
+    checked_namespace("--namespace", options["namespace"])
     trusted = []
     for text in options["assume_secret"]:
         home, slash, name = text.partition("/")
@@ -184,7 +182,7 @@ def _write(report: "Report", targets: Sequence[tuple[str, str]]) -> bool:
     for name, file in targets:
         text = FORMATS[name](report)
         if not file:
-            _print(text)
+            show(text)
         else:
             written &= _save(file, text, "w")
         if name == "github" and (summary := os.environ.get("GITHUB_STEP_SUMMARY")):
@@ -202,11 +200,6 @@ def _save(file: str, text: str, mode: str) -> bool:
         return False
 
 
-def _print(text: str) -> None:
-    # Whatever the terminal's encoding: a mark that it has no character for is no reason to fail.
-    click.echo(text.encode(sys.stdout.encoding or "utf-8", "replace"), nl=False)
-
-
 def _fixed(
     report: "Report", texts: "Sequence[Text | Trouble]", checker: "Callable[[], Checker]", *, show_only: bool
 ) -> "Report":
@@ -219,7 +212,7 @@ def _fixed(
     for fix in fixes(report, [text for text in texts if not isinstance(text, Trouble)], checker()):
         troubles += fix.troubles
         if show_only:
-            _print(fix.diff)
+            show(fix.diff)
         elif fix.changed and _save(fix.file, fix.after, "w"):
             changed[fix.file] = fix.after
             fixed += fix.changed

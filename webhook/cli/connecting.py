@@ -1,16 +1,24 @@
-"""Cluster connection and error handling shared by interactive commands."""
+"""How a command that a person runs reaches the cluster its flags choose."""
 
 import os
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import click
+
+from webhook.cli.options import EXIT_USAGE, options
 from webhook.config import ConfigError, Fault
-from webhook.config.connection import ConnectionSettings
+from webhook.config.connection import CONNECTION_SETTINGS, ConnectionSettings
 from webhook.config.resolving import ENVIRONMENT_PREFIX
 
 if TYPE_CHECKING:
     from webhook.cluster.connecting import Connection
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FORMATS: Final = ("text", "json")
 
 _NO_NAMESPACE: Final = f"is required (flag, environment variable {ENVIRONMENT_PREFIX}NAMESPACE, or in the context)"
 
@@ -50,3 +58,47 @@ def connected(flags: Mapping[str, Any]) -> Iterator[tuple["Connection", str]]:
         if not namespace:
             raise ConfigError([Fault("--namespace", _NO_NAMESPACE)])
         yield connection, namespace
+
+
+def diagnosis_options(command: F) -> F:
+    """Give `doctor` or `status` the options that choose a cluster, the release in it, and the form of the report."""
+    command = options([each for each in CONNECTION_SETTINGS if each.name != "namespace"])(command)
+    command = click.option(
+        "-o",
+        "--output",
+        type=click.Choice(_FORMATS),
+        default="text",
+        show_default=True,
+        help="For people or programs.",
+    )(command)
+    return click.option(
+        "--release-namespace",
+        metavar="NAME",
+        help="Home of the central secret. Without it: where the webhook configurations lead.",
+    )(command)
+
+
+@contextmanager
+def cluster_of(flags: Mapping[str, Any], release_namespace: str | None) -> Iterator["Connection"]:
+    """Give the cluster; what cannot be asked ends the command with a line and `EXIT_USAGE`."""
+    # Imported late: `--help` needs none of it.
+    from webhook.ports import ClusterError  # noqa: PLC0415
+
+    checked_namespace("--release-namespace", release_namespace)
+    with reached({**flags, "namespace": None}) as (connection, _):
+        try:
+            yield connection
+        except ClusterError as error:
+            click.echo(f"{error}: {error.cause}" if error.code else str(error), err=True)
+            sys.exit(EXIT_USAGE)
+
+
+def checked_namespace(flag: str, name: str | None) -> None:
+    """Raise `ConfigError` unless a namespace can have that name."""
+    from webhook.config.values import BadValue, namespace  # noqa: PLC0415
+
+    if name is not None:
+        try:
+            namespace(name)
+        except BadValue as error:
+            raise ConfigError([Fault(flag, str(error))]) from None

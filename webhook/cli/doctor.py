@@ -1,4 +1,4 @@
-"""`ghcr-pull-secrets doctor`."""
+"""Command `doctor`: find out why a cluster does not pull."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from webhook.cli.doctoring import checked_namespace, cluster_of, doctoring, show
-from webhook.cli.options import GroupedCommand, reporting_faults
+from webhook.cli.connecting import checked_namespace, cluster_of, diagnosis_options
+from webhook.cli.options import GroupedCommand, reporting_faults, show
 from webhook.config import ConfigError, Fault
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _PODS_S: Final = 300.0
 )
 @click.option("--fix", is_flag=True, help="Offer the fixes that can do no harm, and do those you agree to.")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
-@doctoring
+@diagnosis_options
 def command(**options: Any) -> None:
     """Find out why a cluster does not pull, and what fixes it.
 

@@ -1,19 +1,24 @@
-"""Command-line options generated from settings, with uniform fault reports."""
+"""What all commands share: options made from settings, their completion, reports of faults, printing."""
 
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
-from webhook.cli.completing import complete
 from webhook.config import ConfigError, Setting
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXIT_USAGE = 2
 """What click itself exits with for flags it cannot use."""
+
+_PATHS: Final = {"FILE": "file", "DIR": "dir"}
+"""Metavariables that the shell itself can complete."""
 
 
 def options(settings: Sequence[Setting]) -> Callable[[F], F]:
@@ -73,6 +78,11 @@ def reporting_faults() -> Iterator[None]:
         sys.exit(EXIT_USAGE)
 
 
+def show(text: str) -> None:
+    """Print a report, whatever the terminal's encoding: a mark it has no character for is no reason to fail."""
+    click.echo(text.encode(sys.stdout.encoding or "utf-8", "replace"), nl=False)
+
+
 def _option(setting: Setting) -> Callable[[F], F]:
     text = f"{setting.help}  [{'; '.join(_remarks(setting))}]"
     if setting.switch:
@@ -93,7 +103,7 @@ def _option(setting: Setting) -> Callable[[F], F]:
         metavar=setting.metavar,
         multiple=setting.repeatable,
         help=text,
-        shell_complete=lambda context, _option, begun: complete(setting, context.params, begun),
+        shell_complete=lambda context, _option, begun: _complete(setting, context.params, begun),
     )
 
 
@@ -107,3 +117,24 @@ def _remarks(setting: Setting) -> list[str]:
     if setting.required:
         remarks.append("required")
     return remarks
+
+
+def _complete(setting: Setting, given: Mapping[str, Any], begun: str) -> list[CompletionItem]:
+    """List what a value could go on to be.
+
+    Args:
+        setting: Whose value it is.
+        given: The command's other parameters.
+        begun: What is typed already.
+    """
+    if setting.metavar in _PATHS:
+        return [CompletionItem(begun, type=_PATHS[setting.metavar])]
+    if setting.name == "context":
+        # Imported late: it takes the Kubernetes client, and is asked for by few.
+        from webhook.cluster.connecting import contexts  # noqa: PLC0415
+
+        explicit = given.get("kubeconfig")
+        choices = contexts(Path(explicit) if explicit else None, os.environ)
+    else:
+        choices = tuple(setting.metavar.split("|")) if "|" in setting.metavar else ()
+    return [CompletionItem(each) for each in choices if each.startswith(begun)]

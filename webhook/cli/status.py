@@ -1,4 +1,4 @@
-"""`ghcr-pull-secrets status`."""
+"""Command `status`: say whether the set-up is healthy."""
 
 import sys
 import time
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from webhook.cli.doctoring import cluster_of, doctoring, show
-from webhook.cli.options import GroupedCommand, reporting_faults
+from webhook.cli.connecting import cluster_of, diagnosis_options
+from webhook.cli.options import GroupedCommand, reporting_faults, show
 from webhook.config import ConfigError, Fault
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _POLL_S: Final = 1.0
 
 @click.command("status", cls=GroupedCommand)
 @click.option("--wait", metavar="DURATION", help="Wait so long for it to be healthy, such as 2m.")
-@doctoring
+@diagnosis_options
 def command(*, wait: str | None, output: str, release_namespace: str | None, **flags: Any) -> None:
     """Say whether the set-up is healthy: what `doctor` says first.
 
