@@ -1,7 +1,14 @@
-"""Report as SARIF 2.1.0 for GitHub code scanning."""
+"""Report as SARIF 2.1.0 for GitHub code scanning.
+
+Beyond the published schema, code scanning asks each rule for a full description and a help text, each result for a
+location, and takes a bounded number of results ("SARIF support for code scanning" and "SARIF results exceed one or more
+limits" in GitHub's documentation).
+"""
 
 import hashlib
 import importlib.metadata
+import posixpath
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -12,16 +19,32 @@ from webhook.core.vocabulary import REFUSING
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _HOME: Final = "https://github.com/sesacthon/ghcr-pull-secrets"
+_DOCS: Final = f"{_HOME}/blob/main/docs/check.md"
+_HELP: Final = "Each result says what fixes it. What is checked, and how:"
 
-_RULES: Final[dict[str, str]] = {
-    **{reason: f"Pull secret: {reason.replace('_', ' ')}" for reason in sorted(REFUSING)},
-    INVALID_SETTING: "A label or annotation of ghcr-pull-secrets has a value that means nothing",
+MAX_RESULTS: Final = 25_000
+"""Most results of one run: code scanning refuses a whole file with more of them."""
+
+_RULES: Final[dict[str, tuple[str, str]]] = {
+    **{
+        reason: (f"Pull secret: {reason.replace('_', ' ')}", "The webhook would reject the workload, or warn of it.")
+        for reason in sorted(REFUSING)
+    },
+    INVALID_SETTING: (
+        "A label or annotation of ghcr-pull-secrets has a value that means nothing",
+        "The webhook takes it as if it were not there.",
+    ),
 }
+"""What each is, and what the webhook makes of it."""
 
 
 def render(report: Report) -> str:
-    """Write one run with a result for each finding, and a notification for what could not be read."""
+    """Write one run with a result for each finding, and a notification for what could not be read.
+
+    Of more than `MAX_RESULTS` findings the errors go first, and a notification counts what is left out.
+    """
     rules = list(_RULES)
+    findings: Sequence[Finding] = report.findings
     notifications = [
         {
             "level": "error" if trouble.fatal else "warning",
@@ -30,6 +53,13 @@ def render(report: Report) -> str:
         }
         for trouble in report.troubles
     ]
+    if len(findings) > MAX_RESULTS:
+        text = (
+            f"{len(findings) - MAX_RESULTS} of {len(findings)} findings are left out: code scanning takes no more than "
+            f"{MAX_RESULTS} of one run. The formats text and json have all of them."
+        )
+        notifications.append({"level": "warning", "message": {"text": text}})
+        findings = sorted(findings, key=lambda finding: finding.level is not Level.ERROR)[:MAX_RESULTS]
     run = {
         "tool": {
             "driver": {
@@ -39,15 +69,17 @@ def render(report: Report) -> str:
                 "rules": [
                     {
                         "id": name,
-                        "shortDescription": {"text": text},
-                        "helpUri": f"{_HOME}/blob/main/docs/check.md",
+                        "shortDescription": {"text": short},
+                        "fullDescription": {"text": f"{short}. {full}"},
+                        "help": {"text": f"{_HELP} {_DOCS}"},
+                        "helpUri": _DOCS,
                     }
-                    for name, text in _RULES.items()
+                    for name, (short, full) in _RULES.items()
                 ],
             }
         },
         "invocations": [{"executionSuccessful": not report.unread, "toolExecutionNotifications": notifications}],
-        "results": [_result(finding, rules) for finding in report.findings],
+        "results": [_result(finding, rules) for finding in findings],
     }
     return printable({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}) + "\n"
 
@@ -72,5 +104,6 @@ def _result(finding: Finding, rules: list[str]) -> dict[str, Any]:
 
 
 def _location(place: Place) -> dict[str, Any]:
-    uri = quote(place.file.encode("utf-8", "surrogateescape"))
+    # Normalised, so that a file has one name however the command line spells it: alerts are told apart by it.
+    uri = quote(posixpath.normpath(place.file.encode("utf-8", "surrogateescape")))
     return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": place.line}}}
