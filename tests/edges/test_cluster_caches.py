@@ -14,12 +14,9 @@ from structlog.testing import capture_logs
 from tests.edges.cluster_script import Request, content, eventually, page, scripted
 from webhook.cluster.caches import Caches, NamespaceCache, SecretCache, ServiceAccountCache, later
 from webhook.cluster.objects import PullSecrets
-from webhook.cluster.reflector import EventType
 from webhook.core.copies import Secret
 from webhook.core.names import ENFORCE_LABEL, INJECT_KEY
 from webhook.core.scope import Namespace
-
-ADDED, MODIFIED, DELETED = EventType.ADDED, EventType.MODIFIED, EventType.DELETED
 
 
 def secret(version: int | str, namespace: str = "a", payload: bytes = b"{}") -> Secret:
@@ -49,24 +46,24 @@ def test_what_was_just_written_is_there_before_the_watch_tells_of_it() -> None:
 def test_an_older_event_does_not_take_back_what_was_just_written() -> None:
     cache = listed(secret(4), version=5)
     cache.observe(secret(8, payload=b"new"))
-    cache.apply(MODIFIED, ("a", secret(6)), "6")
-    cache.apply(DELETED, ("a", secret(7)), "7")
+    cache.apply(("a", secret(6)), "6", deleted=False)
+    cache.apply(("a", secret(7)), "7", deleted=True)
     assert cache.get("a") == secret(8, payload=b"new")
 
 
 def test_once_the_watch_has_caught_up_it_has_the_last_word() -> None:
     cache = listed(version=5)
     cache.observe(secret(8))
-    cache.apply(ADDED, ("a", secret(8)), "8")
-    cache.apply(DELETED, ("a", secret(9)), "9")
+    cache.apply(("a", secret(8)), "8", deleted=False)
+    cache.apply(("a", secret(9)), "9", deleted=True)
     assert cache.get("a") is None
 
 
 def test_a_write_that_the_watch_is_past_already_brings_nothing_back() -> None:
     """Made at 7 and deleted at 8 by somebody else, before the writer came round to tell."""
     cache = listed(version=5)
-    cache.apply(ADDED, ("a", secret(7)), "7")
-    cache.apply(DELETED, ("a", secret(8)), "8")
+    cache.apply(("a", secret(7)), "7", deleted=False)
+    cache.apply(("a", secret(8)), "8", deleted=True)
     cache.observe(secret(7))
     assert cache.get("a") is None
 
@@ -96,7 +93,7 @@ def test_after_the_history_was_set_back_a_list_is_believed() -> None:
 def test_what_the_watch_has_confirmed_is_not_held_against_a_history_that_was_set_back() -> None:
     cache = listed(version=5)
     cache.observe(secret(8))
-    cache.apply(ADDED, ("a", secret(8)), "8")
+    cache.apply(("a", secret(8)), "8", deleted=False)
     cache.replace([], "3")
     assert cache.get("a") is None
 
@@ -113,7 +110,7 @@ def test_without_comparable_versions_only_the_watch_is_believed() -> None:
     cache.replace([("a", secret("opaque-1"))], "opaque-2")
     cache.observe(secret("opaque-3", payload=b"written"))
     assert cache.get("a") == secret("opaque-1")
-    cache.apply(MODIFIED, ("a", secret("opaque-0", payload=b"told")), "opaque-0")
+    cache.apply(("a", secret("opaque-0", payload=b"told")), "opaque-0", deleted=False)
     assert cache.get("a") == secret("opaque-0", payload=b"told")
 
 
@@ -124,9 +121,9 @@ def test_listeners_hear_of_each_change_once_with_old_and_new() -> None:
     cache.replace([("a", secret(1)), ("c", secret(6, "c"))], "6")
     assert sorted(heard, key=str) == sorted([("b", secret(2, "b"), None), ("c", None, secret(6, "c"))], key=str)
     heard.clear()
-    cache.apply(MODIFIED, ("a", secret(7)), "7")
-    cache.apply(MODIFIED, ("a", secret(7)), "7")
-    cache.apply(DELETED, ("a", secret(8)), "8")
+    cache.apply(("a", secret(7)), "7", deleted=False)
+    cache.apply(("a", secret(7)), "7", deleted=False)
+    cache.apply(("a", secret(8)), "8", deleted=True)
     cache.observe(secret(9))
     assert heard == [("a", secret(1), secret(7)), ("a", secret(7), None), ("a", None, secret(9))]
 
@@ -136,7 +133,7 @@ def test_a_change_of_what_is_not_kept_is_no_change() -> None:
     heard: list[str] = []
     cache.on_change(lambda key, old, new: heard.append(key))
     for version in ("1", "2"):
-        cache.apply(MODIFIED, cache.decode(content(namespace("a", other=version))), version)
+        cache.apply(cache.decode(content(namespace("a", other=version))), version, deleted=False)
     assert heard == ["a"]
 
 
@@ -150,7 +147,7 @@ def test_a_listener_that_fails_keeps_nothing_from_the_others() -> None:
     cache.on_change(fail)
     cache.on_change(lambda key, old, new: heard.append(key))
     with capture_logs() as logs:
-        cache.apply(ADDED, ("a", secret(1)), "1")
+        cache.apply(("a", secret(1)), "1", deleted=False)
     assert heard == ["a"]
     assert [log["event"] for log in logs] == ["listener_failed"]
 

@@ -29,7 +29,7 @@ from tests.edges.cluster_script import eventually, scripted
 from tests.services.contracts.certificates import DATA, NAME, RegistrationContract, StoreContract
 from webhook.cluster.certificate_watches import certificate_watches, watch_certificate
 from webhook.cluster.certificates import MUTATING, VALIDATING, CertificateSecrets, WebhookRegistration, configurations
-from webhook.cluster.watches import Watches
+from webhook.cluster.reflector import Watches
 from webhook.ports import Deadline, DeadlineExceeded, Forbidden, NotLeading, Unavailable
 
 

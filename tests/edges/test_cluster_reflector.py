@@ -13,7 +13,7 @@ import pytest
 
 from tests.edges.cluster_script import Request, Script, eventually, obj, page, scripted, status, steps
 from webhook.cluster.client import METADATA_ONLY
-from webhook.cluster.reflector import EventType, Reflector
+from webhook.cluster.reflector import Reflector
 from webhook.cluster.watching import DEFAULT_PACING, Pacing, RestartCause
 from webhook.cluster.wire import OBJECT_BYTES, Content
 
@@ -32,11 +32,11 @@ class Names:
     def replace(self, items: Sequence[tuple[str, str]], version: str) -> None:
         self.items = dict(items)
 
-    def apply(self, event: EventType, item: tuple[str, str], version: str) -> None:
+    def apply(self, item: tuple[str, str], version: str, *, deleted: bool) -> None:
         if self.fail_once:
             self.fail_once = False
             raise RuntimeError("a listener's fault")
-        if event is EventType.DELETED:
+        if deleted:
             self.items.pop(item[0], None)
         else:
             self.items[item[0]] = item[1]

@@ -12,9 +12,8 @@ import structlog
 
 from webhook.cluster.client import Client
 from webhook.cluster.objects import PullSecrets, decode_namespace, decode_service_account
-from webhook.cluster.reflector import EventType, Reflector
+from webhook.cluster.reflector import Reflector, Watches
 from webhook.cluster.secrets import decode as decode_secret
-from webhook.cluster.watches import Watches
 from webhook.cluster.watching import DEFAULT_PACING, Pacing
 from webhook.cluster.wire import Content
 from webhook.core.copies import Secret
@@ -80,7 +79,7 @@ class Cache(Generic[K, V]):
             self._items = new
         self._tell((key, old.get(key), new.get(key)) for key in (old.keys() | new.keys()))
 
-    def apply(self, event: EventType, item: tuple[K, V], version: str) -> None:
+    def apply(self, item: tuple[K, V], version: str, *, deleted: bool) -> None:
         """Take one change (see `reflector.Sink`)."""
         key, value = item
         with self._lock:
@@ -88,7 +87,7 @@ class Cache(Generic[K, V]):
                 return
             old = self._items.get(key)
             new: V | None
-            if event is EventType.DELETED:
+            if deleted:
                 new = None
                 self._items.pop(key, None)
             else:

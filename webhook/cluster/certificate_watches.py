@@ -9,8 +9,7 @@ from certs.state import SecretData
 from webhook.cluster import wire
 from webhook.cluster.certificates import ADMISSION_V1, Configuration, decode_data
 from webhook.cluster.client import Client
-from webhook.cluster.reflector import EventType, Reflector
-from webhook.cluster.watches import Watches
+from webhook.cluster.reflector import Reflector, Watches
 from webhook.cluster.watching import DEFAULT_PACING, Pacing
 from webhook.cluster.wire import Content
 
@@ -123,7 +122,7 @@ class _Hint:
     def replace(self, items: Sequence[str], version: str) -> None:  # noqa: ARG002 (a sink's signature)
         self._on_change()
 
-    def apply(self, event: EventType, item: str, version: str) -> None:  # noqa: ARG002 (a sink's signature)
+    def apply(self, item: str, version: str, *, deleted: bool) -> None:  # noqa: ARG002 (a sink's signature)
         self._on_change()
 
 
@@ -136,8 +135,8 @@ class _Content:
     def replace(self, items: Sequence[SecretData], version: str) -> None:  # noqa: ARG002 (a sink's signature)
         self._take(items[0] if items else None)
 
-    def apply(self, event: EventType, item: SecretData, version: str) -> None:  # noqa: ARG002 (a sink's signature)
-        self._take(None if event is EventType.DELETED else item)
+    def apply(self, item: SecretData, version: str, *, deleted: bool) -> None:  # noqa: ARG002 (a sink's signature)
+        self._take(None if deleted else item)
 
 
 def _name_of(content: Content, whole: bool) -> str:  # noqa: ARG001 (a name is metadata)

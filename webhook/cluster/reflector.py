@@ -1,4 +1,4 @@
-"""Mirror of one resource by list and watch.
+"""Mirrors of resources by list and watch.
 
 A watch can end, be refused, break, fall silent or lose its place; each has one defined way back (see `Reflector`).
 """
@@ -7,10 +7,9 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from enum import StrEnum
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 import orjson
@@ -22,21 +21,13 @@ from webhook.cluster.client import Client
 from webhook.cluster.errors import MALFORMED, describe, from_status
 from webhook.cluster.paging import Decode, whole_list
 from webhook.cluster.requests import CORE_V1, Target, Verb
-from webhook.cluster.watching import DEFAULT_PACING, Pacing, RestartCause
+from webhook.cluster.watching import DEFAULT_PACING, LIST_AGAIN, Pacing, RestartCause
 from webhook.cluster.wire import Content
 from webhook.core.figures import WatchHealth
 from webhook.ports import ClusterError, Deadline, DeadlineExceeded, Expired, Forbidden, TooLarge, Unauthorized
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
-
-
-class EventType(StrEnum):
-    """What a watch event says of its object."""
-
-    ADDED = "ADDED"
-    MODIFIED = "MODIFIED"
-    DELETED = "DELETED"
 
 
 class Sink(Protocol[T_contra]):
@@ -46,8 +37,8 @@ class Sink(Protocol[T_contra]):
         """Take these as all there is, as of that resourceVersion; what is not among them is gone."""
         ...
 
-    def apply(self, event: EventType, item: T_contra, version: str) -> None:
-        """Take one change, made at that resourceVersion."""
+    def apply(self, item: T_contra, version: str, *, deleted: bool) -> None:
+        """Take one change, made at that resourceVersion: the item as it is now, or was when it was deleted."""
         ...
 
 
@@ -181,7 +172,7 @@ class Reflector(Generic[T]):
     def _restart(self, cause: RestartCause, detail: str, *, lasted: float, retry_after: float) -> None:
         self._restarts[cause] += 1
         self._error = detail
-        if cause in _LIST_AGAIN:
+        if cause in LIST_AGAIN:
             self._version = ""
         if lasted >= self._pacing.healthy:
             self._row = 0
@@ -251,19 +242,45 @@ class Reflector(Generic[T]):
                 code = status.get("code")
                 raise from_status(target, code if isinstance(code, int) else 500, status)
             version = wire.read(event.object, _Versioned).metadata.resourceVersion
-            change = None if event.type == "BOOKMARK" else EventType(event.type)
-            item = None if change is None else self._decode(event.object, True)
+            deleted = _DELETED[event.type]
+            item = None if deleted is None else self._decode(event.object, True)
         except MALFORMED as error:
             raise Undecodable(f"watch: {type(error).__name__}") from None
-        if change is not None and item is not None:
-            self._sink.apply(change, item, version)
+        if deleted is not None and item is not None:
+            self._sink.apply(item, version, deleted=deleted)
         self._version = version
         self._heard = self._clock()
 
 
-_LIST_AGAIN: Final = frozenset(
-    {RestartCause.EXPIRED, RestartCause.UNDECODABLE, RestartCause.TOO_LARGE, RestartCause.INTERNAL}
-)
+class Watches:
+    """Reflectors that begin and end together."""
+
+    def __init__(self, reflectors: Iterable[Reflector[Any]]) -> None:
+        self._reflectors = tuple(reflectors)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        for reflector in self._reflectors:
+            reflector.start()
+
+    def stop(self) -> None:
+        """End every watch."""
+        for reflector in self._reflectors:
+            reflector.cut()
+        for reflector in self._reflectors:
+            reflector.stop()
+
+    def synced(self) -> bool:
+        """Return whether everything has been listed once."""
+        return all(reflector.synced for reflector in self._reflectors)
+
+    def health(self) -> tuple[WatchHealth, ...]:
+        """Say how each watch is."""
+        return tuple(reflector.health() for reflector in self._reflectors)
+
+
+_DELETED: Final = {"ADDED": False, "MODIFIED": False, "DELETED": True, "BOOKMARK": None}
+"""What an event's type says of its object; a bookmark has none."""
 
 
 def _cause(error: ClusterError) -> RestartCause:

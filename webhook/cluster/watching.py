@@ -1,4 +1,4 @@
-"""Watch settings: bookmarks, time-outs and pauses."""
+"""Why a watch is begun again, and how long it may take."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,6 +24,12 @@ class RestartCause(StrEnum):
     """An object beyond what is read; listed again, where its metadata alone is asked for."""
     INTERNAL = "internal"
     """A fault of ours; listed again."""
+
+
+LIST_AGAIN: Final = frozenset(
+    {RestartCause.EXPIRED, RestartCause.UNDECODABLE, RestartCause.TOO_LARGE, RestartCause.INTERNAL}
+)
+"""After these what is held may differ from what is there, so everything is listed once more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

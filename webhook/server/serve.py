@@ -14,7 +14,7 @@ from flask import Flask
 from webhook.admission import Admission
 from webhook.cluster import Cluster, Unreachable, connect
 from webhook.cluster.certificate_watches import watch_certificate
-from webhook.cluster.watches import Watches
+from webhook.cluster.reflector import Watches
 from webhook.config import ConfigError, Fault, ServeSettings
 from webhook.core.figures import WatchHealth
 from webhook.core.vocabulary import Provisioning
