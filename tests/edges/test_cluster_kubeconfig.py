@@ -284,7 +284,7 @@ def test_in_a_pod_without_a_kubeconfig_it_is_the_pods_cluster(monkeypatch: pytes
     monkeypatch.setattr(connecting, "in_cluster", lambda: in_cluster(str(tmp_path / "token"), str(tmp_path / "ca.crt")))
     environ = {"KUBECONFIG": str(tmp_path / "none")}
 
-    def connect(context: str | None = None, namespace: str = "namespace") -> connecting.Connection:
+    def connect(context: str | None = None, namespace: str = "namespace") -> connecting.ChosenCluster:
         return connect_as_kubectl(None, context, environ, namespace_file=tmp_path / namespace)
 
     assert (connect().where, connect().namespace) == ("the cluster of this Pod", "of-the-pod")

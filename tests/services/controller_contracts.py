@@ -14,14 +14,14 @@ from webhook.ports import (
     Deadline,
     EventReason,
     Events,
-    Lease,
+    LeaderLease,
     Leases,
     NotFound,
     ObjectRef,
     Pods,
 )
 
-HELD = Lease(
+HELD = LeaderLease(
     holder="controller-0_0f6a",
     duration_s=12,
     acquired_at="2026-05-04T12:00:00.000001Z",
@@ -54,7 +54,7 @@ class LeasesContract:
 
     def test_an_update_replaces_every_field(self, leases: Leases) -> None:
         made = leases.create(HELD, soon())
-        wanted = Lease(
+        wanted = LeaderLease(
             holder="other",
             duration_s=15,
             acquired_at="2026-05-04T13:00:00.999999Z",

@@ -11,7 +11,7 @@ from typing import Any
 from tests.objects import workload
 from webhook.core.names import SECRET_NAME
 from webhook.core.review import Json
-from webhook.ports import AlreadyExists, ClusterError, Conflict, Deadline, EventReason, Lease, NotFound, ObjectRef
+from webhook.ports import AlreadyExists, ClusterError, Conflict, Deadline, EventReason, LeaderLease, NotFound, ObjectRef
 
 
 class ManualClock:
@@ -32,10 +32,10 @@ class ManualClock:
 class LeaseStore:
     """The one Lease object of an API server."""
 
-    lease: Lease | None = None
+    lease: LeaderLease | None = None
     _versions: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def write(self, lease: Lease) -> Lease:
+    def write(self, lease: LeaderLease) -> LeaderLease:
         """Store a Lease under a new resourceVersion."""
         self.lease = replace(lease, resource_version=str(next(self._versions)))
         return self.lease
@@ -54,17 +54,17 @@ class FakeLeases:
         self.calls: list[str] = []
         self._on_call = on_call
 
-    def get(self, deadline: Deadline) -> Lease | None:
+    def get(self, deadline: Deadline) -> LeaderLease | None:
         self._called("get")
         return self.store.lease
 
-    def create(self, lease: Lease, deadline: Deadline) -> Lease:
+    def create(self, lease: LeaderLease, deadline: Deadline) -> LeaderLease:
         self._called("create")
         if self.store.lease is not None:
             raise AlreadyExists("create", "leases", code=409)
         return self.store.write(lease)
 
-    def update(self, lease: Lease, deadline: Deadline) -> Lease:
+    def update(self, lease: LeaderLease, deadline: Deadline) -> LeaderLease:
         self._called("update")
         if self.store.lease is None:
             raise NotFound("update", "leases", code=404)

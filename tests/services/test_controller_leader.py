@@ -22,7 +22,7 @@ from webhook.ports import (
     Conflict,
     Deadline,
     DeadlineExceeded,
-    Lease,
+    LeaderLease,
     NotFound,
     NotLeading,
     Unavailable,
@@ -59,7 +59,7 @@ def test_the_first_to_come_makes_the_lease_and_leads(store: LeaseStore, clock: M
     assert not leads(one)
     one.step()
     assert leads(one)
-    assert store.lease == Lease(
+    assert store.lease == LeaderLease(
         holder="a",
         duration_s=12,
         acquired_at="2026-05-04T12:00:00.123456Z",
@@ -78,7 +78,7 @@ def test_the_second_to_come_waits(store: LeaseStore, clock: ManualClock) -> None
 def test_one_who_was_faster_to_make_it_leads(store: LeaseStore, clock: ManualClock) -> None:
     def on_call(verb: str) -> None:
         if verb == "create":
-            store.write(Lease(holder="b", duration_s=12))
+            store.write(LeaderLease(holder="b", duration_s=12))
 
     one = Elector(FakeLeases(store, on_call), identity="a", clock=clock)
     one.step()
@@ -128,7 +128,7 @@ def test_a_lease_somebody_deleted_is_made_again(store: LeaseStore, clock: Manual
 def test_a_leader_whose_lease_was_taken_stops_at_once(store: LeaseStore, clock: ManualClock) -> None:
     one = elector(store, clock)
     one.step()
-    store.write(Lease(holder="b", duration_s=12))
+    store.write(LeaderLease(holder="b", duration_s=12))
     one.step()
     assert not leads(one)
 
@@ -186,14 +186,14 @@ def test_a_lease_is_taken_over_after_its_whole_duration_without_a_change(store: 
 def test_the_duration_counts_from_when_the_change_was_seen_not_from_the_times_in_the_lease(
     store: LeaseStore, clock: ManualClock
 ) -> None:
-    store.write(Lease(holder="b", duration_s=12, renewed_at="1999-01-01T00:00:00.000000Z"))
+    store.write(LeaderLease(holder="b", duration_s=12, renewed_at="1999-01-01T00:00:00.000000Z"))
     one = elector(store, clock)
     one.step()
     assert not leads(one)
 
 
 def test_the_holders_own_duration_counts(store: LeaseStore, clock: ManualClock) -> None:
-    store.write(Lease(holder="b", duration_s=60))
+    store.write(LeaderLease(holder="b", duration_s=60))
     one = elector(store, clock)
     one.step()
     clock.advance(59)
@@ -205,7 +205,7 @@ def test_the_holders_own_duration_counts(store: LeaseStore, clock: ManualClock) 
 
 
 def test_of_two_that_take_over_at_once_one_leads(store: LeaseStore, clock: ManualClock) -> None:
-    store.write(Lease(holder="gone", duration_s=12))
+    store.write(LeaderLease(holder="gone", duration_s=12))
     one, two = elector(store, clock), elector(store, clock, "b")
     meddled = False
 
@@ -382,7 +382,7 @@ def test_run_tells_when_leading_ends(store: LeaseStore) -> None:
     def on_change(leads: bool) -> None:
         told.append(leads)
         if leads:
-            store.write(Lease(holder="b", duration_s=12))
+            store.write(LeaderLease(holder="b", duration_s=12))
         else:
             stop.set()
 
@@ -513,13 +513,13 @@ class Candidate:
 
     # --- Leases
 
-    def get(self, deadline: Deadline) -> Lease | None:
+    def get(self, deadline: Deadline) -> LeaderLease | None:
         return self._call(lambda: self.world.store.lease)
 
-    def create(self, lease: Lease, deadline: Deadline) -> Lease:
+    def create(self, lease: LeaderLease, deadline: Deadline) -> LeaderLease:
         return self._call(lambda: FakeLeases(self.world.store).create(lease, deadline))
 
-    def update(self, lease: Lease, deadline: Deadline) -> Lease:
+    def update(self, lease: LeaderLease, deadline: Deadline) -> LeaderLease:
         return self._call(lambda: FakeLeases(self.world.store).update(lease, deadline))
 
     def _call(self, land: Callable[[], T]) -> T:

@@ -11,7 +11,7 @@ from webhook.cli.options import GroupedCommand, options, reporting_faults
 from webhook.config.connection import CONNECTION_SETTINGS
 
 if TYPE_CHECKING:
-    from webhook.cluster.connecting import Connection
+    from webhook.cluster.connecting import ChosenCluster
     from webhook.cluster.facts import ClusterFacts
     from webhook.controller.cleanup import Removal
     from webhook.core.copies import Secret
@@ -36,7 +36,7 @@ def command(*, dry_run: bool, yes: bool, **flags: Any) -> None:
         sys.exit(_run(connection, namespace, dry_run=dry_run, yes=yes))
 
 
-def _run(connection: "Connection", namespace: str, *, dry_run: bool, yes: bool) -> int:
+def _run(connection: "ChosenCluster", namespace: str, *, dry_run: bool, yes: bool) -> int:
     # Imported late: `--help` and the report of a fault need none of it.
     from webhook.cluster import cluster_of  # noqa: PLC0415
     from webhook.controller.cleanup import Remover  # noqa: PLC0415

@@ -14,7 +14,7 @@ from webhook.config.connection import CONNECTION_SETTINGS, ConnectionSettings
 from webhook.config.resolving import ENVIRONMENT_PREFIX
 
 if TYPE_CHECKING:
-    from webhook.cluster.connecting import Connection
+    from webhook.cluster.connecting import ChosenCluster
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,7 +24,7 @@ _NO_NAMESPACE: Final = f"is required (flag, environment variable {ENVIRONMENT_PR
 
 
 @contextmanager
-def reached(flags: Mapping[str, Any]) -> Iterator[tuple["Connection", ConnectionSettings]]:
+def reached(flags: Mapping[str, Any]) -> Iterator[tuple["ChosenCluster", ConnectionSettings]]:
     """Give the cluster that `CONNECTION_SETTINGS` choose, and what else they say; closed at the end.
 
     Raises:
@@ -47,7 +47,7 @@ def reached(flags: Mapping[str, Any]) -> Iterator[tuple["Connection", Connection
 
 
 @contextmanager
-def connected(flags: Mapping[str, Any]) -> Iterator[tuple["Connection", str]]:
+def connected(flags: Mapping[str, Any]) -> Iterator[tuple["ChosenCluster", str]]:
     """Give that cluster, and the release namespace.
 
     Raises:
@@ -79,7 +79,7 @@ def diagnosis_options(command: F) -> F:
 
 
 @contextmanager
-def cluster_of(flags: Mapping[str, Any], release_namespace: str | None) -> Iterator["Connection"]:
+def cluster_of(flags: Mapping[str, Any], release_namespace: str | None) -> Iterator["ChosenCluster"]:
     """Give the cluster; what cannot be asked ends the command with a line and `EXIT_USAGE`."""
     # Imported late: `--help` needs none of it.
     from webhook.ports import ClusterError  # noqa: PLC0415

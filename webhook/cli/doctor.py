@@ -13,7 +13,7 @@ from webhook.cli.options import GroupedCommand, reporting_faults, show
 from webhook.config import ConfigError, Fault
 
 if TYPE_CHECKING:
-    from webhook.cluster.connecting import Connection
+    from webhook.cluster.connecting import ChosenCluster
     from webhook.doctor.evidence import Evidence
     from webhook.doctor.model import Diagnosis
     from webhook.doctor.run import Doctor
@@ -85,7 +85,7 @@ def _asks_a_person() -> bool:
     return sys.stdin.isatty()
 
 
-def _run(connection: "Connection", given: dict[str, Any], *, yes: bool, output: str, release_namespace: str) -> int:
+def _run(connection: "ChosenCluster", given: dict[str, Any], *, yes: bool, output: str, release_namespace: str) -> int:
     # Imported late: `--help` needs none of it.
     from webhook.doctor.outputs import plain_json, text  # noqa: PLC0415
     from webhook.doctor.run import Wanted, exit_code  # noqa: PLC0415
@@ -104,7 +104,7 @@ def _run(connection: "Connection", given: dict[str, Any], *, yes: bool, output: 
     return exit_code(diagnosis)
 
 
-def _doctor(connection: "Connection", tell: Callable[[int], None], *, check_credential: bool) -> "Doctor":
+def _doctor(connection: "ChosenCluster", tell: Callable[[int], None], *, check_credential: bool) -> "Doctor":
     from webhook.cluster.pods import ClusterPods  # noqa: PLC0415
     from webhook.core.review import Json  # noqa: PLC0415
     from webhook.doctor.asking import ClusterAsks  # noqa: PLC0415
@@ -141,7 +141,7 @@ def _progress() -> Iterator[Callable[[int], None]]:
         yield lambda seen: progress.update(task, description=f"Looking at Pods: {seen}")
 
 
-def _fix(connection: "Connection", evidence: "Evidence", diagnosis: "Diagnosis", *, yes: bool) -> None:
+def _fix(connection: "ChosenCluster", evidence: "Evidence", diagnosis: "Diagnosis", *, yes: bool) -> None:
     from webhook.doctor.fixes import harmless  # noqa: PLC0415
     from webhook.doctor.fixing import Fixer  # noqa: PLC0415
     from webhook.ports import ClusterError  # noqa: PLC0415

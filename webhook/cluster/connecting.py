@@ -22,7 +22,7 @@ _LONGEST_NAME: Final = 63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
+class ChosenCluster:
     """A cluster that was chosen on the command line.
 
     Attributes:
@@ -46,7 +46,7 @@ def connect_as_kubectl(
     trust: Trust | None = None,
     pool_size: int = DEFAULT_POOL_SIZE,
     namespace_file: Path = _NAMESPACE_FILE,
-) -> Connection:
+) -> ChosenCluster:
     """Prepare to work with the cluster that kubectl would take.
 
     Args:
@@ -78,14 +78,14 @@ def connect_as_kubectl(
         raise Unreachable(source, error.why) from None
     if chosen is not None:
         client = Client(load, source=source, pool_size=pool_size, trust=trust)
-        return Connection(client=client, where=f"context {chosen.context}", namespace=chosen.namespace, trust=trust)
+        return ChosenCluster(client=client, where=f"context {chosen.context}", namespace=chosen.namespace, trust=trust)
     if context is not None:
         raise Unreachable(source, "there is no such file, and so no context")
     try:
         client = Client(in_cluster(), pool_size=pool_size, trust=trust)
     except Unreachable:
         raise Unreachable(source, "there is no such file, and this is no Pod") from None
-    return Connection(
+    return ChosenCluster(
         client=client, where="the cluster of this Pod", namespace=_mounted_namespace(namespace_file), trust=trust
     )
 

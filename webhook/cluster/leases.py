@@ -9,7 +9,7 @@ from webhook.cluster.client import Client
 from webhook.cluster.requests import PatchType, Target, Verb
 from webhook.cluster.wire import Content
 from webhook.core.names import MANAGED_BY_LABEL, MANAGED_BY_VALUE
-from webhook.ports import Conflict, Deadline, Lease
+from webhook.ports import Conflict, Deadline, LeaderLease
 
 COORDINATION_V1: Final = "/apis/coordination.k8s.io/v1"
 
@@ -27,11 +27,11 @@ class ClusterLeases:
         self._namespace = namespace
         self._name = name
 
-    def get(self, deadline: Deadline) -> Lease | None:
+    def get(self, deadline: Deadline) -> LeaderLease | None:
         """Read it; `None` if it does not exist."""
         return self._client.find(self._target(Verb.GET), deadline, _decode)
 
-    def create(self, lease: Lease, deadline: Deadline) -> Lease:
+    def create(self, lease: LeaderLease, deadline: Deadline) -> LeaderLease:
         """Create it; `AlreadyExists` if somebody was faster."""
         target = Target(
             verb=Verb.CREATE, resource="leases", namespace=self._namespace, about=self._name, api=COORDINATION_V1
@@ -44,7 +44,7 @@ class ClusterLeases:
         }
         return self._client.read(target, deadline, _decode, body=body)
 
-    def update(self, lease: Lease, deadline: Deadline) -> Lease:
+    def update(self, lease: LeaderLease, deadline: Deadline) -> LeaderLease:
         """Bring it to this if it still has the lease's resourceVersion, else `Conflict`; labels of others stay."""
         target = self._target(Verb.PATCH)
         if not lease.resource_version:
@@ -57,7 +57,7 @@ class ClusterLeases:
         return Target(verb=verb, resource="leases", namespace=self._namespace, name=self._name, api=COORDINATION_V1)
 
 
-def _spec(lease: Lease) -> dict[str, Any]:
+def _spec(lease: LeaderLease) -> dict[str, Any]:
     """Write a spec; `None` for a field that is to be absent, as a merge patch says it."""
     return {
         "holderIdentity": lease.holder or None,
@@ -85,10 +85,10 @@ class _Lease(msgspec.Struct):
     spec: _Spec | None = None
 
 
-def _decode(content: Content) -> Lease:
+def _decode(content: Content) -> LeaderLease:
     read = wire.read(content, _Lease)
     spec = read.spec or _Spec()
-    return Lease(
+    return LeaderLease(
         holder=spec.holder_identity or "",
         duration_s=spec.lease_duration_seconds or 0,
         acquired_at=spec.acquire_time or "",

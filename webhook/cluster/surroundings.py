@@ -6,7 +6,9 @@ from typing import Final
 import msgspec
 
 from webhook.cluster import wire
+from webhook.cluster.certificates import ADMISSION_V1, MUTATING
 from webhook.cluster.client import Client
+from webhook.cluster.hooks import APPS_V1
 from webhook.cluster.objects import decode_namespace, decode_pull_secrets
 from webhook.cluster.paging import whole_list
 from webhook.cluster.requests import Target, Verb
@@ -17,11 +19,9 @@ from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
 from webhook.ports import Deadline
 
-_APPS: Final = "/apis/apps/v1"
-_BATCH: Final = "/apis/batch/v1"
-_ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
+_BATCH_V1: Final = "/apis/batch/v1"
 
-_MADE_BY: Final = {"ReplicaSet": (_APPS, "replicasets"), "Job": (_BATCH, "jobs")}
+_MADE_BY: Final = {"ReplicaSet": (APPS_V1, "replicasets"), "Job": (_BATCH_V1, "jobs")}
 """Controllers of Pods that mostly have a controller of their own, and where they are served."""
 
 _METADATA_OF_ONE: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -92,7 +92,7 @@ class ClusterSurroundings:
 
     def registered_at(self, deadline: Deadline) -> str:
         """Say since when the mutating webhook has been there, as the API server has it; "" if it is not."""
-        target = Target(verb=Verb.LIST, resource="mutatingwebhookconfigurations", api=_ADMISSION)
+        target = Target(verb=Verb.LIST, resource=MUTATING, api=ADMISSION_V1)
         found, _ = whole_list(self._client, target, _decode_registered, query={}, deadline=lambda: deadline)
         return min((created for created in found if created), default="")
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from webhook.ports import AlreadyExists, ClusterError, Conflict, Deadline, Lease, Leases, NotFound, NotLeading
+from webhook.ports import AlreadyExists, ClusterError, Conflict, Deadline, LeaderLease, Leases, NotFound, NotLeading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Elector:
         self._clock = clock
         self._utc = utc
         self._log = structlog.get_logger()
-        self._seen: Lease | None = None
+        self._seen: LeaderLease | None = None
         self._seen_at = 0.0
         self._valid_until = float("-inf")
         self._leads = False
@@ -160,7 +160,7 @@ class Elector:
         lease = self._leases.get(deadline)
         now = self._clock()
         stamp = self._stamp()
-        mine = Lease(holder=self._identity, duration_s=self._timing.lease_s, acquired_at=stamp, renewed_at=stamp)
+        mine = LeaderLease(holder=self._identity, duration_s=self._timing.lease_s, acquired_at=stamp, renewed_at=stamp)
         try:
             if lease is None:
                 self._note(self._leases.create(mine, deadline), now)
@@ -179,7 +179,7 @@ class Elector:
             return False
         return True
 
-    def _note(self, lease: Lease, now: float) -> None:
+    def _note(self, lease: LeaderLease, now: float) -> None:
         self._seen = lease
         self._seen_at = now
 

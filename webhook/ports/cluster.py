@@ -123,8 +123,8 @@ class Events(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """A `coordination.k8s.io/v1` Lease.
+class LeaderLease:
+    """A `coordination.k8s.io/v1` Lease, as leader election reads and writes it.
 
     Attributes:
         holder: Identity of its holder; empty if it was released.
@@ -145,14 +145,14 @@ class Lease:
 class Leases(Protocol):
     """One Lease, by its name. Every method raises `ClusterError`."""
 
-    def get(self, deadline: Deadline) -> Lease | None:
+    def get(self, deadline: Deadline) -> LeaderLease | None:
         """Read it; `None` if it does not exist."""
         ...
 
-    def create(self, lease: Lease, deadline: Deadline) -> Lease:
+    def create(self, lease: LeaderLease, deadline: Deadline) -> LeaderLease:
         """Create it; `AlreadyExists` if somebody was faster."""
         ...
 
-    def update(self, lease: Lease, deadline: Deadline) -> Lease:
+    def update(self, lease: LeaderLease, deadline: Deadline) -> LeaderLease:
         """Replace it if it still has the lease's resourceVersion, else `Conflict`."""
         ...
