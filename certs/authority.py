@@ -1,4 +1,4 @@
-"""X.509 certificates: made and inspected with the `cryptography` library.
+"""X.509 certificates, made with the `cryptography` library.
 
 ECDSA on P-256 with SHA-256 throughout: what every TLS stack that talks to a Kubernetes webhook verifies, and small
 enough for two CAs to fit a `caBundle` in about 1.3 kB.
@@ -8,32 +8,16 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from certs.bundle import join_bundle, split_bundle
-from certs.facts import CLOCK_SKEW, CertificateFacts, Inspected, KeyPair, Unreadable
-
-__all__ = [
-    "CA_VALIDITY",
-    "LEAF_VALIDITY",
-    "InvalidDnsNameError",
-    "KeyPair",
-    "UnusableAuthorityError",
-    "inspect",
-    "issue_leaf",
-    "join_bundle",
-    "new_ca",
-    "service_dns_names",
-    "split_bundle",
-]
+from certs.facts import CLOCK_SKEW, KeyPair, Unreadable
+from certs.inspection import extension, inspect
 
 CA_VALIDITY = timedelta(days=3650)
 LEAF_VALIDITY = timedelta(days=90)
@@ -44,17 +28,6 @@ _DNS_NAME = re.compile(
 )
 _MAX_DNS_NAME = 253
 _MAX_COMMON_NAME = 64  # ub-common-name, RFC 5280 appendix A.1
-_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
-# What `cryptography` raises, at load or only when a field is looked at, for bytes that are damaged or of a kind it does
-# not know.
-_DAMAGED = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
 
 
 class InvalidDnsNameError(ValueError):
@@ -154,34 +127,6 @@ def issue_leaf(ca: KeyPair, *, dns_names: Sequence[str], now: datetime, validity
     return _key_pair(certificate, key)
 
 
-def inspect(certificate_pem: bytes, key_pem: bytes | None = None, ca_pem: bytes = b"") -> Inspected:
-    """Say what a certificate is and how it fits a key and a bundle of CAs. Never raises, whatever the bytes.
-
-    Args:
-        certificate_pem: One certificate. Text around it is ignored, as OpenSSL and Go do; a second PEM block is not,
-            because a server would send or choke on it.
-        key_pem: The private key that should be its own.
-        ca_pem: Certificates among which the signer is looked for; damaged ones have signed nothing.
-    """
-    blocks = split_bundle(certificate_pem)
-    if len(blocks) != 1 or certificate_pem.count(b"-----BEGIN ") != 1:
-        return Unreadable(reason="not exactly one PEM certificate")
-    try:
-        certificate = x509.load_pem_x509_certificate(blocks[0])
-        return CertificateFacts(
-            fingerprint=_fingerprint(certificate),
-            not_before=certificate.not_valid_before_utc,
-            not_after=certificate.not_valid_after_utc,
-            dns_names=_dns_names(certificate),
-            is_ca=_is_ca(certificate),
-            is_server=_is_server(certificate),
-            key_matches=key_pem is not None and _key_matches(certificate, key_pem),
-            signed_by=tuple(_signers(certificate, split_bundle(ca_pem))),
-        )
-    except _DAMAGED as error:
-        return Unreadable(reason=f"not an X.509 certificate ({type(error).__name__})")
-
-
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
@@ -260,55 +205,7 @@ def _authority_key_identifier(
     ca: x509.Certificate, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 ) -> x509.AuthorityKeyIdentifier:
     """Name the CA's key as the CA itself does: OpenSSL tells two CAs of one name apart by it, byte for byte."""
-    own = _extension(ca, x509.SubjectKeyIdentifier)
+    own = extension(ca, x509.SubjectKeyIdentifier)
     if own is None:
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
-
-
-def _fingerprint(certificate: x509.Certificate) -> str:
-    return certificate.fingerprint(hashes.SHA256()).hex()
-
-
-def _extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
-
-
-def _dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
-    names = _extension(certificate, x509.SubjectAlternativeName)
-    return () if names is None else tuple(names.get_values_for_type(x509.DNSName))
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    constraints = _extension(certificate, x509.BasicConstraints)
-    usage = _extension(certificate, x509.KeyUsage)
-    return constraints is not None and constraints.ca and (usage is None or usage.key_cert_sign)
-
-
-def _is_server(certificate: x509.Certificate) -> bool:
-    usages = _extension(certificate, x509.ExtendedKeyUsage)
-    allowing = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-    return usages is None or not allowing.isdisjoint(usages)
-
-
-def _key_matches(certificate: x509.Certificate, key_pem: bytes) -> bool:
-    try:
-        key = serialization.load_pem_private_key(key_pem, password=None)
-    except _DAMAGED:
-        return False
-    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return key.public_key().public_bytes(*form) == certificate.public_key().public_bytes(*form)
-
-
-def _signers(certificate: x509.Certificate, candidates: Iterable[bytes]) -> Iterable[str]:
-    for pem in candidates:
-        try:
-            ca = x509.load_pem_x509_certificate(pem)
-            certificate.verify_directly_issued_by(ca)
-            if _is_ca(ca):
-                yield _fingerprint(ca)
-        except (*_DAMAGED, InvalidSignature):
-            continue

@@ -1,4 +1,4 @@
-"""Certificate facts as plain data, shared by the certs modules."""
+"""What is known of certificates and of the trust in them, as plain data."""
 
 from __future__ import annotations
 
@@ -63,3 +63,52 @@ class Unreadable:
 
 
 Inspected = CertificateFacts | Unreadable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookTrust:
+    """One webhook of a webhook configuration and the CAs in its `caBundle`, in order."""
+
+    name: str
+    authorities: tuple[Inspected, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """Since when every webhook has been seen to trust a CA."""
+
+    authority: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotationState:
+    """Everything that `certs.plan` looks at.
+
+    Args:
+        dns_names: The names the leaf has to have.
+        authority: The current CA, inspected with its key; None if there is none.
+        stored: The bundle in the CA's Secret, in order: the current CA, then those retained for the overlap.
+        leaf: The leaf, inspected with its key and against every CA that occurs in this state; None if there is none.
+        leaf_authorities: The certificates stored beside the leaf as its CA.
+        webhooks: Every webhook of every configuration there is.
+        publication: What `plan.observe_publication` made of this and the earlier states.
+    """
+
+    dns_names: tuple[str, ...]
+    authority: Inspected | None = None
+    stored: tuple[Inspected, ...] = ()
+    leaf: Inspected | None = None
+    leaf_authorities: tuple[Inspected, ...] = ()
+    webhooks: tuple[WebhookTrust, ...] = ()
+    publication: Publication | None = None
+
+
+def fingerprint_of(certificate: Inspected | None) -> str:
+    """Name a certificate; "" for what is none, which equals no fingerprint that is wanted anywhere."""
+    return certificate.fingerprint if isinstance(certificate, CertificateFacts) else ""
+
+
+def fingerprints_of(certificates: tuple[Inspected, ...]) -> tuple[str, ...]:
+    """Name each of several certificates."""
+    return tuple(fingerprint_of(certificate) for certificate in certificates)

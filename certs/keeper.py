@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, assert_never
 
-from certs.authority import CA_VALIDITY, LEAF_VALIDITY, inspect, issue_leaf, new_ca
-from certs.facts import CLOCK_SKEW, CertificateFacts, KeyPair
+from certs.authority import CA_VALIDITY, LEAF_VALIDITY, issue_leaf, new_ca
+from certs.facts import CLOCK_SKEW, CertificateFacts, KeyPair, Publication
+from certs.inspection import inspect
 from certs.plan import (
     OVERLAP,
     SETTLE,
@@ -21,14 +22,24 @@ from certs.plan import (
     CreateCA,
     DropPreviousCA,
     IssueLeaf,
-    Publication,
     PublishBundle,
-    RenewalReason,
     StoreBundle,
     Wait,
     plan,
 )
-from certs.ports import Changed, Done, Kind, Published, Registered, Registration, Renewed, Retired, Store, Stored
+from certs.ports import (
+    CertificateStore,
+    Changed,
+    Done,
+    Kind,
+    Published,
+    Registered,
+    Registration,
+    Renewed,
+    Retired,
+    Stored,
+)
+from certs.renewal import RenewalReason
 from certs.state import Observation, authority_data, leaf_data, observe
 
 LONGEST_PAUSE: Final = timedelta(hours=1)
@@ -112,7 +123,7 @@ class Keeper:
     def __init__(  # noqa: PLR0913 (what is kept, and the clock that tests hold still)
         self,
         *,
-        store: Store,
+        store: CertificateStore,
         authority: str,
         leaf: str,
         registrations: Sequence[Registration],

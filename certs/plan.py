@@ -21,10 +21,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import assert_never
 
-from certs.facts import CLOCK_SKEW, CertificateFacts, Inspected, Unreadable
+from certs.facts import (
+    CLOCK_SKEW,
+    CertificateFacts,
+    Inspected,
+    Publication,
+    RotationState,
+    WebhookTrust,
+    fingerprint_of,
+    fingerprints_of,
+)
+from certs.renewal import RenewalReason, authority_fault, leaf_fault
 
 SETTLE = timedelta(seconds=10)
 """How long a bundle has to be published before a leaf relies on it.
@@ -39,61 +47,6 @@ OVERLAP = timedelta(hours=1)
 It has to exceed what the slowest server needs to serve the new leaf: seconds by watch, about two minutes for files that
 the kubelet projects. The rest is for a server that was cut off from the API server.
 """
-
-
-class RenewalReason(StrEnum):
-    """Why a certificate has to be replaced."""
-
-    MISSING = "missing"
-    UNREADABLE = "unreadable"
-    NOT_A_CA = "not_a_ca"
-    KEY_MISMATCH = "key_mismatch"
-    NOT_SIGNED_BY_CA = "not_signed_by_ca"
-    WRONG_USAGE = "wrong_usage"
-    WRONG_NAMES = "wrong_names"
-    WRONG_CA_FILE = "wrong_ca_file"
-    NOT_YET_VALID = "not_yet_valid"
-    EXPIRED = "expired"
-    RENEWAL_DUE = "renewal_due"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookTrust:
-    """One webhook of a webhook configuration and the CAs in its `caBundle`, in order."""
-
-    name: str
-    authorities: tuple[Inspected, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publication:
-    """Since when every webhook has been seen to trust a CA."""
-
-    authority: str
-    since: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """Everything `plan` looks at.
-
-    Args:
-        dns_names: The names the leaf has to have.
-        authority: The current CA, inspected with its key; None if there is none.
-        stored: The bundle in the CA's Secret, in order: the current CA, then those retained for the overlap.
-        leaf: The leaf, inspected with its key and against every CA that occurs in this state; None if there is none.
-        leaf_authorities: The certificates stored beside the leaf as its CA.
-        webhooks: Every webhook of every configuration there is.
-        publication: What `observe_publication` made of this and the earlier states.
-    """
-
-    dns_names: tuple[str, ...]
-    authority: Inspected | None = None
-    stored: tuple[Inspected, ...] = ()
-    leaf: Inspected | None = None
-    leaf_authorities: tuple[Inspected, ...] = ()
-    webhooks: tuple[WebhookTrust, ...] = ()
-    publication: Publication | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,60 +107,6 @@ class Wait:
 Action = CreateCA | StoreBundle | DropPreviousCA | PublishBundle | IssueLeaf | Wait
 
 
-def renewal_due(not_before: datetime, not_after: datetime, *, now: datetime) -> bool:
-    """Return whether the last third of a certificate's life has begun.
-
-    Args:
-        not_before: Beginning of the validity, timezone-aware, from the certificate.
-        not_after: End of the validity, timezone-aware too.
-        now: The caller's clock; never read here.
-
-    One third is cert-manager's rule: early enough to fail for days before anyone is hurt.
-    """
-    return now >= not_after - (not_after - not_before) / 3
-
-
-def authority_fault(authority: Inspected | None, *, now: datetime) -> RenewalReason | None:
-    """Say why a CA has to be replaced; None if it need not be."""
-    match authority:
-        case None:
-            return RenewalReason.MISSING
-        case Unreadable():
-            return RenewalReason.UNREADABLE
-        case CertificateFacts():
-            if not authority.is_ca:
-                return RenewalReason.NOT_A_CA
-            if not authority.key_matches:
-                return RenewalReason.KEY_MISMATCH
-            return _age_fault(authority, now=now)
-        case _:
-            assert_never(authority)
-
-
-def leaf_fault(state: State, *, now: datetime) -> RenewalReason | None:
-    """Say why the leaf has to be replaced; None if it need not be."""
-    leaf = state.leaf
-    match leaf:
-        case None:
-            return RenewalReason.MISSING
-        case Unreadable():
-            return RenewalReason.UNREADABLE
-        case CertificateFacts():
-            if not leaf.key_matches:
-                return RenewalReason.KEY_MISMATCH
-            if _fingerprint(state.authority) not in leaf.signed_by:
-                return RenewalReason.NOT_SIGNED_BY_CA
-            if leaf.is_ca or not leaf.is_server:
-                return RenewalReason.WRONG_USAGE
-            if {name.lower() for name in leaf.dns_names} != {name.lower() for name in state.dns_names}:
-                return RenewalReason.WRONG_NAMES
-            if _fingerprints(state.leaf_authorities) != (_fingerprint(state.authority),):
-                return RenewalReason.WRONG_CA_FILE
-            return _age_fault(leaf, now=now)
-        case _:
-            assert_never(leaf)
-
-
 def observe_publication(
     earlier: Publication | None, *, authority: Inspected | None, webhooks: tuple[WebhookTrust, ...], now: datetime
 ) -> Publication | None:
@@ -218,14 +117,14 @@ def observe_publication(
     """
     if not isinstance(authority, CertificateFacts):
         return None
-    if not all(authority.fingerprint in _fingerprints(webhook.authorities) for webhook in webhooks):
+    if not all(authority.fingerprint in fingerprints_of(webhook.authorities) for webhook in webhooks):
         return None
     if earlier is not None and earlier.authority == authority.fingerprint and earlier.since <= now:
         return earlier
     return Publication(authority=authority.fingerprint, since=now)
 
 
-def plan(state: State, *, now: datetime, overlap: timedelta, settle: timedelta = SETTLE) -> tuple[Action, ...]:
+def plan(state: RotationState, *, now: datetime, overlap: timedelta, settle: timedelta = SETTLE) -> tuple[Action, ...]:
     """Say what to do now, in order; nothing if all is as it should be.
 
     Args:
@@ -244,7 +143,7 @@ def plan(state: State, *, now: datetime, overlap: timedelta, settle: timedelta =
     if fault is not None:
         return (CreateCA(reason=fault, retain=retained),)
 
-    current = _fingerprint(state.authority)
+    current = fingerprint_of(state.authority)
     fault = leaf_fault(state, now=now)
     # With a sound leaf the overlap counts from its issue, which is in the certificate and so survives a restart.
     overlap_end = _issued(state.leaf) + overlap if fault is None and isinstance(state.leaf, CertificateFacts) else None
@@ -254,9 +153,9 @@ def plan(state: State, *, now: datetime, overlap: timedelta, settle: timedelta =
     actions: list[Action] = []
     if dropped:
         actions.append(DropPreviousCA(authorities=wanted, dropped=dropped))
-    elif _fingerprints(state.stored) != wanted:
+    elif fingerprints_of(state.stored) != wanted:
         actions.append(StoreBundle(authorities=wanted))
-    stale = tuple(webhook.name for webhook in state.webhooks if _fingerprints(webhook.authorities) != wanted)
+    stale = tuple(webhook.name for webhook in state.webhooks if fingerprints_of(webhook.authorities) != wanted)
     if stale:
         actions.append(PublishBundle(authorities=wanted, webhooks=stale))
 
@@ -273,7 +172,7 @@ def plan(state: State, *, now: datetime, overlap: timedelta, settle: timedelta =
     return tuple(actions)
 
 
-def _settled_at(state: State, current: str, settle: timedelta) -> datetime | None:
+def _settled_at(state: RotationState, current: str, settle: timedelta) -> datetime | None:
     if state.publication is None or state.publication.authority != current:
         return None
     return state.publication.since + settle
@@ -283,23 +182,13 @@ def _issued(leaf: CertificateFacts) -> datetime:
     return leaf.not_before + CLOCK_SKEW
 
 
-def _age_fault(certificate: CertificateFacts, *, now: datetime) -> RenewalReason | None:
-    if now < certificate.not_before:
-        return RenewalReason.NOT_YET_VALID
-    if now >= certificate.not_after:
-        return RenewalReason.EXPIRED
-    if renewal_due(certificate.not_before, certificate.not_after, now=now):
-        return RenewalReason.RENEWAL_DUE
-    return None
-
-
-def _retained(state: State, *, now: datetime) -> tuple[str, ...]:
+def _retained(state: RotationState, *, now: datetime) -> tuple[str, ...]:
     """Give the CAs beside the current one that a served leaf may still need.
 
     Those the CA's Secret says. Where it was lost or edited, the webhooks' bundles tell: nothing comes from there that
     the API servers do not already trust, and it is dropped after the overlap as any other.
     """
-    current = _fingerprint(state.authority)
+    current = fingerprint_of(state.authority)
     replaced = authority_fault(state.authority, now=now) is not None
     published = tuple(ca for webhook in state.webhooks for ca in webhook.authorities)
     candidates = state.stored
@@ -309,17 +198,8 @@ def _retained(state: State, *, now: datetime) -> tuple[str, ...]:
         candidates = (state.authority, *candidates)
         if isinstance(state.leaf, CertificateFacts) and current not in state.leaf.signed_by:
             signers = state.leaf.signed_by
-            candidates += tuple(ca for ca in published if _fingerprint(ca) in signers)
+            candidates += tuple(ca for ca in published if fingerprint_of(ca) in signers)
     trusted = dict.fromkeys(
         ca.fingerprint for ca in candidates if isinstance(ca, CertificateFacts) and ca.is_ca and now < ca.not_after
     )
     return tuple(fingerprint for fingerprint in trusted if replaced or fingerprint != current)
-
-
-def _fingerprint(certificate: Inspected | None) -> str:
-    """Name a certificate; "" for what is none, which equals no fingerprint that is wanted anywhere."""
-    return certificate.fingerprint if isinstance(certificate, CertificateFacts) else ""
-
-
-def _fingerprints(certificates: tuple[Inspected, ...]) -> tuple[str, ...]:
-    return tuple(_fingerprint(certificate) for certificate in certificates)

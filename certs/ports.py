@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from certs.plan import RenewalReason
+from certs.renewal import RenewalReason
 from certs.state import SecretData
 
 
@@ -37,7 +37,7 @@ class Stored:
     version: str
 
 
-class Store(Protocol):
+class CertificateStore(Protocol):
     """Keeps Secrets by name. Whatever a method raises besides `Changed` ends `keep`."""
 
     def get(self, name: str) -> Stored | None:

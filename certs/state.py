@@ -15,10 +15,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from certs.authority import inspect
-from certs.bundle import join_bundle, split_bundle
-from certs.facts import CertificateFacts, Inspected, KeyPair, Unreadable
-from certs.plan import Publication, State, WebhookTrust, observe_publication
+from certs.facts import CertificateFacts, Inspected, KeyPair, Publication, RotationState, Unreadable, WebhookTrust
+from certs.inspection import inspect, join_bundle, split_bundle
+from certs.plan import observe_publication
 
 CERTIFICATE = "tls.crt"
 KEY = "tls.key"
@@ -37,7 +36,7 @@ class Observation:
         certificates: PEM of every CA in the state, by fingerprint: actions name them by it.
     """
 
-    state: State
+    state: RotationState
     authority: KeyPair | None
     certificates: Mapping[str, bytes] = field(repr=False)
 
@@ -99,7 +98,7 @@ def observe(
     known = join_bundle((authority.get(CERTIFICATE, b""), authority.get(BUNDLE, b""), *webhooks.values()))
     current = _inspected(authority)
     trust = tuple(WebhookTrust(name=name, authorities=_entries(pem)) for name, pem in webhooks.items())
-    state = State(
+    state = RotationState(
         dns_names=dns_names,
         authority=current,
         stored=_entries(authority.get(BUNDLE, b"")),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from certs.facts import CLOCK_SKEW, CertificateFacts, Inspected, Unreadable
+from certs.facts import CLOCK_SKEW, CertificateFacts, Inspected, Publication, RotationState, Unreadable, WebhookTrust
 from certs.plan import (
     OVERLAP,
     SETTLE,
@@ -18,19 +18,13 @@ from certs.plan import (
     CreateCA,
     DropPreviousCA,
     IssueLeaf,
-    Publication,
     PublishBundle,
-    RenewalReason,
-    State,
     StoreBundle,
     Wait,
-    WebhookTrust,
-    authority_fault,
-    leaf_fault,
     observe_publication,
     plan,
-    renewal_due,
 )
+from certs.renewal import RenewalReason, authority_fault, leaf_fault, renewal_due
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = ("hooks.ops.svc", "hooks.ops.svc.cluster.local")
@@ -65,9 +59,9 @@ def trust(*authorities: Inspected) -> tuple[WebhookTrust, ...]:
     return tuple(WebhookTrust(name=name, authorities=authorities) for name in ("mutate", "validate"))
 
 
-def sound(**changes: object) -> State:
+def sound(**changes: object) -> RotationState:
     """Give a state in which all is as it should be, but for the changes."""
-    state = State(
+    state = RotationState(
         dns_names=NAMES,
         authority=ca(),
         stored=(ca(),),
@@ -79,7 +73,7 @@ def sound(**changes: object) -> State:
     return replace(state, **changes)  # type: ignore[arg-type]  # the point of the helper: any field
 
 
-def rotating(**changes: object) -> State:
+def rotating(**changes: object) -> RotationState:
     """Give the state after a new CA was stored and published, the old one retained, the leaf still the old one's."""
     both = (ca("new"), ca("old"))
     state = sound(
@@ -93,7 +87,7 @@ def rotating(**changes: object) -> State:
     return replace(state, **changes)  # type: ignore[arg-type]  # the point of the helper: any field
 
 
-def planned(state: State, *, now: datetime = NOW) -> tuple[Action, ...]:
+def planned(state: RotationState, *, now: datetime = NOW) -> tuple[Action, ...]:
     return plan(state, now=now, overlap=OVERLAP)
 
 
@@ -346,7 +340,7 @@ class World:
         self.publication = observe_publication(
             self.publication, authority=self.authority, webhooks=trusts, now=self.now
         )
-        state = State(
+        state = RotationState(
             dns_names=NAMES,
             authority=self.authority,
             stored=self.stored,

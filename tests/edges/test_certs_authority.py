@@ -26,14 +26,12 @@ from hypothesis import strategies as st
 from certs.authority import (
     InvalidDnsNameError,
     UnusableAuthorityError,
-    inspect,
     issue_leaf,
-    join_bundle,
     new_ca,
     service_dns_names,
-    split_bundle,
 )
-from certs.facts import CertificateFacts, KeyPair, Unreadable
+from certs.facts import CertificateFacts, KeyPair, Publication, Unreadable
+from certs.inspection import inspect, join_bundle, split_bundle
 from certs.plan import (
     OVERLAP,
     SETTLE,
@@ -41,7 +39,6 @@ from certs.plan import (
     CreateCA,
     DropPreviousCA,
     IssueLeaf,
-    Publication,
     PublishBundle,
     StoreBundle,
     Wait,

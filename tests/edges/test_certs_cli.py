@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from certs.__main__ import main
-from certs.authority import inspect, issue_leaf, new_ca
+from certs.authority import issue_leaf, new_ca
 from certs.facts import CertificateFacts
+from certs.inspection import inspect
 
 pytestmark = pytest.mark.processes
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from certs.authority import inspect
 from certs.facts import CertificateFacts, KeyPair
 from certs.files import current_generation
+from certs.inspection import inspect
 from certs.state import leaf_data
 from standin import ApiServer
 from tests.edges.cluster_script import eventually

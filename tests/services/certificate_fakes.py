@@ -4,7 +4,7 @@ import itertools
 import threading
 from collections.abc import Callable, Mapping
 
-from certs.ports import Changed, Registered, Registration, Store, Stored
+from certs.ports import CertificateStore, Changed, Registered, Registration, Stored
 from certs.state import SecretData
 
 
@@ -27,7 +27,7 @@ class FakeCertificates:
         self.writes: list[str] = []
         self.reads = 0
         self.before: Callable[[str], None] = lambda _: None
-        self.store: Store = _Store(self)
+        self.store: CertificateStore = _CertificateStore(self)
         self.registrations: tuple[Registration, ...] = tuple(_Registration(self, name) for name in registrations)
         self.lock = threading.RLock()
         self._versions = itertools.count(1)
@@ -67,7 +67,7 @@ class FakeCertificates:
         return str(next(self._versions))
 
 
-class _Store:
+class _CertificateStore:
     def __init__(self, cluster: FakeCertificates) -> None:
         self._cluster = cluster
 

@@ -7,7 +7,7 @@ import msgspec
 
 from certs.state import SecretData
 from webhook.cluster import wire
-from webhook.cluster.certificates import ADMISSION_V1, Configuration, decode_data
+from webhook.cluster.certificates import ADMISSION_V1, WebhookConfiguration, decode_data
 from webhook.cluster.client import Client
 from webhook.cluster.reflector import Reflector, Watches
 from webhook.cluster.watching import DEFAULT_PACING, Pacing
@@ -24,7 +24,7 @@ def certificate_watches(  # noqa: PLR0913 (the names, and where)
     namespace: str,
     authority: str,
     leaf: str,
-    configurations: Sequence[Configuration],
+    configurations: Sequence[WebhookConfiguration],
     on_change: Callable[[], None],
     pacing: Pacing = DEFAULT_PACING,
 ) -> Watches:

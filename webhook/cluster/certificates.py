@@ -33,7 +33,7 @@ VALIDATING: Final = "validatingwebhookconfigurations"
 CALL_SECONDS: Final = 10.0
 
 
-class Configuration(NamedTuple):
+class WebhookConfiguration(NamedTuple):
     """A webhook configuration whose `caBundle` is kept.
 
     Attributes:
@@ -47,16 +47,16 @@ class Configuration(NamedTuple):
     watch: str
 
 
-def configurations(name: str, last: str | None) -> tuple[Configuration, ...]:
+def configurations(name: str, last: str | None) -> tuple[WebhookConfiguration, ...]:
     """List the webhook configurations of a release.
 
     Args:
         name: Of the mutating and the validating one.
         last: Of the second mutating one, which is called last; `None` if there is none.
     """
-    found = [Configuration(resource, name, resource) for resource in (MUTATING, VALIDATING)]
+    found = [WebhookConfiguration(resource, name, resource) for resource in (MUTATING, VALIDATING)]
     if last is not None:
-        found.append(Configuration(MUTATING, last, f"{MUTATING}-last"))
+        found.append(WebhookConfiguration(MUTATING, last, f"{MUTATING}-last"))
     return tuple(found)
 
 
@@ -65,9 +65,10 @@ Writing = Callable[[Deadline], AbstractContextManager[Deadline]]
 
 
 class CertificateSecrets:
-    """`certs.ports.Store`: Secrets of type `kubernetes.io/tls` in one namespace. Raises `webhook.ports.ClusterError`.
+    """`certs.ports.CertificateStore`: Secrets of type `kubernetes.io/tls` in one namespace.
 
-    Labels and annotations are nobody's business here; those of others stay.
+    Every method raises `webhook.ports.ClusterError`. Labels and annotations are nobody's business here; those of others
+    stay.
     """
 
     def __init__(self, client: Client, namespace: str, *, writing: Writing = nullcontext) -> None:

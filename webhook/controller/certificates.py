@@ -6,10 +6,10 @@ from typing import assert_never
 import structlog
 
 from certs.keeper import Keeper, Terms
-from certs.plan import RenewalReason
 from certs.ports import Done, Kind, Published, Renewed, Retired
+from certs.renewal import RenewalReason
 from webhook.cluster.certificate_watches import certificate_watches
-from webhook.cluster.certificates import CertificateSecrets, Configuration, WebhookRegistration, Writing
+from webhook.cluster.certificates import CertificateSecrets, WebhookConfiguration, WebhookRegistration, Writing
 from webhook.cluster.client import Client
 from webhook.cluster.watching import DEFAULT_PACING, Pacing
 from webhook.core.figures import WatchHealth
@@ -40,7 +40,7 @@ class Certificates:
         namespace: str,
         authority: str,
         leaf: str,
-        configurations: Sequence[Configuration],
+        configurations: Sequence[WebhookConfiguration],
         terms: Terms,
         writing: Writing,
         events: Events,

@@ -3,8 +3,8 @@
 from datetime import timedelta
 from typing import Final
 
-from certs.authority import inspect, split_bundle
 from certs.facts import Unreadable
+from certs.inspection import inspect, split_bundle
 from webhook.doctor.evidence import COMPONENT, Evidence, Unread
 from webhook.doctor.model import Station
 from webhook.doctor.processes import Deployment, Pod

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from certs.authority import inspect, split_bundle
 from certs.facts import CertificateFacts
+from certs.inspection import inspect, split_bundle
 from webhook.core.names import SYSTEM_NAMESPACES
 from webhook.doctor.evidence import COMPONENT, Evidence, Unread
 from webhook.doctor.model import Station

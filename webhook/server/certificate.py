@@ -12,9 +12,8 @@ from typing import Final
 
 import structlog
 
-from certs.authority import inspect
-from certs.bundle import split_bundle
 from certs.facts import CertificateFacts, Unreadable
+from certs.inspection import inspect, split_bundle
 
 CERTIFICATE_FILE: Final = "tls.crt"
 KEY_FILE: Final = "tls.key"

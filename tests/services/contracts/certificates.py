@@ -1,11 +1,11 @@
-"""What every `certs.ports.Store` and `Registration` does, whoever keeps the objects."""
+"""What every `certs.ports.CertificateStore` and `Registration` does, whoever keeps the objects."""
 
 from collections.abc import Mapping
 from typing import Protocol
 
 import pytest
 
-from certs.ports import Changed, Registration, Store
+from certs.ports import CertificateStore, Changed, Registration
 
 NAME = "hooks-webhook-tls"
 DATA: Mapping[str, bytes] = {"tls.crt": b"certificate", "tls.key": b"key\x00\xff", "ca.crt": b"bundle"}
@@ -15,7 +15,7 @@ class CertificateWorld(Protocol):
     """What a contract test needs to arrange and to see."""
 
     @property
-    def store(self) -> Store: ...
+    def store(self) -> CertificateStore: ...
 
     @property
     def registration(self) -> Registration:
