@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from certs.authority import service_dns_names
+from certs.authority import CA_VALIDITY, LEAF_VALIDITY, service_dns_names
 from certs.keeper import Terms, UnendingRotation
+from certs.plan import OVERLAP, SETTLE
 from webhook.config.resolving import ConfigError, Fault, Setting, under
 from webhook.config.values import BadValue, each, object_name
 
@@ -21,6 +22,12 @@ def _period(text: str) -> timedelta:
     if match is None or float(match["number"]) > _LONGEST / timedelta(**{_UNITS[match["unit"]]: 1}):
         raise BadValue("expected a period such as 10s, 90m, 24h or 3650d, of at most 100 years")
     return timedelta(**{_UNITS[match["unit"]]: float(match["number"])})
+
+
+def _spelt(period: timedelta) -> str:
+    """Spell a period of whole seconds in its largest unit."""
+    unit = next(unit for unit, name in reversed(_UNITS.items()) if not period % timedelta(**{name: 1}))
+    return f"{period // timedelta(**{_UNITS[unit]: 1})}{unit}"
 
 
 def _dns_name(text: str) -> str:
@@ -44,28 +51,28 @@ CERTIFICATE_SETTINGS: Final = under(
     Setting(
         name="ca_validity",
         metavar="PERIOD",
-        default="3650d",
+        default=_spelt(CA_VALIDITY),
         parse=_period,
         help="Life of the CA; it is replaced when a third of it is left.",
     ),
     Setting(
         name="leaf_validity",
         metavar="PERIOD",
-        default="90d",
+        default=_spelt(LEAF_VALIDITY),
         parse=_period,
         help="Life of the server's certificate; renewed as the CA is.",
     ),
     Setting(
         name="overlap",
         metavar="PERIOD",
-        default="1h",
+        default=_spelt(OVERLAP),
         parse=_period,
         help="How long a replaced CA stays trusted after the server's certificate is the new CA's.",
     ),
     Setting(
         name="settle",
         metavar="PERIOD",
-        default="10s",
+        default=_spelt(SETTLE),
         parse=_period,
         help="How long a new CA is trusted by every webhook before the server's certificate is of it.",
     ),
