@@ -109,8 +109,7 @@ def changed(pod: dict[str, Any]) -> dict[str, Any]:
     (mutation,) = spec["mutations"]
     import cel  # noqa: PLC0415 - no other test needs more of it than booleans
 
-    listed = bool(pod["spec"].get("imagePullSecrets"))
-    context = cel.Context(variables={"object": pod, "variables": {"known": True, "listed": listed}})
+    context = cel.Context(variables={"object": pod, "variables": {"known": True}})
     made = json_patch.apply(pod, cel.compile(as_maps(mutation["jsonPatch"]["expression"])).execute(context))
     assert isinstance(made, dict)
     return made
@@ -137,6 +136,9 @@ def check(pod: dict[str, Any], engine: str, secret: Secret = COPY) -> bool:
     facts = PullFacts(listed=after.pull_secrets, secrets={"ghcr-secret": secret})
     assert judging.verdict(policy.selected_images(after, rules), facts, rules).reason is Reason.COVERED
     assert believes(by_policy, secret, engine)
+    # An API server asks once more about what it has just changed; there is nothing left to do.
+    by_policy["metadata"]["labels"][LABEL] = "true"
+    assert not admits(by_policy, secret, engine)
     return True
 
 
@@ -203,6 +205,19 @@ def test_any_pod_is_answered_as_the_webhook_does_or_left_to_it(
         },
         engine,
     )
+
+
+@every_engine
+def test_what_another_injector_took_away_is_added_once_more(engine: str) -> None:
+    done = changed(workload())
+    assert not admits(done, COPY, engine)
+    without_list = {**done, "spec": {**done["spec"], "imagePullSecrets": []}}
+    without_label = {**done, "metadata": {**done["metadata"], "labels": {"a": "b"}}}
+
+    assert admits(without_list, COPY, engine)
+    assert changed(without_list)["spec"]["imagePullSecrets"] == [{"name": "ghcr-secret"}]
+    assert admits(without_label, COPY, engine)
+    assert changed(without_label)["metadata"]["labels"] == {"a": "b", LABEL: "true"}
 
 
 OTHER = "other-release/ghcr-secret"

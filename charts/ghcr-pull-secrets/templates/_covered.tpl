@@ -122,14 +122,39 @@ an entry by the host as it is written. Arguments: list of root and the image.
 {{- end -}}
 
 {{/*
+CEL: the Pod has the label, and lists a pull secret. So it is after a policy acted: an API server then calls every mutating policy
+once more, also where nobody else changed anything.
+*/}}
+{{- define "gps.celCoveredAlready" -}}
+has(object.metadata.labels) && "ghcr-pull-secrets.io/covered" in object.metadata.labels &&
+object.metadata.labels["ghcr-pull-secrets.io/covered"] == "true" &&
+{{ include "gps.celListOf" "object.spec.imagePullSecrets" }}.size() > 0
+{{- end -}}
+
+{{/* CEL: a Pod is to list `ghcr-secret` and to get the label. What is false for most Pods comes first. Argument: root. */}}
+{{- define "gps.celToCover" -}}
+!(
+  {{- include "gps.celCoveredAlready" . | nindent 2 }}
+) &&
+{{ include "gps.celHasSelectedImage" (dict "root" . "template" "") }} &&
+{{- range list "gps.celFewImages" "gps.celPlainImages" "gps.celAllPulled" "gps.celOwnWord" "gps.celNoOther" "gps.celCovers" }}
+(
+  {{- include . $ | nindent 2 }}
+){{ if ne . "gps.celCovers" }} &&{{ end }}
+{{- end }}
+{{- end -}}
+
+{{/*
 CEL: the operations that make a Pod list `ghcr-secret` and give it the label. A list with a map in it makes the API server panic,
 so the list is begun empty.
 */}}
 {{- define "gps.celCover" -}}
 !variables.known ? [] :
-(variables.listed ? [] :
-  (has(object.spec.imagePullSecrets) ? [] : [JSONPatch{op: "add", path: "/spec/imagePullSecrets", value: []}]) +
-  [JSONPatch{op: "add", path: "/spec/imagePullSecrets/-", value: {"name": "ghcr-secret"}}]) +
-(has(object.metadata.labels) ? [] : [JSONPatch{op: "add", path: "/metadata/labels", value: {}}]) +
-[JSONPatch{op: "add", path: "/metadata/labels/ghcr-pull-secrets.io~1covered", value: "true"}]
+(has(object.spec.imagePullSecrets) && object.spec.imagePullSecrets.size() > 0 ? [] : [
+  JSONPatch{op: "add", path: "/spec/imagePullSecrets", value: []},
+  JSONPatch{op: "add", path: "/spec/imagePullSecrets/-", value: {"name": "ghcr-secret"}}
+]) +
+[has(object.metadata.labels) ?
+  JSONPatch{op: "add", path: "/metadata/labels/ghcr-pull-secrets.io~1covered", value: "true"} :
+  JSONPatch{op: "add", path: "/metadata/labels", value: {"ghcr-pull-secrets.io/covered": "true"}}]
 {{- end -}}
