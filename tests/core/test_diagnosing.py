@@ -23,7 +23,7 @@ from tests.core.stuck_pods import (
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, RULES, payload, secret, workload
 from tests.recordings import FILES, Recording, recordings
 from webhook.core import copies, diagnosing, workloads
-from webhook.core.causes import Cause, Surroundings, Unused, Word
+from webhook.core.causes import Cause, Surroundings, Unused
 from webhook.core.images import ImagePatterns
 from webhook.core.judging import SecretFact, UnreadableSecret
 from webhook.core.kinds import POD
@@ -31,6 +31,7 @@ from webhook.core.names import ADOPT_ANNOTATION, SOURCE_ANNOTATION
 from webhook.core.ownership import Owner
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
+from webhook.core.vocabulary import CredentialState
 from webhook.core.waiting import ContainerWaiting
 
 RULES_OF_THE_RECORDINGS = replace(RULES, patterns=ImagePatterns(include=("ghcr.io/*", "registry.invalid/*")))
@@ -209,18 +210,24 @@ def test_a_secret_that_was_written_since_the_last_attempt_has_only_the_back_off_
 @pytest.mark.parametrize(
     ("word", "expect"),
     [
-        (Word.ACCEPTED, Cause.BACK_OFF),
-        (Word.REJECTED, Cause.CREDENTIAL_REJECTED),
-        (Word.NO_ACCESS, Cause.CREDENTIAL_NO_ACCESS),
+        (CredentialState.ACCEPTED, Cause.BACK_OFF),
+        (CredentialState.REJECTED, Cause.CREDENTIAL_REJECTED),
+        (CredentialState.UNREADABLE, Cause.CREDENTIAL_NO_ACCESS),
     ],
 )
-def test_a_registry_that_was_asked_knows_better(word: Word, expect: Cause) -> None:
+def test_a_registry_that_was_asked_knows_better(word: CredentialState, expect: Cause) -> None:
     assert cause(STORY, around(word=word)) is expect
+
+
+@pytest.mark.parametrize("word", [CredentialState.UNREACHABLE, CredentialState.NOT_CHECKED])
+def test_a_registry_that_gave_no_answer_knows_nothing_better(word: CredentialState) -> None:
+    assert cause(REJECTED, around(word=word)) is Cause.CREDENTIAL_REJECTED
+    assert cause(DENIED, around(word=word)) is Cause.CREDENTIAL_NO_ACCESS
 
 
 def test_its_word_is_on_the_central_credential_and_on_no_other() -> None:
     own = secret("auth", name="corp", payload=OTHER_TOKEN)
-    facts = around(secrets={"corp": own}, word=Word.ACCEPTED)
+    facts = around(secrets={"corp": own}, word=CredentialState.ACCEPTED)
 
     assert cause(REJECTED, facts, secrets=["corp"]) is Cause.CREDENTIAL_REJECTED
 

@@ -19,8 +19,7 @@ from webhook.config.connection import CONNECTION_SETTINGS
 from webhook.config.controller import CONTROLLER_SETTINGS
 from webhook.core import names
 from webhook.core.figures import CopyFigures, CredentialFigures, WatchHealth
-from webhook.core.vocabulary import Provisioning, Reason
-from webhook.credential import CredentialState
+from webhook.core.vocabulary import CredentialState, Provisioning, Reason
 from webhook.ports import EventReason
 from webhook.server.drops import Drops
 from webhook.telemetry.controller_metrics import CertificateMetrics, ControllerFigures, ControllerMetrics

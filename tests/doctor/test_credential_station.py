@@ -13,9 +13,9 @@ from tests.doctor.cluster import release
 from tests.objects import CANARY, RULES, secret, workload
 from tests.services.contracts.registry import GOOD
 from tests.services.credential_fakes import FakeRegistry
-from webhook.core.causes import Word
 from webhook.core.copies import read_keyring
-from webhook.credential.judging import CredentialReport, CredentialState
+from webhook.core.vocabulary import CredentialState
+from webhook.credential.judging import CredentialReport
 from webhook.doctor.chain_credential import MAX_IMAGES, Answers, ask_registries, judge
 from webhook.doctor.model import Diagnosis, PodFindings, Question, State
 from webhook.doctor.run import Doctor, Wanted
@@ -115,12 +115,12 @@ def test_what_a_registry_says_of_each_image_is_kept_where_it_is_a_word() -> None
     pods = [pod("auth-api"), pod("scan-api"), pod("my-api")]
 
     assert ask_registries(registry, KEYRING, pods, RULES).words == {
-        "ghcr.io/sesacthon/auth-api": Word.ACCEPTED,
-        "ghcr.io/sesacthon/scan-api": Word.NO_ACCESS,
-        "ghcr.io/sesacthon/my-api": Word.ACCEPTED,
+        "ghcr.io/sesacthon/auth-api": CredentialState.ACCEPTED,
+        "ghcr.io/sesacthon/scan-api": CredentialState.UNREADABLE,
+        "ghcr.io/sesacthon/my-api": CredentialState.ACCEPTED,
     }
     assert ask_registries(FakeRegistry(), KEYRING, pods[:1], RULES).words == {
-        "ghcr.io/sesacthon/auth-api": Word.REJECTED
+        "ghcr.io/sesacthon/auth-api": CredentialState.REJECTED
     }
 
 
@@ -138,7 +138,7 @@ def test_who_looks_at_pods_is_told_what_the_registry_said() -> None:
         Wanted(), NOW
     )
 
-    assert [question.words for question in asked] == [{}, {"ghcr.io/sesacthon/auth-api": Word.ACCEPTED}]
+    assert [question.words for question in asked] == [{}, {"ghcr.io/sesacthon/auth-api": CredentialState.ACCEPTED}]
 
 
 def test_the_first_image_that_is_refused_counts_too() -> None:

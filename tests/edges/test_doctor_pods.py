@@ -18,8 +18,8 @@ from tests.objects import CANARY_PREFIX, IMAGE, RELEASE_NAMESPACE, RULES, payloa
 from webhook.cluster import connect
 from webhook.cluster.client import Client
 from webhook.cluster.pods import ClusterPods
-from webhook.core.causes import Word
 from webhook.core.copies import desired
+from webhook.core.vocabulary import CredentialState
 from webhook.core.waiting import Symptom
 from webhook.doctor import pods
 from webhook.doctor.model import PodFindings, Question, State
@@ -248,9 +248,15 @@ def test_a_secret_that_was_written_since_the_kubelet_tried_last_is_given_time(
 
 @pytest.mark.parametrize(
     ("word", "cause"),
-    [(Word.ACCEPTED, "back_off"), (Word.NO_ACCESS, "credential_no_access"), (Word.REJECTED, "credential_rejected")],
+    [
+        (CredentialState.ACCEPTED, "back_off"),
+        (CredentialState.UNREADABLE, "credential_no_access"),
+        (CredentialState.REJECTED, "credential_rejected"),
+    ],
 )
-def test_what_the_registry_said_goes_before_what_the_kubelet_met(world: World, word: Word, cause: str) -> None:
+def test_what_the_registry_said_goes_before_what_the_kubelet_met(
+    world: World, word: CredentialState, cause: str
+) -> None:
     world.namespace("auth")
     old = {
         "manager": "kubectl",

@@ -14,7 +14,8 @@ from tests.services.controller_fakes import FakeEvents, ManualClock
 from tests.services.credential_fakes import END, FakeRegistry, keyring
 from tests.services.fakes import FakeCluster
 from webhook.core.keyring import DOCKER_CONFIG_JSON, Credential, Keyring
-from webhook.credential import CredentialReport, CredentialState, CredentialWatch
+from webhook.core.vocabulary import CredentialState
+from webhook.credential import CredentialReport, CredentialWatch
 from webhook.credential.judging import (
     MAX_TARGETS,
     LoginTarget,

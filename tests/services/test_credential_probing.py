@@ -20,7 +20,8 @@ from webhook.core.images import ImagePatterns, ImageReference
 from webhook.core.keyring import Credential, Keyring
 from webhook.core.names import SECRET_NAME
 from webhook.core.scope import Rules
-from webhook.credential import CredentialState, CredentialWatch
+from webhook.core.vocabulary import CredentialState
+from webhook.credential import CredentialWatch
 from webhook.credential.judging import LoginTarget, judge_pull
 from webhook.credential.probing import MAX_UNREADABLE, Probed, Rotation, images_in_use, learn, rotate
 from webhook.failures import ConnectionFailure, ConnectionFault

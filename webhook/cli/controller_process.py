@@ -25,7 +25,8 @@ from webhook.controller.leader import Elector
 from webhook.controller.manager import Manager
 from webhook.controller.writing import Guard, GuardedWriter, Limiter
 from webhook.core.figures import WatchHealth, count_copies
-from webhook.credential import CredentialState, CredentialWatch
+from webhook.core.vocabulary import CredentialState
+from webhook.credential import CredentialWatch
 from webhook.reconciler import Reconciler
 from webhook.registry import HttpsRegistry
 from webhook.reporting import CentralState

@@ -9,6 +9,7 @@ from webhook.core.judging import Problem, SecretFact
 from webhook.core.ownership import Owner, Secret
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
+from webhook.core.vocabulary import CredentialState
 from webhook.core.waiting import ContainerWaiting, Symptom
 from webhook.core.workloads import PodImage
 
@@ -54,14 +55,6 @@ UNABLE: Final = tuple(cause for cause in Cause if cause is not Cause.PULLED)
 """The causes for which a Pod is unable to pull."""
 
 
-class Word(StrEnum):
-    """What a registry says of the central secret's credential and one image, where it was asked."""
-
-    ACCEPTED = "accepted"
-    REJECTED = "rejected"
-    NO_ACCESS = "no_access"
-
-
 class Unused(StrEnum):
     """Why the pull secrets of a ServiceAccount are not the Pod's."""
 
@@ -85,7 +78,7 @@ class Surroundings:
             that is not here is not there.
         central: The central secret.
         rewritten: Names of those Secrets that were written since the kubelet's last attempt.
-        word: What the registry says of the central secret's credential and the image, if it was asked.
+        word: What the registry says of the central secret's credential and the image, if it was asked and did answer.
         node_lost: The kubelet of its node has not been heard of: what the status says is old.
     """
 
@@ -95,7 +88,7 @@ class Surroundings:
     secrets: Mapping[str, SecretFact] = field(default_factory=dict)
     central: SecretFact = None
     rewritten: frozenset[str] = frozenset()
-    word: Word | None = None
+    word: CredentialState | None = None
     node_lost: bool = False
 
 

@@ -7,17 +7,17 @@ met.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, assert_never
 
 from webhook.core import copies, images, judging, policy
-from webhook.core.causes import Cause, PodDiagnosis, Stuck, Surroundings, Unused, Word
+from webhook.core.causes import Cause, PodDiagnosis, Stuck, Surroundings, Unused
 from webhook.core.copies import Place, Replace, Update
 from webhook.core.judging import Problem, PullFacts, UnreadableSecret, Verdict
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner, Secret, is_ours, owner_of
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Rules
-from webhook.core.vocabulary import CentralFault, Reason
+from webhook.core.vocabulary import CentralFault, CredentialState, Reason
 from webhook.core.waiting import ContainerWaiting, Symptom, failing_image, other_host, symptom
 from webhook.core.workloads import PodImage, Workload
 
@@ -216,37 +216,44 @@ def _refused(workload: Workload, stuck: Stuck, around: Surroundings, rules: Rule
     | one | was written since | | back_off |
     | one | is a foreign `ghcr-secret` unlike the central secret, which could be spread | | foreign |
     | one | is as the central secret | accepted | back_off |
-    | one | is as the central secret | rejected, no_access | that |
+    | one | is as the central secret | rejected, or unreadable | credential_rejected, or credential_no_access |
     | one that was rejected | | | credential_rejected |
     | one, perhaps, that was denied | | | credential_no_access |
     """
     name, secret = _covering(workload, stuck, around)
     owner = _owner(secret, around, rules)
 
-    def because(cause: Cause) -> PodDiagnosis:
+    def diagnosis(cause: Cause) -> PodDiagnosis:
         return PodDiagnosis(cause=cause, stuck=stuck, secret=name, found=secret, owner=owner)
 
     if stuck.symptom is Symptom.ANONYMOUS:
-        return because(Cause.BACK_OFF)
+        return diagnosis(Cause.BACK_OFF)
     if secret is not None and owner is Owner.OURS and _brought_up_to_date(secret, around, rules) is not None:
-        return because(Cause.STALE)
+        return diagnosis(Cause.STALE)
     if name in around.rewritten:
-        return because(Cause.BACK_OFF)
+        return diagnosis(Cause.BACK_OFF)
     central = around.central if isinstance(around.central, Secret) else None
     same = secret is not None and central is not None and secret.payload == central.payload
     if owner not in (None, Owner.OURS) and central is not None and not same and _central_fault(around, rules) is None:
-        return because(Cause.FOREIGN)
-    if same and around.word is not None:
-        return because(_OF_WORD[around.word])
+        return diagnosis(Cause.FOREIGN)
+    if same and (said := _said_by_registry(around.word)) is not None:
+        return diagnosis(said)
     rejected = stuck.symptom is Symptom.REJECTED
-    return because(Cause.CREDENTIAL_REJECTED if rejected else Cause.CREDENTIAL_NO_ACCESS)
+    return diagnosis(Cause.CREDENTIAL_REJECTED if rejected else Cause.CREDENTIAL_NO_ACCESS)
 
 
-_OF_WORD: Final[Mapping[Word, Cause]] = {
-    Word.ACCEPTED: Cause.BACK_OFF,
-    Word.REJECTED: Cause.CREDENTIAL_REJECTED,
-    Word.NO_ACCESS: Cause.CREDENTIAL_NO_ACCESS,
-}
+def _said_by_registry(word: CredentialState | None) -> Cause | None:
+    match word:
+        case CredentialState.ACCEPTED:
+            return Cause.BACK_OFF
+        case CredentialState.REJECTED:
+            return Cause.CREDENTIAL_REJECTED
+        case CredentialState.UNREADABLE:
+            return Cause.CREDENTIAL_NO_ACCESS
+        case CredentialState.UNREACHABLE | CredentialState.NOT_CHECKED | None:
+            return None
+        case _:
+            assert_never(word)
 
 
 def _covering(workload: Workload, stuck: Stuck, around: Surroundings) -> tuple[str, Secret | None]:

@@ -135,6 +135,20 @@ class Reconciliation(StrEnum):
     FAILED = "failed"
 
 
+class CredentialState(StrEnum):
+    """What a registry says of a credential, or of it and one image; a metric label.
+
+    `unreadable` is accepted, but not for the image that was tried. `unreachable` may pass and is tried again soon;
+    `not_checked` is a registry that cannot be asked in this way.
+    """
+
+    ACCEPTED = "accepted"
+    UNREADABLE = "unreadable"
+    REJECTED = "rejected"
+    UNREACHABLE = "unreachable"
+    NOT_CHECKED = "not_checked"
+
+
 class EventOutcome(StrEnum):
     """What came of an event; a metric label."""
 

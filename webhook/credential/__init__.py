@@ -4,7 +4,7 @@
 plain data. `watch` asks, reports, and says when to ask again.
 """
 
-from webhook.credential.judging import CredentialReport, CredentialState
+from webhook.credential.judging import CredentialReport
 from webhook.credential.watch import CredentialWatch
 
-__all__ = ["CredentialReport", "CredentialState", "CredentialWatch"]
+__all__ = ["CredentialReport", "CredentialWatch"]

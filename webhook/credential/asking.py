@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from webhook.core.images import ImageReference
+from webhook.core.vocabulary import CredentialState
 from webhook.credential.judging import (
     GITHUB_REGISTRY,
     CredentialReport,
-    CredentialState,
     LoginTarget,
     expiry_from_header,
     judge,

@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from webhook.core import images
 from webhook.core.hostmatch import glob_matches
 from webhook.core.keyring import Credential, Endpoint, Keyring
+from webhook.core.vocabulary import CredentialState
 from webhook.failures import ConnectionFailure
 from webhook.ports import LoginAnswer, RegistryFault
 
@@ -26,20 +26,6 @@ EXPIRY_WARNINGS: Final = (timedelta(days=1), timedelta(days=3), timedelta(days=1
 
 MAX_TARGETS: Final = 16
 """Credentials asked about in one check. A central secret has one entry, or a few."""
-
-
-class CredentialState(StrEnum):
-    """What is known of a credential after a check; a metric label.
-
-    `unreadable` is accepted, but not for the image that was tried. `unreachable` may pass and is tried again soon;
-    `not_checked` is a registry that cannot be asked in this way.
-    """
-
-    ACCEPTED = "accepted"
-    UNREADABLE = "unreadable"
-    REJECTED = "rejected"
-    UNREACHABLE = "unreachable"
-    NOT_CHECKED = "not_checked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

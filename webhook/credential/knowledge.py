@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
 from webhook.core.figures import CredentialFigures
-from webhook.credential.judging import CredentialReport, CredentialState
+from webhook.core.vocabulary import CredentialState
+from webhook.credential.judging import CredentialReport
 from webhook.credential.probing import Probed
 from webhook.ports import EventReason
 

@@ -10,8 +10,9 @@ from webhook.core.keyring import Keyring
 from webhook.core.kinds import POD
 from webhook.core.review import Json
 from webhook.core.scope import Rules
+from webhook.core.vocabulary import CredentialState
 from webhook.core.workloads import MalformedObject
-from webhook.credential.judging import CredentialState, LoginTarget
+from webhook.credential.judging import LoginTarget
 
 MAX_UNREADABLE: Final = 16
 """Repositories remembered as unreadable, of each credential."""

@@ -18,10 +18,10 @@ from webhook.core.images import ImageReference
 from webhook.core.keyring import Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.names import SECRET_NAME
 from webhook.core.scope import Rules
+from webhook.core.vocabulary import CredentialState
 from webhook.credential.asking import ask
 from webhook.credential.judging import (
     CredentialReport,
-    CredentialState,
     LoginTarget,
     expiry_warning,
     next_check_s,

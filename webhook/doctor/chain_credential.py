@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from webhook.core.causes import Word
 from webhook.core.images import ImageReference
 from webhook.core.keyring import Keyring
 from webhook.core.review import Json
 from webhook.core.scope import Rules
+from webhook.core.vocabulary import CredentialState
 from webhook.credential.asking import ask
-from webhook.credential.judging import CredentialReport, CredentialState, LoginTarget, judge_pull, targets
+from webhook.credential.judging import CredentialReport, LoginTarget, judge_pull, targets
 from webhook.credential.probing import images_in_use, tried_first
 from webhook.doctor.model import State, Station
 from webhook.doctor.stations import Code, fault, names, ok, span
@@ -42,7 +42,7 @@ class Answers:
     refused: Mapping[str, int] | None = None
     tried: int = 0
     more: bool = False
-    words: Mapping[str, Word] = field(default_factory=dict)
+    words: Mapping[str, CredentialState] = field(default_factory=dict)
 
 
 NOT_ASKED: Final = Station(name=NAME, state=State.SKIPPED, text="not looked at: --check-credential asks the registry")
@@ -60,33 +60,31 @@ def ask_registries(registry: Registry, keyring: Keyring, pods: Iterable[Json], r
     whole = Deadline.after(_ASK_S)
     images, more = _wanted(keyring, pods, rules)
     reports, refused, tried = [], {}, 0
-    words: dict[str, Word] = {}
+    words: dict[str, CredentialState] = {}
     for target in targets(keyring, rules.patterns.include):
         its = [image for image, of in images.items() if of == target]
         report = ask(registry, target, its[0] if its else None, whole)
         reports.append(report)
         if report.state is CredentialState.REJECTED:
-            words |= dict.fromkeys((image.repository for image in its), Word.REJECTED)
+            words |= dict.fromkeys((image.repository for image in its), report.state)
         if report.state not in {CredentialState.ACCEPTED, CredentialState.UNREADABLE}:
             continue
         tried += len(its)
         if report.probe is CredentialState.UNREADABLE:
             refused[report.probed] = report.probe_code
         if report.probe in _WORDS:
-            words[report.probed] = _WORDS[report.probe]
+            words[report.probed] = report.probe
         for image in its[1:]:
             answer = registry.pull(image, target.credential, whole)
             if (state := judge_pull(answer)) is CredentialState.UNREADABLE:
                 refused[image.repository] = answer.code
             if state in _WORDS:
-                words[image.repository] = _WORDS[state]
+                words[image.repository] = state
     return Answers(reports=tuple(reports), refused=refused, tried=tried, more=more, words=words)
 
 
-_WORDS: Final[Mapping[CredentialState | None, Word]] = {
-    CredentialState.ACCEPTED: Word.ACCEPTED,
-    CredentialState.UNREADABLE: Word.NO_ACCESS,
-}
+_WORDS: Final = (CredentialState.ACCEPTED, CredentialState.UNREADABLE)
+"""What is a word on an image; other answers say nothing of it."""
 
 
 def judge(answers: Answers, now: datetime) -> Station:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from webhook.core.causes import Word
 from webhook.core.copies import Secret
 from webhook.core.scope import Rules
+from webhook.core.vocabulary import CredentialState
 
 
 class State(StrEnum):
@@ -60,7 +60,7 @@ class Question:
     rules: Rules
     central: Secret | None
     now: datetime
-    words: Mapping[str, Word] = field(default_factory=dict)
+    words: Mapping[str, CredentialState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

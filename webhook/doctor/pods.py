@@ -15,13 +15,14 @@ from webhook.cluster.pods import ClusterPods
 from webhook.cluster.surroundings import ClusterSurroundings
 from webhook.core import diagnosing, policy, waiting, workloads
 from webhook.core.advice import Subject, advise
-from webhook.core.causes import Cause, PodDiagnosis, Stuck, Surroundings, Word
+from webhook.core.causes import Cause, PodDiagnosis, Stuck, Surroundings
 from webhook.core.judging import SecretFact, UnreadableSecret
 from webhook.core.kinds import POD
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import ServiceAccount
 from webhook.core.review import Json
 from webhook.core.scope import Namespace
+from webhook.core.vocabulary import CredentialState
 from webhook.core.waiting import Symptom
 from webhook.core.workloads import MalformedObject, Workload
 from webhook.doctor.model import Counts, PodFindings, PodGroup, Question, State, Station
@@ -256,7 +257,7 @@ class _Diagnoser:
             name for name, moment in times.items() if moment is not None and (now - moment).total_seconds() < since_last
         )
 
-    def _word(self, pod: WaitingPod) -> Word | None:
+    def _word(self, pod: WaitingPod) -> CredentialState | None:
         repositories = policy.repositories((pod.stuck.image,))
         return self._question.words.get(repositories[0]) if repositories else None
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from webhook.core.causes import Word
 from webhook.core.copies import Secret
 from webhook.core.review import Json
+from webhook.core.vocabulary import CredentialState
 from webhook.doctor import chain, chain_central, chain_credential
 from webhook.doctor.asking import Asks, forbidden
 from webhook.doctor.evidence import Evidence, Unread
@@ -82,7 +82,7 @@ class Doctor:
         diagnosis = Diagnosis(stations=stations, groups=found.groups, counts=found.counts, skipped=found.skipped)
         return evidence, diagnosis
 
-    def _credential(self, evidence: Evidence, wanted: Wanted) -> tuple[Station, Mapping[str, Word]]:
+    def _credential(self, evidence: Evidence, wanted: Wanted) -> tuple[Station, Mapping[str, CredentialState]]:
         if self._registry is None:
             return chain_credential.NOT_ASKED, {}
         if isinstance(evidence.central, Unread):
