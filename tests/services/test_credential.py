@@ -10,14 +10,17 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, secret
 from tests.services.contracts.registry import GOOD, UNTIL, WRONG, RegistryContract, RegistryWorld
+from tests.services.contracts.world import soon
 from tests.services.controller_fakes import FakeEvents, ManualClock
 from tests.services.credential_fakes import END, FakeRegistry, keyring
 from tests.services.fakes import FakeCluster
 from webhook.core.keyring import DOCKER_CONFIG_JSON, Credential, Keyring
 from webhook.core.vocabulary import CredentialState
-from webhook.credential import CredentialReport, CredentialWatch
+from webhook.credential import CredentialWatch
+from webhook.credential.asking import ask
 from webhook.credential.judging import (
     MAX_TARGETS,
+    CredentialReport,
     LoginTarget,
     expiry_from_header,
     expiry_warning,
@@ -277,10 +280,8 @@ def world() -> World:
 
 
 def test_a_report_says_accepted_with_scopes_and_end(world: World) -> None:
-    assert world.watch.check(secret()) == (
-        CredentialReport(
-            registry="ghcr.io", state=ACCEPTED, code=200, scopes=frozenset({"read:packages"}), expires_at=END
-        ),
+    assert ask(world.registry, LoginTarget(registry="ghcr.io", credential=GOOD), None, soon()) == CredentialReport(
+        registry="ghcr.io", state=ACCEPTED, code=200, scopes=frozenset({"read:packages"}), expires_at=END
     )
 
 
@@ -290,9 +291,15 @@ def test_a_report_says_accepted_with_scopes_and_end(world: World) -> None:
     ids=["no key", "empty", "no entries", "no JSON", "malformed", "another registry"],
 )
 def test_without_a_credential_for_a_selected_image_nobody_is_asked(world: World, content: bytes | None) -> None:
-    assert world.watch.check(secret(payload=content)) == ()
-    assert world.watch.check(secret(type="Opaque")) == ()
-    assert world.watch.check(None) == ()
+    for central in (secret(payload=content), secret(type="Opaque")):
+        world.cluster.make_secret(central)
+        world.watch.keep()
+    assert world.registry.logins == []
+
+
+def test_without_a_central_secret_nobody_is_asked(world: World) -> None:
+    world.cluster.remove_secret(RELEASE_NAMESPACE)
+    world.watch.keep()
     assert world.registry.logins == []
 
 
@@ -309,8 +316,10 @@ def test_only_tokens_of_ghcr_are_shown_to_the_api_and_only_once_accepted(world: 
         interval_s=3600,
     )
     entries = {"r.example.com": {"username": "robot", "password": CANARY}}
-    watch.check(secret(payload=json.dumps({"auths": entries}).encode()))
-    world.watch.check(secret(payload=payload(token=WRONG.password)))
+    for content in (json.dumps({"auths": entries}).encode(), payload(token=WRONG.password)):
+        world.central(content)
+        watch.keep()
+    assert len(world.registry.logins) == 2
     assert world.registry.described == []
 
 
@@ -403,9 +412,10 @@ def test_a_registry_that_hangs_leaves_time_for_others_and_none_beyond_half_a_min
 
     world.registry.on_login = hang
     entries = {f"ghcr.io/team{n}": {"username": "robot", "password": f"p{n}"} for n in range(6)}
-    reports = world.watch.check(secret(payload=json.dumps({"auths": entries}).encode()))
+    world.central(json.dumps({"auths": entries}).encode())
+    world.watch.keep()
     assert given == pytest.approx([10, 10, 10, 6, 1.2, 0.24])
-    assert len(reports) == 6
+    assert world.counted.total() == 6
 
 
 def test_a_verdict_is_not_passed_on_to_another_credential(world: World) -> None:
@@ -496,7 +506,7 @@ def test_figures_and_counts_reach_the_metrics(world: World) -> None:
 
 
 def test_no_log_event_report_or_memory_shows_the_token(world: World) -> None:
-    seen = [repr(world.watch.check(secret()))]
+    seen = [repr(ask(world.registry, LoginTarget(registry="ghcr.io", credential=GOOD), None, soon()))]
     world.today = END.astimezone(timezone(timedelta(hours=9))) - 2 * DAY
     # Before the redaction of `telemetry.logs`, which would hide what should not have been there.
     with structlog.testing.capture_logs() as lines:

@@ -10,7 +10,7 @@ from webhook.cluster.caches import Caches
 from webhook.cluster.client import DEFAULT_POOL_SIZE, Client
 from webhook.cluster.facts import ClusterFacts
 from webhook.cluster.secrets import ClusterSecretWriter
-from webhook.cluster.watching import DEFAULT_PACING, Pacing, RestartCause
+from webhook.cluster.watching import DEFAULT_PACING, Pacing
 from webhook.trust import Trust
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "Client",
     "Cluster",
     "Pacing",
-    "RestartCause",
     "Unreachable",
     "cluster_of",
     "connect",

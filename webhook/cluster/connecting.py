@@ -11,7 +11,7 @@ from kubernetes.config.incluster_config import SERVICE_TOKEN_FILENAME
 
 from webhook.cluster import kubeconfig as files
 from webhook.cluster.access import Unreachable, in_cluster
-from webhook.cluster.client import DEFAULT_POOL_SIZE, Client
+from webhook.cluster.client import Client
 from webhook.trust import Trust
 
 # The official client has no types here.
@@ -44,7 +44,6 @@ def connect_as_kubectl(
     environ: Mapping[str, str],
     *,
     trust: Trust | None = None,
-    pool_size: int = DEFAULT_POOL_SIZE,
     namespace_file: Path = _NAMESPACE_FILE,
 ) -> ChosenCluster:
     """Prepare to work with the cluster that kubectl would take.
@@ -54,7 +53,6 @@ def connect_as_kubectl(
         context: `--context`, in place of the current one.
         environ: `KUBECONFIG` and `HOME`.
         trust: For an API server whose kubeconfig names no CA, and for HTTPS proxies; by default the system's.
-        pool_size: Connections to keep.
         namespace_file: Where a Pod finds its namespace.
 
     Raises:
@@ -77,12 +75,12 @@ def connect_as_kubectl(
     except files.KubeconfigError as error:
         raise Unreachable(source, error.why) from None
     if chosen is not None:
-        client = Client(load, source=source, pool_size=pool_size, trust=trust)
+        client = Client(load, source=source, trust=trust)
         return ChosenCluster(client=client, where=f"context {chosen.context}", namespace=chosen.namespace, trust=trust)
     if context is not None:
         raise Unreachable(source, "there is no such file, and so no context")
     try:
-        client = Client(in_cluster(), pool_size=pool_size, trust=trust)
+        client = Client(in_cluster(), trust=trust)
     except Unreachable:
         raise Unreachable(source, "there is no such file, and this is no Pod") from None
     return ChosenCluster(

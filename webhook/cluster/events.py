@@ -124,7 +124,6 @@ class ClusterEvents:
         self._changed = threading.Condition()
         self._first: OrderedDict[_Key, _Waiting] = OrderedDict()
         self._others: OrderedDict[_Key, _Waiting] = OrderedDict()
-        self._busy = False
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         # Used by the thread alone.
@@ -154,11 +153,6 @@ class ClusterEvents:
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self._thread.start()
 
-    def flush(self, timeout_s: float) -> bool:
-        """Wait until all that was emitted is dealt with; returns whether it was in time."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not (self._first or self._others or self._busy), timeout_s)
-
     def stop(self, timeout_s: float = 2.0) -> None:
         """End, and deal with what waits within that time."""
         self._stopping.set()
@@ -170,14 +164,11 @@ class ClusterEvents:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._busy = False
-                self._changed.notify_all()
                 self._changed.wait_for(lambda: self._first or self._others or self._stopping.is_set())
                 line = self._first or self._others
                 if not line:
                     return
                 key, waiting = line.popitem(last=False)
-                self._busy = True
             if self._admitted(key.bucket):
                 self._tell(self._deliver(key, waiting), waiting.count)
                 self._stopping.wait(self._pause_s)
@@ -243,7 +234,7 @@ class ClusterEvents:
         about = key.about
         # 253 characters at most, none of them a separator before our own.
         name = f"{about.name[:230].rstrip('-.')}.{secrets.token_hex(8)}"
-        involved = {"kind": about.kind, "apiVersion": about.api_version, "name": about.name}
+        involved = {"kind": about.kind, "apiVersion": "v1", "name": about.name}
         body: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "Event",

@@ -128,13 +128,6 @@ class CredentialWatch:
         self._due = self._clock() + pause
         return pause
 
-    def check(self, secret: Secret | None) -> tuple[CredentialReport, ...]:
-        """Ask about every credential of a Secret that is for selected images; none for a Secret without any.
-
-        Takes half a minute at most. Never raises: what went wrong is in the reports.
-        """
-        return self._ask(targets(_keyring(secret), self._rules.patterns.include), {})
-
     def _ask(
         self, found: Sequence[LoginTarget], images: Mapping[LoginTarget, ImageReference]
     ) -> tuple[CredentialReport, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from webhook.core.images import ImageReference
@@ -11,7 +11,7 @@ from webhook.core.review import Json
 from webhook.core.scope import Rules
 from webhook.core.vocabulary import CredentialState
 from webhook.credential.asking import ask
-from webhook.credential.judging import CredentialReport, LoginTarget, judge_pull, targets
+from webhook.credential.judging import EXPIRY_WARNINGS, CredentialReport, LoginTarget, judge_pull, targets
 from webhook.credential.probing import images_in_use, tried_first
 from webhook.doctor.model import State, Station
 from webhook.doctor.stations import Code, fault, names, ok, span
@@ -23,7 +23,6 @@ MAX_IMAGES: Final = 16
 """Images tried. Each takes a registry two or three requests."""
 
 _ASK_S: Final = 60.0
-_NEAR: Final = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +131,7 @@ def _accepted(answers: Answers, now: datetime) -> str:
     ends = [each.expires_at for each in answers.reports if each.expires_at is not None]
     if ends:
         left = min(ends) - now
-        text += f"; it ends in {span(left)}" + (": make the next" if left <= _NEAR else "")
+        text += f"; it ends in {span(left)}" + (": make the next" if left <= EXPIRY_WARNINGS[-1] else "")
     return text
 
 

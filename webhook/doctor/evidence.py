@@ -35,7 +35,6 @@ class Unread:
 
 
 PART_OF: Final = "app.kubernetes.io/part-of"
-INSTANCE: Final = "app.kubernetes.io/instance"
 COMPONENT: Final = "app.kubernetes.io/component"
 VERSION: Final = "app.kubernetes.io/version"
 """Labels the chart sets on everything (`gps.labels`)."""

@@ -105,13 +105,12 @@ class EventReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectRef:
-    """What an Event is about. A Namespace's own events lie in the namespace `default`, as the API asks."""
+    """What an Event is about, of the API `v1`. A Namespace's own events lie in the namespace `default`, as it asks."""
 
     kind: str
     name: str
     namespace: str = ""
     uid: str = ""
-    api_version: str = "v1"
 
 
 class Events(Protocol):

@@ -40,11 +40,6 @@ class BatchedWriter:
         atexit.register(self.flush)
         threading.Thread(target=self._run, name="log-lines", daemon=True).start()
 
-    @property
-    def kept_bytes(self) -> int:
-        """Bytes of the lines that wait to be written."""
-        return self._size
-
     def __call__(self, line: bytes) -> None:
         """Take a line, without its end."""
         with self._change:
