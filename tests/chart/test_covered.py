@@ -26,7 +26,7 @@ from webhook.core.judging import PullFacts
 from webhook.core.kinds import POD
 from webhook.core.ownership import Secret
 from webhook.core.policy import ServiceAccount
-from webhook.core.scope import Enforcement, Namespace, NamespaceMode, Rules
+from webhook.core.scope import Enforcement, Namespace, Rules
 from webhook.core.vocabulary import Reason
 from webhook.core.workloads import MalformedObject
 
@@ -252,16 +252,16 @@ def test_no_other_secret_is_believed(case: str, engine: str) -> None:
 
 
 @every_engine
-@pytest.mark.parametrize("mode", NamespaceMode)
+@pytest.mark.parametrize("mode", ["opt-out", "opt-in"])
 @pytest.mark.parametrize("enforcement", Enforcement)
 def test_they_act_where_the_webhook_would_inject_and_deny_and_warn_of_nothing(
-    mode: NamespaceMode, enforcement: Enforcement, engine: str
+    mode: str, enforcement: Enforcement, engine: str
 ) -> None:
     rules = Rules(
         patterns=PATTERNS,
         release_namespace=RELEASE_NAMESPACE,
         excluded=frozenset({"excluded"}),
-        mode=mode,
+        opt_in=mode == "opt-in",
         enforcement=enforcement,
     )
     read = workloads.read(POD, workload())

@@ -18,7 +18,7 @@ from webhook.config import ServeSettings
 from webhook.config.controller import ControllerSettings
 from webhook.core.images import ImagePatterns
 from webhook.core.kinds import BUILT_IN_KINDS
-from webhook.core.scope import Enforcement, NamespaceMode
+from webhook.core.scope import Enforcement
 from webhook.server.certificate import CertificateFiles
 from webhook.server.limits import MIB, TooLittleMemory, derive
 from webhook.server.process import Application
@@ -103,7 +103,7 @@ def test_every_value_about_decisions_reaches_the_server(tmp_path: Any) -> None:
 
     assert found.rules.patterns.include == ("ghcr.io/a/*", "ghcr.io/b/*")
     assert found.rules.patterns.exclude == ("ghcr.io/a/public", "ghcr.io/b/public")
-    assert (found.rules.mode, found.rules.excluded) == (NamespaceMode.OPT_IN, frozenset({"one", "two"}))
+    assert (found.rules.opt_in, found.rules.excluded) == (True, frozenset({"one", "two"}))
     assert (found.rules.enforcement, found.rules.allow_unverifiable) == (Enforcement.WARN, False)
     assert found.rules.leave_templates
     assert (found.rules.release_namespace, found.read_all_secrets, found.log_level) == ("elsewhere", True, "debug")

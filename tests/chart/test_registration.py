@@ -10,7 +10,7 @@ from tests import helm
 from tests.chart import injectors
 from tests.chart.switches import SWITCHES, everything
 from webhook.core.images import ImagePatterns
-from webhook.core.scope import Enforcement, Namespace, NamespaceMode, Rules
+from webhook.core.scope import Enforcement, Namespace, Rules
 
 BASE = {"centralSecret": {"existing": True}}
 INJECT, ENFORCE = "ghcr-pull-secrets.io/inject", "ghcr-pull-secrets.io/enforce"
@@ -38,19 +38,19 @@ NAMES = ("auth", "default", "excluded", "kube-system", "kube-public", "kube-node
 VALUES = (None, "", "true", "false", "deny", "warn", "off", "other")
 
 
-@pytest.mark.parametrize("mode", NamespaceMode)
+@pytest.mark.parametrize("mode", ["opt-out", "opt-in"])
 @pytest.mark.parametrize("enforcement", Enforcement)
 def test_a_namespace_is_selected_if_and_only_if_the_core_has_something_to_do_in_it(
-    mode: NamespaceMode, enforcement: Enforcement
+    mode: str, enforcement: Enforcement
 ) -> None:
-    values = {"namespaces": {"mode": str(mode), "excluded": ["excluded"]}, "enforcement": str(enforcement)}
+    values = {"namespaces": {"mode": mode, "excluded": ["excluded"]}, "enforcement": str(enforcement)}
     mutating, validating = webhooks("Mutating", values), webhooks("Validating", values)
     last = webhooks("Mutating", values, LAST)
     rules = Rules(
         patterns=ImagePatterns(include=("ghcr.io/*",)),
         release_namespace="ghcr-pull-secrets",
         excluded=frozenset({"excluded"}),
-        mode=mode,
+        opt_in=mode == "opt-in",
         enforcement=enforcement,
     )
     for name, inject, enforce in itertools.product(NAMES, VALUES, VALUES):

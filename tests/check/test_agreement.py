@@ -30,7 +30,7 @@ from webhook.check.findings import ManifestOutcome
 from webhook.core.copies import Secret
 from webhook.core.kinds import BUILT_IN_KINDS
 from webhook.core.review import parse
-from webhook.core.scope import Enforcement, NamespaceMode, Rules
+from webhook.core.scope import Enforcement, Rules
 from webhook.core.vocabulary import Outcome, Reason
 from webhook.ports import Deadline
 from webhook.provisioning import Provisioner
@@ -118,7 +118,7 @@ def worlds(draw: st.DrawFn) -> dict[str, Any]:
         "type": draw(st.sampled_from(["kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg", "Opaque"])),
         "central": draw(st.sampled_from(sorted(BOGUS))),
         "rules": {
-            "mode": draw(st.sampled_from(NamespaceMode)),
+            "opt_in": draw(st.booleans()),
             "enforcement": draw(st.sampled_from(Enforcement)),
             "leave_templates": draw(st.booleans()),
         },

@@ -17,7 +17,7 @@ from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, TEMPLATE_PATHS, pod_s
 from webhook.core import patch, policy
 from webhook.core.before import Before
 from webhook.core.policy import Decision, ServiceAccount
-from webhook.core.scope import Enforcement, Namespace, NamespaceMode, label_faults
+from webhook.core.scope import Enforcement, Namespace, label_faults
 from webhook.core.vocabulary import Reason
 from webhook.core.workloads import read
 
@@ -88,23 +88,23 @@ def test_a_template_that_mounts_the_secret_is_left_to_its_pods() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "mode", "provisions", "may_have_copy"),
+    ("labels", "opt_in", "provisions", "may_have_copy"),
     [
-        ({}, "opt-out", False, True),
-        ({"provision": "true"}, "opt-out", True, True),
-        ({"provision": "false"}, "opt-out", False, True),
-        ({"provision": "yes"}, "opt-out", False, True),
-        ({"provision": "true", "inject": "false"}, "opt-out", False, False),
-        ({}, "opt-in", False, False),
-        ({"provision": "true"}, "opt-in", True, True),
-        ({"provision": "true", "inject": "true"}, "opt-in", True, True),
-        ({"provision": "true", "inject": "false"}, "opt-in", False, False),
+        ({}, False, False, True),
+        ({"provision": "true"}, False, True, True),
+        ({"provision": "false"}, False, False, True),
+        ({"provision": "yes"}, False, False, True),
+        ({"provision": "true", "inject": "false"}, False, False, False),
+        ({}, True, False, False),
+        ({"provision": "true"}, True, True, True),
+        ({"provision": "true", "inject": "true"}, True, True, True),
+        ({"provision": "true", "inject": "false"}, True, False, False),
     ],
 )
 def test_a_namespace_can_ask_for_a_copy_outright(
-    labels: dict[str, str], mode: str, provisions: bool, may_have_copy: bool
+    labels: dict[str, str], opt_in: bool, provisions: bool, may_have_copy: bool
 ) -> None:
-    rules = with_rules(mode=NamespaceMode(mode))
+    rules = with_rules(opt_in=opt_in)
     namespace = Namespace(name="auth", **labels)  # type: ignore[arg-type]
     assert rules.provisions_in(namespace) is provisions
     assert rules.may_have_copy(namespace) is may_have_copy
@@ -144,7 +144,7 @@ def test_a_configured_namespace_is_out() -> None:
     ("inject", "reason"), [("true", Reason.INJECTED), ("", Reason.OPTED_OUT), ("yes", Reason.OPTED_OUT)]
 )
 def test_with_opt_in_only_true_is_in(inject: str, reason: Reason) -> None:
-    rules = with_rules(mode=NamespaceMode.OPT_IN)
+    rules = with_rules(opt_in=True)
     assert decide(workload(), rules=rules, namespace=Namespace(name="auth", inject=inject)).reason is reason
 
 
@@ -309,21 +309,21 @@ def test_no_workload_makes_a_decision_raise(old: dict[str, Any], new: dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("namespace", "mode", "expected"),
+    ("namespace", "opt_in", "expected"),
     [
-        (Namespace(name="auth"), NamespaceMode.OPT_OUT, Enforcement.DENY),
-        (Namespace(name="auth", enforce="warn"), NamespaceMode.OPT_OUT, Enforcement.WARN),
-        (Namespace(name="auth", enforce="off"), NamespaceMode.OPT_OUT, Enforcement.OFF),
-        (Namespace(name="auth", enforce="Deny!"), NamespaceMode.OPT_OUT, Enforcement.DENY),
-        (Namespace(name="auth", inject="false"), NamespaceMode.OPT_OUT, Enforcement.DENY),
-        (Namespace(name="kube-system", enforce="deny"), NamespaceMode.OPT_OUT, Enforcement.OFF),
-        (Namespace(name="auth"), NamespaceMode.OPT_IN, Enforcement.OFF),
-        (Namespace(name="auth", inject="true"), NamespaceMode.OPT_IN, Enforcement.DENY),
-        (Namespace(name="auth", enforce="deny"), NamespaceMode.OPT_IN, Enforcement.DENY),
+        (Namespace(name="auth"), False, Enforcement.DENY),
+        (Namespace(name="auth", enforce="warn"), False, Enforcement.WARN),
+        (Namespace(name="auth", enforce="off"), False, Enforcement.OFF),
+        (Namespace(name="auth", enforce="Deny!"), False, Enforcement.DENY),
+        (Namespace(name="auth", inject="false"), False, Enforcement.DENY),
+        (Namespace(name="kube-system", enforce="deny"), False, Enforcement.OFF),
+        (Namespace(name="auth"), True, Enforcement.OFF),
+        (Namespace(name="auth", inject="true"), True, Enforcement.DENY),
+        (Namespace(name="auth", enforce="deny"), True, Enforcement.DENY),
     ],
 )
-def test_how_strict_a_namespace_is(namespace: Namespace, mode: NamespaceMode, expected: Enforcement) -> None:
-    assert with_rules(mode=mode).enforcement_in(namespace) is expected
+def test_how_strict_a_namespace_is(namespace: Namespace, opt_in: bool, expected: Enforcement) -> None:
+    assert with_rules(opt_in=opt_in).enforcement_in(namespace) is expected
 
 
 def test_a_label_that_means_nothing_is_reported_without_its_value() -> None:

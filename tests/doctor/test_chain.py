@@ -34,7 +34,6 @@ from tests.doctor.builders import (
 from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, secret
 from webhook.core.images import ImagePatterns
 from webhook.core.names import SOURCE_ANNOTATION
-from webhook.core.scope import NamespaceMode
 from webhook.doctor import chain, chain_credential, chain_webhooks
 from webhook.doctor.evidence import Evidence, Served, Unread
 from webhook.doctor.model import State, Station
@@ -446,7 +445,7 @@ def test_copies_are_not_called_stale_by_settings_that_are_not_known() -> None:
 
 
 def test_under_opt_in_a_namespace_that_may_not_be_read_is_not_held_against_its_copy() -> None:
-    release = replace(RELEASE, rules=replace(RULES, mode=NamespaceMode.OPT_IN))
+    release = replace(RELEASE, rules=replace(RULES, opt_in=True))
 
     assert faults(evidence(release=release, namespaces=UNREAD)) == {}
 

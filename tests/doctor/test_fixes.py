@@ -9,7 +9,6 @@ import pytest
 
 from tests.doctor.builders import NOW, RELEASE, condition, copy, evidence, namespace, source
 from tests.objects import RULES, payload, secret
-from webhook.core.scope import NamespaceMode
 from webhook.doctor import chain, chain_credential
 from webhook.doctor.evidence import Evidence, Unread
 from webhook.doctor.fixes import Fix, ForceSync, MakeCopy, Restart, harmless
@@ -66,7 +65,7 @@ def test_a_missing_copy_is_made_once_and_is_what_the_webhook_would_make() -> Non
         {"secrets": (), "namespaces": (namespace("my", inject="false"),)},
         {"secrets": (), "namespaces": ()},
         {"secrets": (), "namespaces": Unread("x")},
-        {"secrets": (), "release": replace(RELEASE, rules=replace(RULES, mode=NamespaceMode.OPT_IN))},
+        {"secrets": (), "release": replace(RELEASE, rules=replace(RULES, opt_in=True))},
     ],
 )
 def test_no_copy_is_made_where_the_webhook_would_make_none(changes: dict[str, Any]) -> None:

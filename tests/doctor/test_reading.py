@@ -12,7 +12,6 @@ from tests.doctor.asks import FakeAsks
 from tests.doctor.builders import NAME, NOW, leaf
 from tests.doctor.cluster import certificate, configuration, contested, deployment, operator, release
 from tests.objects import CANARY, RELEASE_NAMESPACE
-from webhook.core.scope import NamespaceMode
 from webhook.doctor.evidence import Evidence, Served, Source, Unread
 from webhook.doctor.model import State
 from webhook.doctor.reading import Reading
@@ -95,7 +94,7 @@ def test_its_settings_are_those_of_its_server() -> None:
     rules = read([*without(release(), "Deployment", f"{NAME}-server"), server]).release.rules
 
     assert rules.patterns.include == ("ghcr.io/a/*", "ghcr.io/b/*")
-    assert rules.mode is NamespaceMode.OPT_IN
+    assert rules.opt_in
     assert rules.enforcement == "warn"
     assert rules.release_namespace == RELEASE_NAMESPACE
 

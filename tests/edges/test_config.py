@@ -11,7 +11,7 @@ from webhook.config import SERVE_SETTINGS, ConfigError, ServeSettings
 from webhook.config.connection import ConnectionSettings
 from webhook.config.controller import ControllerSettings
 from webhook.core.kinds import WorkloadKind
-from webhook.core.scope import Enforcement, NamespaceMode
+from webhook.core.scope import Enforcement
 
 PREFIX = "GHCR_PULL_SECRETS_"
 
@@ -33,7 +33,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert (settings.kubeconfig, settings.read_all_secrets) == (None, False)
     assert settings.rules.release_namespace == "releases"
     assert settings.rules.patterns.selects("GHCR.IO/a/b")
-    assert (settings.rules.enforcement, settings.rules.mode) == (Enforcement.DENY, NamespaceMode.OPT_OUT)
+    assert (settings.rules.enforcement, settings.rules.opt_in) == (Enforcement.DENY, False)
     assert settings.rules.allow_unverifiable
     assert settings.kinds[-1] == WorkloadKind(
         group="argoproj.io", version="v1alpha1", resource="rollouts", templates=(("spec", "template"),)

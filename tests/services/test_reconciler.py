@@ -23,7 +23,7 @@ from webhook.core.names import (
     SYSTEM_NAMESPACES,
 )
 from webhook.core.ownership import is_ours
-from webhook.core.scope import NamespaceMode, Rules
+from webhook.core.scope import Rules
 from webhook.core.vocabulary import CentralFault, Reconciliation
 from webhook.ports import Conflict, Deadline, EventReason, Forbidden, NotLeading, ObjectRef, QuotaExceeded, Unavailable
 from webhook.reconciler import Reconciler
@@ -305,7 +305,7 @@ def test_what_is_never_touched_gets_none_however_it_asks(stage: Stage) -> None:
 
 
 def test_with_opt_in_the_label_asks_and_an_account_does_not() -> None:
-    stage = Stage(rules=replace(RULES, mode=NamespaceMode.OPT_IN))
+    stage = Stage(rules=replace(RULES, opt_in=True))
     asks_by_account(stage)
     assert stage.reconcile("my") is Reconciliation.LEFT
     asks_by_label(stage)
@@ -518,7 +518,7 @@ def test_a_namespace_that_opts_in_again_gets_a_copy_for_what_uses_it(stage: Stag
 
 
 def test_with_opt_in_only_labelled_namespaces_have_copies() -> None:
-    stage = Stage(rules=replace(RULES, mode=NamespaceMode.OPT_IN))
+    stage = Stage(rules=replace(RULES, opt_in=True))
     stage.namespace("my", uses=True)
     stage.namespace("chat", uses=True, inject="true")
     stage.copy("my")

@@ -21,7 +21,7 @@ from webhook.config.resolving import ENVIRONMENT_PREFIX, ConfigError, Fault, Raw
 from webhook.config.values import Address
 from webhook.core.images import ImagePatterns
 from webhook.core.kinds import BUILT_IN_KINDS, WorkloadKind
-from webhook.core.scope import Enforcement, NamespaceMode, Rules
+from webhook.core.scope import Enforcement, Rules
 from webhook.trust import Trust
 
 __all__ = [
@@ -87,7 +87,7 @@ def rules_of(values: Mapping[str, Any]) -> Rules:
         patterns=ImagePatterns(include=values["images_include"], exclude=values["images_exclude"]),
         release_namespace=values["namespace"],
         excluded=frozenset(values["namespaces_excluded"]),
-        mode=NamespaceMode(values["namespaces_mode"]),
+        opt_in=values["namespaces_mode"] == "opt-in",
         enforcement=Enforcement(values["enforcement"]),
         allow_unverifiable=values["unverifiable"] == "allow",
         leave_templates=values["templates"] == "leave",

@@ -13,7 +13,7 @@ from webhook.config.declared import CLUSTER_SETTINGS, LOG_SETTINGS, POLICY_SETTI
 from webhook.config.resolving import Raw, Setting, resolve, under
 from webhook.config.values import Address, BadValue, namespace, object_name, seconds, switch, threads
 from webhook.core.images import ImagePatterns
-from webhook.core.scope import NamespaceMode, Rules
+from webhook.core.scope import Rules
 from webhook.trust import Trust
 
 _RATE: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
@@ -143,7 +143,7 @@ class ControllerSettings:
             patterns=ImagePatterns(include=values.pop("images_include"), exclude=values.pop("images_exclude")),
             release_namespace=values.pop("namespace"),
             excluded=frozenset(values.pop("namespaces_excluded")),
-            mode=NamespaceMode(values.pop("namespaces_mode")),
+            opt_in=values.pop("namespaces_mode") == "opt-in",
         )
         return cls(rules=rules, terms=terms, **values)
 

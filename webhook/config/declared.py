@@ -4,7 +4,7 @@ from typing import Final
 
 from webhook.config import values
 from webhook.config.resolving import Setting, under
-from webhook.core.scope import Enforcement, NamespaceMode
+from webhook.core.scope import Enforcement
 from webhook.telemetry.logs import FORMATS, LEVELS
 
 CLUSTER_SETTINGS: Final = under(
@@ -61,9 +61,9 @@ POLICY_SETTINGS: Final = under(
     ),
     Setting(
         name="namespaces_mode",
-        metavar="|".join(NamespaceMode),
-        default=NamespaceMode.OPT_OUT.value,
-        parse=values.one_of(tuple(NamespaceMode)),
+        metavar="opt-out|opt-in",
+        default="opt-out",
+        parse=values.one_of(("opt-out", "opt-in")),
         help='Namespaces that are in: those without ghcr-pull-secrets.io/inject "false", or only those with "true".',
     ),
     Setting(

@@ -15,13 +15,6 @@ class Enforcement(StrEnum):
     OFF = "off"
 
 
-class NamespaceMode(StrEnum):
-    """Which namespaces are in: all but those labelled `inject: "false"`, or only those labelled `inject: "true"`."""
-
-    OPT_OUT = "opt-out"
-    OPT_IN = "opt-in"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """The installation's settings, as far as decisions need them.
@@ -30,6 +23,7 @@ class Rules:
         patterns: Which images are selected.
         release_namespace: Home of the central secret.
         excluded: Further namespaces that are never touched.
+        opt_in: Only namespaces labelled `inject: "true"` are in; without it, all but those labelled `"false"`.
         allow_unverifiable: Pull secrets we may not read count as credentials for what `ghcr-secret` does not cover.
         leave_templates: Every template without a list is left to its Pods.
     """
@@ -37,7 +31,7 @@ class Rules:
     patterns: ImagePatterns
     release_namespace: str
     excluded: frozenset[str] = frozenset()
-    mode: NamespaceMode = NamespaceMode.OPT_OUT
+    opt_in: bool = False
     enforcement: Enforcement = Enforcement.DENY
     allow_unverifiable: bool = True
     leave_templates: bool = False
@@ -50,7 +44,7 @@ class Rules:
         """Return whether a namespace is in."""
         if self.untouchable(namespace.name):
             return False
-        if self.mode is NamespaceMode.OPT_IN:
+        if self.opt_in:
             return namespace.inject == "true"
         return namespace.inject != "false"
 
@@ -75,7 +69,7 @@ class Rules:
             return Enforcement.OFF
         if namespace.enforce in set(Enforcement):
             return Enforcement(namespace.enforce)
-        if self.mode is NamespaceMode.OPT_IN and namespace.inject != "true":
+        if self.opt_in and namespace.inject != "true":
             return Enforcement.OFF
         return self.enforcement
 
