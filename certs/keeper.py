@@ -43,7 +43,7 @@ from certs.renewal import RenewalReason
 from certs.state import Observation, authority_data, leaf_data, observe
 
 LONGEST_PAUSE: Final = timedelta(hours=1)
-"""A watch tells of every change; this is for the passing of time, and for a watch that is broken."""
+"""A watch reports every change; this is for the passing of time, and for a watch that is broken."""
 
 LOOKS_PER_LIFE: Final = 500
 """A certificate is looked at so often within its life at least; the hour is less, unless lives are of a few days."""
@@ -116,7 +116,7 @@ class Keeper:
         authority, leaf: Their names.
         registrations: The webhook configurations there should be.
         terms: What to make.
-        on_done: Told of each thing done; must not raise.
+        on_done: Called with each thing done; must not raise.
         clock: Gives the time, timezone-aware.
     """
 
@@ -199,7 +199,7 @@ class Keeper:
             case CreateCA():
                 ca = new_ca(common_name=terms.common_name, now=now, validity=terms.ca_validity)
                 self._write(self._authority, authority_data(ca, observed.bundle(action.retain)), seen.authority)
-                self._tell_renewed(Kind.AUTHORITY, self._authority, action.reason, ca)
+                self._report_renewed(Kind.AUTHORITY, self._authority, action.reason, ca)
             case StoreBundle() | DropPreviousCA():
                 data = authority_data(_sound(observed.authority), observed.bundle(action.authorities))
                 self._write(self._authority, data, seen.authority)
@@ -211,7 +211,7 @@ class Keeper:
                 ca = _sound(observed.authority)
                 leaf = issue_leaf(ca, dns_names=action.dns_names, now=now, validity=terms.leaf_validity)
                 self._write(self._leaf, leaf_data(leaf, ca.certificate_pem), seen.leaf)
-                self._tell_renewed(Kind.LEAF, self._leaf, action.reason, leaf)
+                self._report_renewed(Kind.LEAF, self._leaf, action.reason, leaf)
             case Wait():
                 return action.until
             case _:
@@ -231,7 +231,7 @@ class Keeper:
                 registration.publish(bundle, found)
                 self._on_done(Published(registration=registration.name, authorities=action.authorities))
 
-    def _tell_renewed(self, kind: Kind, secret: str, reason: RenewalReason, made: KeyPair) -> None:
+    def _report_renewed(self, kind: Kind, secret: str, reason: RenewalReason, made: KeyPair) -> None:
         facts = inspect(made.certificate_pem)
         assert isinstance(facts, CertificateFacts)  # noqa: S101 (for the type checker; it was made just now)
         self._on_done(

@@ -185,7 +185,7 @@ def _issued(leaf: CertificateFacts) -> datetime:
 def _retained(state: RotationState, *, now: datetime) -> tuple[str, ...]:
     """Give the CAs beside the current one that a served leaf may still need.
 
-    Those the CA's Secret says. Where it was lost or edited, the webhooks' bundles tell: nothing comes from there that
+    Those the CA's Secret says. Where it was lost or edited, the webhooks' bundles say it: nothing comes from there that
     the API servers do not already trust, and it is dropped after the overlap as any other.
     """
     current = fingerprint_of(state.authority)

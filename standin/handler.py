@@ -59,7 +59,7 @@ class Handler:
         if fault.half_open:
             return Response(code=0, silent=True)
         if fault.status is not None:
-            raise _told(fault, fault.status)
+            raise _injected(fault, fault.status)
         if fault.gone and asked.verb != "watch":
             raise errors.gone("The provided resource version is too old.")
         return self._answer(request, asked, user, info, gone=fault.gone)
@@ -93,6 +93,6 @@ def _error(error: ApiError) -> Response:
     return Response(code=error.code, body=orjson.dumps(error.status()), headers=headers)
 
 
-def _told(fault: Fault, code: int) -> ApiError:
+def _injected(fault: Fault, code: int) -> ApiError:
     details = {"retryAfterSeconds": fault.retry_after} if fault.retry_after is not None else None
     return ApiError(code, fault.reason, fault.message or f"the stand-in was told to answer {code}", details)

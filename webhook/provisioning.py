@@ -150,9 +150,9 @@ class Provisioner:
                     return known
             except ClusterError as error:
                 return failed(error)
-            flight, leads = self._board(namespace.name)
+            flight, leads = self._join(namespace.name)
             if leads:
-                return self._fly(flight, namespace, repositories, deadline)
+                return self._lead(flight, namespace, repositories, deadline)
             if not flight.done.wait(deadline.remaining()):
                 return Provisioned(result=Provisioning.TIMEOUT, cause="another request's write took too long")
             if flight.outcome is None or not flight.outcome.result.has_secret:
@@ -176,7 +176,7 @@ class Provisioner:
             case _:
                 return None
 
-    def _board(self, namespace: str) -> tuple[_Flight, bool]:
+    def _join(self, namespace: str) -> tuple[_Flight, bool]:
         with self._guard:
             flight = self._flights.get(namespace)
             if flight is not None:
@@ -184,7 +184,7 @@ class Provisioner:
             flight = self._flights[namespace] = _Flight()
             return flight, True
 
-    def _fly(
+    def _lead(
         self, flight: _Flight, namespace: Namespace, repositories: Sequence[str], deadline: Deadline
     ) -> Provisioned:
         try:

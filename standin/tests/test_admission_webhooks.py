@@ -618,5 +618,5 @@ def test_warnings_past_the_total_are_cut_each() -> None:
     assert warning_headers(["x" * 4000]) == ['299 - "' + "x" * 4000 + '"']
 
 
-def test_warnings_are_told_once_escaped_and_without_control_characters() -> None:
+def test_warnings_are_sent_once_escaped_and_without_control_characters() -> None:
     assert warning_headers(['say "a\\b"', "", "two\nlines", 'say "a\\b"']) == ['299 - "say \\"a\\\\b\\""']

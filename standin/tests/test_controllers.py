@@ -398,7 +398,7 @@ def eventually(check: Callable[[], bool], *, seconds: float = 10.0) -> bool:
 
 
 class TestRefusedPods:
-    def test_a_refused_pod_is_told_and_tried_again(self, cluster: Cluster, manager: ControllerManager) -> None:
+    def test_a_refused_pod_is_reported_and_tried_again(self, cluster: Cluster, manager: ControllerManager) -> None:
         refused = True
 
         def refuse(attributes: Attributes) -> Json | None:

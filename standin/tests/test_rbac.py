@@ -194,7 +194,7 @@ class TestUse:
         assert allowed(authorizer, "get", SECRETS, "ghcr-secret")
         assert describe(authorizer.unused(NARROW)) == ["get secrets"]
 
-    def test_counting_can_begin_anew(self, store: Policy, authorizer: RbacAuthorizer) -> None:
+    def test_counting_can_begin_again(self, store: Policy, authorizer: RbacAuthorizer) -> None:
         store.grant(NARROW, rule("get", "deployments", group="apps"), namespace="lab")
         assert allowed(authorizer, "get", DEPLOYMENTS, "d", namespace="lab")
         authorizer.forget_use()

@@ -1,6 +1,6 @@
 """Three typical installations, rendered: what a change of the chart does to them is seen in the diff.
 
-After a change that is meant: ``python -m tests.chart.golden`` writes them anew.
+After a change that is meant: ``python -m tests.chart.golden`` writes them again.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Golden files of three typical installations (`python -m tests.chart.golden` writes them anew)."""
+"""Golden files of three typical installations (`python -m tests.chart.golden` writes them again)."""
 
 import re
 

@@ -51,7 +51,7 @@ def test_the_checksum_changes_with_what_the_component_runs_with() -> None:
     assert checksum("server", server={"replicas": 3}, monitoring={"dashboard": ON}) == plain["server"]
 
 
-def test_pods_are_made_anew_for_a_changed_extra_object_only_if_they_read_from_one() -> None:
+def test_pods_are_recreated_for_a_changed_extra_object_only_if_they_read_from_one() -> None:
     one, other = {"extraObjects": [config_map("a:1")]}, {"extraObjects": [config_map("b:1")]}
     source = {"valueFrom": {"configMapKeyRef": {"name": "proxy", "key": "HTTPS_PROXY"}}}
     reads = {"controller": {"extraEnv": [{"name": "HTTPS_PROXY", **source}]}}

@@ -1,4 +1,4 @@
-"""The chart's README says what values.yaml and values.schema.json say (`python -m tests.chart.readme` writes it anew)."""
+"""The chart's README says what values.yaml and values.schema.json say (`python -m tests.chart.readme` writes it again)."""
 
 import json
 

@@ -152,7 +152,7 @@ def test_a_secret_whose_content_is_filled_in_later_is_taken_on_trust(changes: di
         ([workload(images=["ghcr.io/{{ .Values.image }}"])], "Pod: this looks like a Helm template"),
     ],
 )  # fmt: skip
-def test_what_no_api_server_would_take_is_told_with_its_line(objects: list[Any], said: str) -> None:
+def test_what_no_api_server_would_take_is_reported_with_its_line(objects: list[Any], said: str) -> None:
     report = check_objects(*objects)
     (trouble,) = report.troubles
     assert trouble.problem.startswith(said)
@@ -160,7 +160,7 @@ def test_what_no_api_server_would_take_is_told_with_its_line(objects: list[Any],
     assert report.unread
 
 
-def test_labels_that_mean_nothing_are_told() -> None:
+def test_labels_that_mean_nothing_are_reported() -> None:
     odd = {
         "apiVersion": "v1",
         "kind": "Namespace",

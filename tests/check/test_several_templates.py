@@ -150,7 +150,7 @@ def test_what_an_alias_shares_is_left_to_a_person() -> None:
     ]
 
 
-def test_what_has_another_form_than_the_path_says_is_told_with_its_line() -> None:
+def test_what_has_another_form_than_the_path_says_is_reported_with_its_line() -> None:
     report = check(
         PYTORCH_JOB.replace("template:\n        spec:\n          containers: [{", "template: [{", 1) + "    X: 1\n"
     )

@@ -252,7 +252,7 @@ def test_a_bundle_that_was_emptied_replaced_or_added_to_comes_back(bundle: tuple
 
 
 @pytest.mark.parametrize("stored", [(), (DAMAGED,), (ca(), ca()), (ca(), DAMAGED), (ca(), ca("old", not_after=NOW))])
-def test_a_stored_bundle_that_was_edited_is_written_anew(stored: tuple[Inspected, ...]) -> None:
+def test_a_stored_bundle_that_was_edited_is_written_again(stored: tuple[Inspected, ...]) -> None:
     assert planned(sound(stored=stored)) == (StoreBundle(authorities=("ca",)),)
 
 
@@ -309,7 +309,7 @@ def test_publication_is_forgotten_when_a_webhook_stops_trusting_the_ca() -> None
 @pytest.mark.parametrize(
     "earlier", [Publication(authority="other", since=NOW), Publication(authority="ca", since=NOW + OVERLAP)]
 )
-def test_publication_begins_anew_for_another_ca_and_after_the_clock_was_set_back(earlier: Publication) -> None:
+def test_publication_begins_again_for_another_ca_and_after_the_clock_was_set_back(earlier: Publication) -> None:
     seen = observe_publication(earlier, authority=ca(), webhooks=trust(ca()), now=NOW)
     assert seen == Publication(authority="ca", since=NOW)
 

@@ -47,7 +47,7 @@ def test_every_recorded_status_is_understood(recording: Recording) -> None:
     assert met == ({expected(recording)} if expected(recording) else set())
 
 
-def test_only_the_good_pod_of_the_recordings_has_nothing_to_tell() -> None:
+def test_only_the_good_pod_of_the_recordings_has_nothing_to_report() -> None:
     assert {each.case for each in RECORDED if expected(each) is None} == {"good"}
 
 
@@ -193,7 +193,7 @@ def test_docker_hub_is_asked_by_another_name_and_is_no_mirror() -> None:
     assert waiting.other_host(said, "!") == ""
 
 
-def test_the_failure_of_an_image_volume_is_told_of_the_container_that_mounts_it() -> None:
+def test_the_failure_of_an_image_volume_is_reported_for_the_container_that_mounts_it() -> None:
     message = 'failed to pull and unpack image "ghcr.io/a/data:1": failed to resolve image: not found'
 
     assert (

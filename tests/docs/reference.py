@@ -1,6 +1,6 @@
 """The tables of docs/reference.md, made from the code.
 
-After a change of a setting, a metric, a reason or a name: ``python -m tests.docs.reference`` writes them anew.
+After a change of a setting, a metric, a reason or a name: ``python -m tests.docs.reference`` writes them again.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""docs/reference.md says what the code says (`python -m tests.docs.reference` writes its tables anew)."""
+"""docs/reference.md says what the code says (`python -m tests.docs.reference` writes its tables again)."""
 
 import re
 from pathlib import Path

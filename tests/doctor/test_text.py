@@ -100,7 +100,7 @@ def test_a_healthy_cluster_is_said_to_be_one_and_pods_that_crash_are_no_finding(
     assert exit_code(BROKEN) == 1
 
 
-def test_what_several_have_in_common_is_told_once_with_all_their_commands() -> None:
+def test_what_several_have_in_common_is_said_once_with_all_their_commands() -> None:
     other = "kubectl rollout restart deployment/b --namespace chat"
     groups = (GROUPS[1], replace(GROUPS[1], owner_name="b", commands=(other,)))
     shown = text.render(Diagnosis(stations=STATIONS[:1], groups=groups, counts=COUNTS), NOW)

@@ -145,7 +145,7 @@ def test_a_namespace_that_opts_out_loses_its_copy_and_gets_it_back(
     has(installation, namespace, payload())
 
 
-def test_an_unusable_central_secret_is_not_spread_and_the_mended_one_is(central: Installation, namespace: str) -> None:
+def test_an_unusable_central_secret_is_not_spread_and_the_fixed_one_is(central: Installation, namespace: str) -> None:
     central.set_central(b'{"auths": {"ghcr.io": {"auth": "!!!"}}}')
     until(lambda: events(central.kube, "ghcr-pull-secrets", "CentralSecretUnusable"), "it is reported")
     assert central.payload_of(namespace) == payload()

@@ -83,7 +83,7 @@ def process(api: ApiServer, world: HttpsWorld) -> Iterator[Process]:
         process.stop()
 
 
-def test_a_controller_tells_of_a_rejected_token_and_of_the_new_ones_end(
+def test_a_controller_reports_a_rejected_token_and_of_the_new_ones_end(
     api: ApiServer, world: HttpsWorld, process: Process
 ) -> None:
     until(lambda: figures(process).get("accepted") == 1, "the token is accepted")
@@ -105,7 +105,7 @@ def test_a_controller_tells_of_a_rejected_token_and_of_the_new_ones_end(
         assert secret not in str(world.internet.tunnels)
 
 
-def test_a_controller_tells_of_a_token_that_logs_in_and_cannot_read_the_images_in_use(
+def test_a_controller_reports_a_token_that_logs_in_and_cannot_read_the_images_in_use(
     api: ApiServer, world: HttpsWorld, process: Process
 ) -> None:
     until(lambda: figures(process).get("accepted") == 1, "the token is accepted, and may read the image in use")

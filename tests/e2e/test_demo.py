@@ -53,7 +53,7 @@ def plain(text: str) -> str:
     return re.sub(r"\x1b\[[\d;]*m", "", text)
 
 
-def test_every_act_goes_as_told_and_shows_something(played: Played) -> None:
+def test_every_act_goes_as_announced_and_shows_something(played: Played) -> None:
     assert played.told, plain(played.acts[-1])
     assert [int(plain(act).partition(".")[0]) for act in played.acts] == list(range(1, 13))
     assert [act for act in played.acts if len(plain(act).strip().splitlines()) < 3] == []

@@ -400,7 +400,7 @@ def test_a_missing_copy_is_put_down_to_the_central_secret(found: Found, which: s
     assert group.cause == cause
 
 
-def test_who_may_only_list_pods_is_told_what_can_be_told(found: Found) -> None:
+def test_who_may_only_list_pods_is_told_what_can_be_said(found: Found) -> None:
     [group] = found.restricted.groups
 
     assert group.cause == Cause.UNVERIFIABLE
@@ -417,7 +417,7 @@ def test_the_controllers_sweep_finds_the_same(found: Found) -> None:
     assert set(found.swept) == {cause.value for cause in Cause} - {Cause.PULLED.value}
 
 
-def test_the_commands_that_are_told_can_be_typed(found: Found) -> None:
+def test_the_commands_that_are_given_can_be_typed(found: Found) -> None:
     # One finding of each cause; nobody has logs here.
     told = {group.cause: group for group in found.everything.groups if group.commands and not group.pulled}
     assert len(told) >= 10
@@ -426,6 +426,6 @@ def test_the_commands_that_are_told_can_be_typed(found: Found) -> None:
         commands.run("\n".join(group.commands), found.kubeconfig, stdin="token\n")
 
 
-def test_no_token_is_in_what_is_told(found: Found) -> None:
+def test_no_token_is_in_what_is_said(found: Found) -> None:
     assert CANARY_PREFIX not in repr(replace(found, printed=""))
     assert CANARY_PREFIX not in found.printed

@@ -85,7 +85,7 @@ def watched(kube: Kube) -> Iterator[list[dict[str, Any]]]:
 
 @contextmanager
 def tried(kube: Kube) -> Iterator[list[str]]:
-    """What became of Pods that were tried meanwhile, one namespace after another, on dry run: "" where let in."""
+    """What became of Pods that were tried meanwhile, one namespace after another, on dry run: "" where admitted."""
     said: list[str] = []
     ended = threading.Event()
 

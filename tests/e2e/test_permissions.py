@@ -75,7 +75,7 @@ def release(request: pytest.FixtureRequest) -> Iterator[Release]:
 
 def test_what_the_roles_grant_is_what_is_used_and_nothing_is_refused(release: Release) -> None:
     installation = release.installation
-    release.stop_controllers()  # it would mend what the server is to mend
+    release.stop_controllers()  # it would fix what the server is to fix
     served = admissions(release)
     release.installation.start_controller()
     reconciliations(release, served)
@@ -134,7 +134,7 @@ def admissions(release: Release) -> str:
 
 
 def reconciliations(release: Release, namespace: str) -> None:
-    """Have the controller make, mend and remove a copy, and tell of it."""
+    """Have the controller make, fix and remove a copy, and report it."""
     installation, kube = release.installation, release.installation.kube
 
     def is_good() -> bool:
@@ -146,7 +146,7 @@ def reconciliations(release: Release, namespace: str) -> None:
         told = count_of(release, namespace, "CopyUpdated")
         edited = {"data": {".dockerconfigjson": base64.b64encode(b"{}").decode()}}
         kube("patch", "secret", SECRET_NAME, "-n", namespace, "--type=merge", "-p", json.dumps(edited))
-        until(is_good, "the copy is mended")
+        until(is_good, "the copy is fixed")
         until(functools.partial(is_told, release, namespace, "CopyUpdated", told + 1), "it is told")
 
     asking = installation.namespace("asking")
@@ -176,7 +176,7 @@ def certificates(release: Release) -> None:
         spoiled = {"immutable": True, "data": {"tls.crt": base64.b64encode(b"no certificate").decode()}}
         kube("patch", "secret", name, "-n", RELEASE_NAMESPACE, "--type=merge", "-p", json.dumps(spoiled))
 
-        until(functools.partial(is_replaced, release, name, before), f"{name} is made anew")
+        until(functools.partial(is_replaced, release, name, before), f"{name} is recreated")
 
 
 def run_helm_test(release: Release) -> None:

@@ -284,7 +284,7 @@ def bundles_of(release: Release) -> list[str]:
 
 
 def dry_run(release: Release, namespace: str, image: str) -> str:
-    """Make a Pod on dry run; returns the pull secrets it would have, or why it would not be let in."""
+    """Make a Pod on dry run; returns the pull secrets it would have, or why it would not be admitted."""
     pod = workload("Pod", name="looked-at", namespace=namespace, images=[image])
     return release.kube.apply(pod, args=["--dry-run=server", "-o", "jsonpath={.spec.imagePullSecrets}"], ok=None).text
 

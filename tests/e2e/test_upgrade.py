@@ -1,6 +1,6 @@
 """From the chart with one mutating configuration to the one with two, and back, while workloads come in.
 
-Nobody may be refused meanwhile, and nobody let in without a pull secret. The new configuration is a new object, without a
+Nobody may be refused meanwhile, and nobody admitted without a pull secret. The new configuration is a new object, without a
 `caBundle` until the new controller leads; the old controller's role does not let it write it.
 """
 

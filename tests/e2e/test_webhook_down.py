@@ -1,4 +1,4 @@
-"""What goes on while no server answers, with `failurePolicy: Fail`: all but workloads that are new or pull anew."""
+"""What goes on while no server answers, with `failurePolicy: Fail`: all but workloads that are new or pull other images."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ DOWN = "failed calling webhook"
 
 @pytest.fixture(scope="module")
 def down() -> Iterator[Kube]:
-    """A Deployment of three and a Job that runs, let in by a server that is there no more."""
+    """A Deployment of three and a Job that runs, admitted by a server that is there no more."""
     plane = control_plane()
     try:
         plane.start()
@@ -94,7 +94,7 @@ def test_an_unchanged_manifest_is_applied_again(down: Kube) -> None:
     down.apply(manifest, args=["--server-side", "--force-conflicts"])
 
 
-def test_what_pulls_anew_is_refused(down: Kube) -> None:
+def test_what_pulls_again_is_refused(down: Kube) -> None:
     changed = down("set", "image", "deployment/api", "*=ghcr.io/sesacthon/auth-api:2", "-n", NAMESPACE, ok=False)
     made = down.apply(workload("Pod", name="new", namespace=NAMESPACE, images=[IMAGE]), ok=False)
 
@@ -102,5 +102,5 @@ def test_what_pulls_anew_is_refused(down: Kube) -> None:
     assert DOWN in made.err
 
 
-def test_what_pulls_from_elsewhere_is_let_in(down: Kube) -> None:
+def test_what_pulls_from_elsewhere_is_admitted(down: Kube) -> None:
     down.apply(workload("Pod", name="elsewhere", namespace=NAMESPACE, images=["quay.io/a/b:1"]))

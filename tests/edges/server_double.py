@@ -294,7 +294,7 @@ def main(arguments: Sequence[str]) -> None:
         return app
 
     application = Application(settings, certificate, load)
-    application.self_check = SelfCheck(patience=patience)
+    application.self_check = SelfCheck(timeout=patience)
     application.run()
 
 

@@ -464,7 +464,7 @@ def test_installation_and_a_full_rotation_walk_as_documented() -> None:
 @pytest.mark.parametrize("key", ["tls.crt", "tls.key", "ca.crt"])
 @pytest.mark.parametrize("damage", ["gone", "emptied", "cut short", "another's"])
 @pytest.mark.parametrize("secret", ["ca", "leaf"])
-def test_whatever_is_damaged_in_a_secret_is_mended_without_a_failed_call(secret: str, damage: str, key: str) -> None:
+def test_whatever_is_damaged_in_a_secret_is_fixed_without_a_failed_call(secret: str, damage: str, key: str) -> None:
     cluster = Cluster()
     cluster.settle()
     served = cluster.leaf

@@ -192,7 +192,7 @@ def test_folders_are_walked_in_order_each_file_once_and_loops_end(
     assert read("k8s", skip=("k8s/[ps]*",))[0] == ["k8s/a.yaml", "k8s/ns.yml"]
 
 
-def test_what_is_no_text_too_large_or_not_there_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_text_too_large_or_not_there_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sources, "MAX_BYTES", 1 << 10)
     (folder / "binary.yaml").write_bytes(b"\x7fELF\0\xff\xfe")
@@ -217,7 +217,7 @@ def test_no_more_files_are_read_than_the_bound(folder: Path, monkeypatch: pytest
     assert read("k8s") == (["k8s/a.yaml"], ["k8s/ns.yml: no more than 1 files are read in one run"])
 
 
-def test_a_folder_that_may_not_be_read_is_told(folder: Path) -> None:
+def test_a_folder_that_may_not_be_read_is_reported(folder: Path) -> None:
     script = (
         "import os, sys, io; from webhook.check.sources import Sources\n"
         "os.chmod('k8s', 0)\n"

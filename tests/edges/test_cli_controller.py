@@ -218,7 +218,7 @@ def test_copies_are_kept_and_foreign_secrets_left(stage: Stage) -> None:
         assert stage.follows("auth", token="by hand")
 
 
-def test_an_unusable_central_secret_is_seen_and_the_mended_one_spread(stage: Stage) -> None:
+def test_an_unusable_central_secret_is_seen_and_the_fixed_one_spread(stage: Stage) -> None:
     stage.secret(NAMESPACE, "good")
     stage.namespace("auth")
     stage.secret("auth", "good", labels={MANAGED_BY_LABEL: MANAGED_BY_VALUE})
@@ -229,8 +229,8 @@ def test_an_unusable_central_secret_is_seen_and_the_mended_one_spread(stage: Sta
         eventually(lambda: controller.figure("central_secret_usable") == 0)
         eventually(lambda: "CentralSecretUnusable" in stage.reasons())
         assert stage.follows("auth", token="good")
-        stage.secret(NAMESPACE, "mended")
-        eventually(lambda: stage.follows("auth", token="mended"))
+        stage.secret(NAMESPACE, "fixed")
+        eventually(lambda: stage.follows("auth", token="fixed"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

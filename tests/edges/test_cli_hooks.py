@@ -143,7 +143,7 @@ def test_a_pod_that_is_not_admitted_says_why(stage: Stage) -> None:
         (422, {"message": ""}, "HTTP 422"),
     ],
 )
-def test_a_refusal_is_told_in_bounds_and_without_a_credential(status: int, body: dict[str, str], said: str) -> None:
+def test_a_refusal_is_shown_in_bounds_and_without_a_credential(status: int, body: dict[str, str], said: str) -> None:
     with scripted(lambda request: request.json(body, status)) as script, pytest.raises(NotAdmitted) as refused:
         pull_secrets_of_trial_pod(script.client(), "default", "ghcr.io/helm-test")
     assert str(refused.value).startswith(said)

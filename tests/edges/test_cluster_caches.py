@@ -37,7 +37,7 @@ def test_only_decimal_versions_are_certainly_later(version: str, than: str, answ
     assert later(version, than) is answer
 
 
-def test_what_was_just_written_is_there_before_the_watch_tells_of_it() -> None:
+def test_what_was_just_written_is_there_before_the_watch_reports_of_it() -> None:
     cache = listed(version=5)
     cache.observe(secret(7))
     assert cache.get("a") == secret(7)
@@ -68,7 +68,7 @@ def test_a_write_that_the_watch_is_past_already_brings_nothing_back() -> None:
     assert cache.get("a") is None
 
 
-def test_of_two_writes_the_later_stays_whichever_is_told_first() -> None:
+def test_of_two_writes_the_later_stays_whichever_is_reported_first() -> None:
     cache = listed(version=5)
     cache.observe(secret(9))
     cache.observe(secret(8))

@@ -254,7 +254,7 @@ def watched(stand_in: StandIn) -> Iterator[tuple[StandIn, Watches, threading.Eve
     watches.stop()
 
 
-def test_every_change_is_told_and_nobody_elses(
+def test_every_change_is_reported_and_nobody_elses(
     watched: tuple[StandIn, Watches, threading.Event],
 ) -> None:
     world, watches, changed = watched

@@ -306,7 +306,7 @@ def test_in_a_cluster_the_mounted_token_and_ca_are_used(monkeypatch: pytest.Monk
     assert configuration.get_api_key_with_prefix("BearerToken") == "bearer mounted"
 
 
-def test_every_request_is_told_of_with_its_code_or_none(script: Script) -> None:
+def test_every_request_is_reported_with_its_code_or_none(script: Script) -> None:
     told: list[tuple[str, str, int]] = []
     client = script.client()
     client.on_request(lambda verb, resource, code: told.append((verb, resource, code)))

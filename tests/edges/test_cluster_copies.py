@@ -72,7 +72,7 @@ def listed(*answers: Json | int | list[object]) -> tuple[list[str], list[Request
         return [secret.namespace for secret in cluster_of(script.client()).facts.copies(soon())], script.requests
 
 
-def test_a_continuation_that_expired_begins_the_list_anew() -> None:
+def test_a_continuation_that_expired_begins_the_list_again() -> None:
     first = page(secret("a"), version=1, token="t")
     names, requests = listed(first, 410, first, page(secret("b"), version=1))
     assert names == ["a", "b"]

@@ -165,7 +165,7 @@ def test_a_repeated_event_is_patched_with_its_count_and_its_last_time(world: Sta
     assert world.outcomes == {EventOutcome.WRITTEN: 3}
 
 
-def test_an_event_that_expired_is_made_anew(world: StandIn) -> None:
+def test_an_event_that_expired_is_recreated(world: StandIn) -> None:
     world.emit()
     [first] = world.found("a")
     world.api.admin.delete("events", "a", first["metadata"]["name"])

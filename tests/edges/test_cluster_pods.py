@@ -80,7 +80,7 @@ def test_a_page_is_asked_for_when_the_one_before_is_used_up() -> None:
         assert [request.query.get("continue") for request in script.requests] == [None, "t"]
 
 
-def test_a_continuation_that_expired_begins_the_list_anew() -> None:
+def test_a_continuation_that_expired_begins_the_list_again() -> None:
     names, requests = listed([pods(obj("p0", 1), token="t"), 410, pods(obj("p0", 1)), pods()])
     assert names == ["p0", "p0"]
     assert [request.query.get("continue") for request in requests] == [None, "t", None]

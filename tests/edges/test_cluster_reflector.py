@@ -76,7 +76,7 @@ class Server:
         self.stopping.wait(float(request.query["timeoutSeconds"]))
         request.end()
 
-    def tell(self, *events: tuple[str, dict[str, Any]]) -> Callable[[Request], None]:
+    def sending(self, *events: tuple[str, dict[str, Any]]) -> Callable[[Request], None]:
         def watch(request: Request) -> None:
             request.begin()
             for kind, what in events:
@@ -130,7 +130,7 @@ def test_lists_in_pages_and_watches_from_the_lists_version(server: tuple[Server,
 
 def test_applies_events_in_order(server: tuple[Server, Script]) -> None:
     behaviour, script = server
-    behaviour.watch = behaviour.tell(
+    behaviour.watch = behaviour.sending(
         ("ADDED", obj("b", 2)), ("MODIFIED", obj("b", 3)), ("DELETED", obj("a", 4)), ("ADDED", obj("c", 5))
     )
     sink = Names()
@@ -195,7 +195,7 @@ def test_410_lists_again_and_notices_what_was_deleted_meanwhile(server: tuple[Se
         assert reflector.health().restarts["expired"] == 1
 
 
-def test_a_continue_token_that_expired_begins_the_list_anew(server: tuple[Server, Script]) -> None:
+def test_a_continue_token_that_expired_begins_the_list_again(server: tuple[Server, Script]) -> None:
     behaviour, script = server
     attempts = []
 
@@ -255,7 +255,7 @@ def test_a_refusal_is_tried_again_and_then_all_is_well(
         assert str(code) in health.error
         assert health.synced is (phase == "watch")
         behaviour.list = lambda request: request.json(page(obj("z", 3), version=3))
-        behaviour.watch = behaviour.tell(("ADDED", obj("z", 3)))
+        behaviour.watch = behaviour.sending(("ADDED", obj("z", 3)))
         eventually(lambda: "z" in sink.items)
         eventually(lambda: reflector.health().error == "")
 
@@ -268,7 +268,7 @@ def test_a_reset_stream_is_picked_up_where_it_was(server: tuple[Server, Script])
         request.event("ADDED", obj("b", 2))
         request.reset()
 
-    behaviour.watch = once(reset, behaviour.tell(("ADDED", obj("c", 3))))
+    behaviour.watch = once(reset, behaviour.sending(("ADDED", obj("c", 3))))
     sink = Names()
     with running(script, sink) as reflector:
         eventually(lambda: "c" in sink.items)
@@ -284,7 +284,7 @@ def test_a_silent_stream_is_given_up_when_it_should_have_ended(server: tuple[Ser
         request.event("ADDED", obj("b", 2))
         request.hang(script.stopping)
 
-    behaviour.watch = once(half_open, behaviour.tell(("ADDED", obj("c", 3))))
+    behaviour.watch = once(half_open, behaviour.sending(("ADDED", obj("c", 3))))
     sink = Names()
     with running(script, sink) as reflector:
         eventually(lambda: "b" in sink.items)
@@ -309,7 +309,7 @@ def test_a_stream_that_drips_beyond_its_time_is_given_up_too(server: tuple[Serve
 
 def test_headers_that_never_come_are_given_up(server: tuple[Server, Script]) -> None:
     behaviour, script = server
-    behaviour.watch = once(lambda request: request.hang(script.stopping), behaviour.tell(("ADDED", obj("b", 2))))
+    behaviour.watch = once(lambda request: request.hang(script.stopping), behaviour.sending(("ADDED", obj("b", 2))))
     sink = Names()
     with running(script, sink) as reflector:
         eventually(lambda: "b" in sink.items)
@@ -356,7 +356,7 @@ def test_an_undecodable_list_is_counted_and_tried_again(server: tuple[Server, Sc
 
 def test_a_fault_of_the_sink_does_not_end_the_watch(server: tuple[Server, Script]) -> None:
     behaviour, script = server
-    behaviour.watch = once(behaviour.tell(("ADDED", obj("b", 2))), behaviour.hold)
+    behaviour.watch = once(behaviour.sending(("ADDED", obj("b", 2))), behaviour.hold)
     sink = Names()
     sink.fail_once = True
     with running(script, sink) as reflector:
@@ -366,7 +366,7 @@ def test_a_fault_of_the_sink_does_not_end_the_watch(server: tuple[Server, Script
 
 def test_an_error_event_that_is_no_410_is_no_reason_to_list_again(server: tuple[Server, Script]) -> None:
     behaviour, script = server
-    behaviour.watch = once(behaviour.tell(("ERROR", status(500, "InternalError"))), behaviour.hold)
+    behaviour.watch = once(behaviour.sending(("ERROR", status(500, "InternalError"))), behaviour.hold)
     with running(script, Names()) as reflector:
         eventually(lambda: len(script.watches()) == 2)
         assert len(script.lists()) == 1
@@ -532,7 +532,7 @@ def test_the_age_counts_from_the_last_event_or_bookmark(server: tuple[Server, Sc
 def test_stop_cuts_an_open_stream_at_once(server: tuple[Server, Script]) -> None:
     behaviour, script = server
     sink = Names()
-    behaviour.watch = behaviour.tell(("ADDED", obj("b", 2)))
+    behaviour.watch = behaviour.sending(("ADDED", obj("b", 2)))
     with running(script, sink, DEFAULT_PACING) as reflector:
         eventually(lambda: "b" in sink.items)
         reflector.stop(timeout=30)
@@ -592,7 +592,7 @@ def test_a_line_that_is_too_large_is_listed_again_and_known_by_its_metadata(serv
             request.json(page(obj("a", 1), version=1))
 
     behaviour.list = pages
-    behaviour.watch = once(behaviour.tell(("ADDED", large)), behaviour.hold)
+    behaviour.watch = once(behaviour.sending(("ADDED", large)), behaviour.hold)
 
     def decode(content: Content, whole: bool) -> tuple[str, str]:
         wholes.append(whole)

@@ -160,7 +160,7 @@ WRITER = {
     "fieldsType": "FieldsV1",
     "fieldsV1": {"f:metadata": {}},
 }
-"""An entry of `managedFields`: the API server lets in any number of those that apply."""
+"""An entry of `managedFields`: the API server takes any number of those that apply."""
 
 
 @pytest.mark.parametrize(

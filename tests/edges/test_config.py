@@ -83,7 +83,7 @@ def test_a_variable_that_is_empty_counts_as_absent(tmp_path: Path) -> None:
     assert parse(tmp_path, {PREFIX + "THREADS": " ", PREFIX + "KUBECONFIG": ""}).threads == 16
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         ServeSettings.parse({"bind": "x", "threads": "none", "log_level": "loud"}, {PREFIX + "ENFORCEMENT": "maybe"})
     assert [fault.flag for fault in caught.value.faults] == [

@@ -22,7 +22,7 @@ from webhook.telemetry.controller_metrics import CertificateMetrics
 SECOND = timedelta(seconds=1)
 
 
-class Told:
+class Reports:
     """Events as they are emitted."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Lease:
 class House:
     def __init__(self, world: StandIn, last: str | None = None) -> None:
         self.world = world
-        self.told = Told()
+        self.reports = Reports()
         self.lease = Lease()
         self.changed = threading.Event()
         self.registry = CollectorRegistry()
@@ -63,7 +63,7 @@ class House:
                 dns_names=("hooks.ghcr.svc",), common_name="hooks webhook CA", overlap=SECOND / 5, settle=SECOND / 10
             ),
             writing=self.lease.write,
-            events=self.told,
+            events=self.reports,
             on_change=self.changed.set,
             on_renewed=CertificateMetrics(self.registry).renewed,
         )
@@ -84,19 +84,19 @@ def house() -> Iterator[House]:
         world.client.close()
 
 
-def test_what_was_made_is_told_by_event_log_and_metric(house: House) -> None:
+def test_what_was_made_is_reported_by_event_log_and_metric(house: House) -> None:
     series = 'ghcr_pull_secrets_certificate_renewals_total{certificate="leaf",reason="missing"}'
     assert house.figure(series) == 0
     assert house.certificates.expiry() is None
     with capture_logs() as logs:
         assert house.certificates.keep() == 3600
-    assert [(reason, about.name) for reason, about, _ in house.told.events] == [
+    assert [(reason, about.name) for reason, about, _ in house.reports.events] == [
         (EventReason.CERTIFICATE_RENEWED, CA),
         (EventReason.CERTIFICATE_RENEWED, NAME),
     ]
-    assert house.told.events[0][1] == ObjectRef(kind="Secret", name=CA, namespace=NAMESPACE)
-    assert house.told.events[0][2].startswith("Made a new CA (missing), valid until 20")
-    assert house.told.events[1][2].startswith("Made a new server certificate (missing), valid until 20")
+    assert house.reports.events[0][1] == ObjectRef(kind="Secret", name=CA, namespace=NAMESPACE)
+    assert house.reports.events[0][2].startswith("Made a new CA (missing), valid until 20")
+    assert house.reports.events[1][2].startswith("Made a new server certificate (missing), valid until 20")
     assert [line["event"] for line in logs] == [
         "certificate_renewed",
         "ca_bundle_published",
@@ -105,7 +105,7 @@ def test_what_was_made_is_told_by_event_log_and_metric(house: House) -> None:
     ]
     assert house.figure(series) == 1
     assert house.certificates.expiry() is not None
-    assert "PRIVATE" not in repr(logs) + repr(house.told.events)
+    assert "PRIVATE" not in repr(logs) + repr(house.reports.events)
 
 
 def test_the_configuration_that_is_called_last_is_given_its_ca_bundle_as_soon_as_it_is_there(house: House) -> None:
@@ -135,7 +135,7 @@ def test_without_the_lease_nothing_is_written_and_afterwards_it_goes_on(house: H
     house.lease.held = False
     with pytest.raises(NotLeading):
         house.certificates.keep()
-    assert house.told.events == []
+    assert house.reports.events == []
     assert house.world.store.get(CA) is None
     house.lease.held = True
     assert house.certificates.keep() == 3600

@@ -80,12 +80,12 @@ class World:
         )
 
     def find(
-        self, rules: Iterable[Json] = ALL, *, name: str = "viewer", tell: Any = lambda _: None, **question: Any
+        self, rules: Iterable[Json] = ALL, *, name: str = "viewer", progress: Any = lambda _: None, **question: Any
     ) -> PodFindings:
         client = connect(self.api.kubeconfig_file(account(self.api, name, list(rules)))).client
         self.clients.append(client)
         asked: Json = {"namespace": "", "rules": RULES, "central": secret(), "now": NOW, **question}
-        return find_pod_groups(client, Question(**asked), Deadline.after(30), tell)
+        return find_pod_groups(client, Question(**asked), Deadline.after(30), progress)
 
 
 @pytest.fixture
@@ -152,13 +152,13 @@ def owned(kind: str, name: str, owner: tuple[str, str], *, group: str = "apps", 
     }
 
 
-def told(found: PodFindings) -> list[tuple[str, str, str, int]]:
+def groups_of(found: PodFindings) -> list[tuple[str, str, str, int]]:
     return [
         (group.cause, f"{group.owner_kind}/{group.owner_name}", group.namespace, group.pods) for group in found.groups
     ]
 
 
-def test_where_every_pod_runs_there_is_nothing_to_tell(world: World) -> None:
+def test_where_every_pod_runs_there_is_nothing_to_report(world: World) -> None:
     world.load(pod("a", reason=""), pod("b", reason="ContainerCreating"), pod("c", images=["nginx"]))
 
     found = world.find()
@@ -168,7 +168,7 @@ def test_where_every_pod_runs_there_is_nothing_to_tell(world: World) -> None:
     assert (found.counts.pods, found.counts.selected, found.counts.unable, found.counts.namespaces) == (3, 2, 0, 1)
 
 
-def test_pods_are_told_by_cause_and_then_by_what_is_to_be_restarted(world: World) -> None:
+def test_pods_are_reported_by_cause_and_then_by_what_is_to_be_restarted(world: World) -> None:
     world.namespace("auth", "chat")
     world.load(
         owned("ReplicaSet", "auth-api-5d9c", ("Deployment", "auth-api")),
@@ -182,7 +182,7 @@ def test_pods_are_told_by_cause_and_then_by_what_is_to_be_restarted(world: World
 
     found = world.find()
 
-    assert told(found) == [
+    assert groups_of(found) == [
         ("secret_missing", "Deployment/auth-api", "auth", 3),
         ("secret_missing", "StatefulSet/queue", "auth", 1),
         ("secret_missing", "CronJob/report", "auth", 1),
@@ -211,7 +211,7 @@ def test_the_secrets_are_those_that_are_there(world: World) -> None:
 
     found = world.find()
 
-    assert told(found) == [
+    assert groups_of(found) == [
         ("secret_missing", "Pod/a", "auth", 1),
         ("malformed", "Pod/c", "legacy", 1),
         ("back_off", "Pod/b", "late", 1),
@@ -223,9 +223,9 @@ def test_a_central_secret_that_was_not_given_is_looked_for(world: World) -> None
     world.namespace("auth")
     world.load(pod("a"))
 
-    assert told(world.find(central=None))[0][0] == "central_missing"
+    assert groups_of(world.find(central=None))[0][0] == "central_missing"
     world.secret(RELEASE_NAMESPACE)
-    assert told(world.find(central=None, name="again"))[0][0] == "secret_missing"
+    assert groups_of(world.find(central=None, name="again"))[0][0] == "secret_missing"
 
 
 @pytest.mark.parametrize(("ago", "cause"), [(30, "back_off"), (7200, "credential_rejected")])
@@ -291,7 +291,7 @@ def test_accounts_that_list_what_a_pod_lacks_are_found(world: World) -> None:
 
     found = world.find()
 
-    assert told(found) == [
+    assert groups_of(found) == [
         ("account_unused", "Pod/own", "auth", 1), ("account_unused", "Pod/other", "chat", 1)
     ]  # fmt: skip
     assert "lists pull secrets of its own" in found.groups[0].detail
@@ -305,7 +305,7 @@ def test_the_status_of_a_node_that_is_not_heard_of_is_old(world: World) -> None:
         world.load({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": status})
         world.load(pod(name, node=name))
 
-    assert told(world.find()) == [
+    assert groups_of(world.find()) == [
         ("secret_missing", "Pod/ill", "auth", 1),
         ("secret_missing", "Pod/up", "auth", 1),
         ("node_unreachable", "Pod/gone", "auth", 1),
@@ -356,10 +356,10 @@ def test_one_namespace_alone_may_be_asked_about(world: World) -> None:
     world.namespace("auth", "chat")
     world.load(pod("a"), pod("b", "chat"))
 
-    assert told(world.find(namespace="chat")) == [("secret_missing", "Pod/b", "chat", 1)]
+    assert groups_of(world.find(namespace="chat")) == [("secret_missing", "Pod/b", "chat", 1)]
 
 
-def test_what_may_not_be_read_is_said_and_the_rest_is_told(world: World) -> None:
+def test_what_may_not_be_read_is_said_and_the_rest_is_reported(world: World) -> None:
     world.namespace("auth", "chat", "info", "scan")
     world.load(owned("ReplicaSet", "auth-api-5d9c", ("Deployment", "auth-api")))
     world.load(
@@ -404,11 +404,11 @@ def test_of_a_healthy_namespace_nothing_is_read(world: World) -> None:
     assert {info.namespace for info in asked if info.resource == "secrets"} == {"auth"}
 
 
-def test_the_progress_is_told(world: World) -> None:
+def test_the_progress_is_reported(world: World) -> None:
     seen: list[int] = []
     world.load(*(pod(f"p{number}", reason="") for number in range(250)))
 
-    world.find(tell=seen.append)
+    world.find(progress=seen.append)
 
     assert seen == [100, 200, 250]
 
@@ -442,7 +442,7 @@ def test_a_static_pod_and_a_pod_that_no_api_server_would_give_are_passed_over(wo
     world.namespace("auth")
     world.load(pod("static", annotations={"kubernetes.io/config.mirror": "x"}), pod("broken", service_account="x"))
 
-    assert told(world.find()) == [("secret_missing", "Pod/broken", "auth", 1)]
+    assert groups_of(world.find()) == [("secret_missing", "Pod/broken", "auth", 1)]
 
 
 def test_no_token_is_in_what_is_found(world: World) -> None:
@@ -503,7 +503,7 @@ def test_a_healthy_cluster_of_a_thousand_namespaces_gives_no_finding_and_only_it
     assert len(asked) == 10
 
 
-def test_a_pod_that_a_list_gives_twice_is_told_once() -> None:
+def test_a_pod_that_a_list_gives_twice_is_reported_once() -> None:
     twice = [pod("a"), pod("b", reason=""), pod("a"), pod("b", reason="")]
     kept, counts, _ = pods.collect(twice, question(), lambda _: None)
 

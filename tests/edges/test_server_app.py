@@ -230,7 +230,7 @@ def test_a_fact_that_cannot_be_read_is_an_error_and_no_decision(
     assert harness.value("reviews_total", half="mutate", outcome="error", reason="error") == 1
 
 
-def test_the_unforeseen_is_caught_once_with_traceback_and_uid_and_without_values(harness: Harness) -> None:
+def test_the_unexpected_is_caught_once_with_traceback_and_uid_and_without_values(harness: Harness) -> None:
     message = assert_status(harness.post("/validate", review("boom", uid="u-9")), 500, "InternalError")
     assert "u-9" in message
     assert "bug" not in message

@@ -36,7 +36,7 @@ def test_what_is_served_is_described(tmp_path: Path, authority: Authority) -> No
         ("good", "other", "tls.key is damaged or another"),
     ],
 )
-def test_a_pair_that_cannot_be_served_is_refused_with_the_reason_and_told_once(
+def test_a_pair_that_cannot_be_served_is_refused_with_the_reason_and_reported_once(
     tmp_path: Path, authority: Authority, certificate: bytes | str | None, key: bytes | str, problem: str
 ) -> None:
     leaf = authority.leaf()

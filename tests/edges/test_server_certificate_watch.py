@@ -83,7 +83,9 @@ def spoilt(authority: Authority) -> dict[str, tuple[dict[str, bytes] | None, str
 
 
 @pytest.mark.parametrize("damage", ["deleted", "empty", "no key", "foreign key", "cut short"])
-def test_what_cannot_be_served_is_not_written_and_told_once(tmp_path: Path, authority: Authority, damage: str) -> None:
+def test_what_cannot_be_served_is_not_written_and_reported_once(
+    tmp_path: Path, authority: Authority, damage: str
+) -> None:
     with capture_logs() as logs:
         files = SecretFiles(tmp_path)
         assert files.problem == "not read yet"
@@ -284,9 +286,9 @@ def test_a_damaged_secret_leaves_the_last_good_pair_served_and_shows(
         os.kill(worker, signal.SIGKILL)
         process.wait_for("started", count=2)
         eventually(lambda: served(process) == fingerprint(leaf))
-        mended = authority.leaf()
-        cluster.put(data(authority, mended))
-        eventually(lambda: served(process) == fingerprint(mended))
+        fixed = authority.leaf()
+        cluster.put(data(authority, fixed))
+        eventually(lambda: served(process) == fingerprint(fixed))
         assert "[+]certificate-secret ok" in process.ops("/readyz?verbose")[1]
         assert "PRIVATE KEY" not in "".join(process.raw)
 

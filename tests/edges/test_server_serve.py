@@ -64,7 +64,7 @@ def pod_review(uid: str, *secrets: str) -> dict[str, object]:
     return review(uid=uid, object=pod)
 
 
-def test_a_pod_is_injected_provisioned_and_let_in(api: ApiServer, authority: Authority, tmp_path: Path) -> None:
+def test_a_pod_is_injected_provisioned_and_admitted(api: ApiServer, authority: Authority, tmp_path: Path) -> None:
     with serve(api, authority, tmp_path) as process:
         process.wait_ready()
         status, answer = process.post("/mutate?timeout=5s", pod_review("u-1"))

@@ -300,7 +300,7 @@ def test_a_bundle_that_cannot_be_used_says_why(tmp_path: Path, content: bytes, f
     assert caught.value.fault is fault
 
 
-def test_one_malformed_certificate_among_good_ones_is_told(tmp_path: Path, ca_pem: bytes) -> None:
+def test_one_malformed_certificate_among_good_ones_is_reported(tmp_path: Path, ca_pem: bytes) -> None:
     bundle = tmp_path / "bundle.pem"
     bundle.write_bytes(ca_pem + b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n")
     with pytest.raises(BundleError) as caught:

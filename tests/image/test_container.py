@@ -117,7 +117,7 @@ def _normal(name: str) -> str:
 
 
 def test_no_source_is_compiled_at_start(image: Image) -> None:
-    # On a read-only root filesystem it would be compiled anew at every start.
+    # On a read-only root filesystem it would be compiled again at every start.
     assert (
         image.python(
             f"{_CONTROLLER_AND_SERVER}\n"

@@ -48,7 +48,7 @@ class FakeRegistry:
     def cut_off(self) -> None:
         self._broken = LoginAnswer(failure=ConnectionFailure(fault=ConnectionFault.CONNECTION))
 
-    def mend(self) -> None:
+    def recover(self) -> None:
         """End what `overload` and `cut_off` began."""
         self._broken = None
 

@@ -165,7 +165,7 @@ def test_a_label_that_means_nothing_is_warned_about(cluster: FakeCluster) -> Non
     assert "ghcr-pull-secrets.io/inject" in answer.response.warnings[0]
 
 
-def test_what_stops_the_copy_is_told_as_a_warning(cluster: FakeCluster) -> None:
+def test_what_stops_the_copy_is_reported_as_a_warning(cluster: FakeCluster) -> None:
     cluster.remove_secret(RELEASE_NAMESPACE)
     answer = mutate(cluster, review(workload()))
     assert answer.response.patch
@@ -194,7 +194,7 @@ def test_a_malformed_object_is_refused_with_its_field(cluster: FakeCluster) -> N
 # --- validating
 
 
-def test_a_workload_with_its_copy_is_let_in_from_the_caches(cluster: FakeCluster) -> None:
+def test_a_workload_with_its_copy_is_admitted_from_the_caches(cluster: FakeCluster) -> None:
     good_copy(cluster)
     answer = validate(cluster, review(workload("Deployment", secrets=["ghcr-secret"])))
     assert (answer.reason, answer.outcome) == (Reason.COVERED, Outcome.ALLOWED)
@@ -224,10 +224,10 @@ def test_a_copy_the_cache_does_not_know_yet_is_read_before_it_is_missed(cluster:
     assert validate(cluster, review(workload(secrets=["ghcr-secret"]))).reason is Reason.COVERED
 
 
-@pytest.mark.parametrize("what", ["secret mended", "label set", "ServiceAccount given secrets"])
+@pytest.mark.parametrize("what", ["secret fixed", "label set", "ServiceAccount given secrets"])
 def test_nothing_is_rejected_for_what_a_cache_alone_says(cluster: FakeCluster, what: str) -> None:
     document = review(workload(secrets=["ghcr-secret"]))
-    if what == "secret mended":
+    if what == "secret fixed":
         cluster.make_secret(secret("auth", payload=b'{"auths": 1}'))
         cluster.stop_watching()
         cluster.remove_secret("auth")

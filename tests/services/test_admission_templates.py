@@ -63,7 +63,7 @@ def test_an_object_without_any_template_is_let_through(cluster: FakeCluster) -> 
     assert cluster.calls == []
 
 
-def test_a_fault_in_any_template_refuses_the_object_and_is_told_by_its_path(cluster: FakeCluster) -> None:
+def test_a_fault_in_any_template_refuses_the_object_and_is_reported_by_its_path(cluster: FakeCluster) -> None:
     good_copy(cluster)
     fine = template(IMAGE, secrets=["ghcr-secret"])
     answer = ask("validate", cluster, ray(fine, template(OTHER, IMAGE), head=template(IMAGE)))

@@ -61,14 +61,14 @@ def stage() -> Stage:
     return Stage()
 
 
-def test_what_was_created_is_given_back_and_known_before_the_watch_tells(stage: Stage) -> None:
+def test_what_was_created_is_given_back_and_known_before_the_watch_reports(stage: Stage) -> None:
     applied = stage.apply(Create(copy=WANTED))
     assert applied == Applied(step=Create(copy=stage.read()))
     assert stage.known == stage.read()
     assert stage.tried == [Tried()]
 
 
-def test_what_was_updated_is_given_back_and_known_before_the_watch_tells(stage: Stage) -> None:
+def test_what_was_updated_is_given_back_and_known_before_the_watch_reports(stage: Stage) -> None:
     before = stage.put(payload=payload(token="old"))
     applied = stage.apply(Update(copy=replace(before, payload=WANTED.payload), adopts=True))
     assert applied == Applied(step=Update(copy=stage.read(), adopts=True))

@@ -126,7 +126,7 @@ def test_an_installation_makes_a_ca_publishes_it_and_makes_a_leaf_without_waitin
     house.calls_work()
 
 
-def test_each_thing_done_is_told_once() -> None:
+def test_each_thing_done_is_reported_once() -> None:
     house = House()
     house.keeper.keep()
     ca, *published, leaf = house.done
@@ -285,7 +285,7 @@ def test_whatever_write_fails_another_keeper_goes_on_from_there(number: int) -> 
     assert next(writes) == 13, "the one that failed was repeated, and no other"
 
 
-def test_after_a_conflict_everything_is_read_again_and_planned_anew() -> None:
+def test_after_a_conflict_everything_is_read_again_and_planned_again() -> None:
     house = installed()
     foreign = new_ca(common_name="foreign", now=START).certificate_pem
     house.cluster.edit_bundle("a.hooks", b"")
@@ -436,7 +436,7 @@ def test_a_deleted_leaf_is_made_again() -> None:
     assert house.cluster.writes == [f"create {TLS}"]
 
 
-def test_nothing_that_is_told_or_shown_holds_a_key() -> None:
+def test_nothing_that_is_reported_or_shown_holds_a_key() -> None:
     house = installed()
     house.age()
     house.walk()

@@ -129,7 +129,7 @@ def test_a_refusal_is_not_tried_again(stage: Stage) -> None:
     assert len(stage.cluster.calls) == 1
 
 
-def test_removals_are_told_in_order(stage: Stage) -> None:
+def test_removals_are_reported_in_order(stage: Stage) -> None:
     names = [f"n{index}" for index in range(40)]
     for name in names:
         stage.cluster.make_namespace(name)

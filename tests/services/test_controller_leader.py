@@ -359,7 +359,7 @@ def test_a_release_that_fails_is_no_error(store: LeaseStore, clock: ManualClock)
     assert not leads(one)
 
 
-def test_run_tells_when_leading_begins_and_holds_the_lease_to_the_end(store: LeaseStore) -> None:
+def test_run_reports_when_leading_begins_and_holds_the_lease_to_the_end(store: LeaseStore) -> None:
     stop = threading.Event()
     told: list[bool] = []
 
@@ -375,7 +375,7 @@ def test_run_tells_when_leading_begins_and_holds_the_lease_to_the_end(store: Lea
     assert store.lease.holder == "a"
 
 
-def test_run_tells_when_leading_ends(store: LeaseStore) -> None:
+def test_run_reports_when_leading_ends(store: LeaseStore) -> None:
     stop = threading.Event()
     told: list[bool] = []
 

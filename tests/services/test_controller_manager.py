@@ -161,7 +161,7 @@ def test_a_change_during_a_round_reaches_every_copy_too(stage: Stage) -> None:
     assert stage.follows(*STORY)
 
 
-def test_an_unusable_central_secret_is_told_and_the_mended_one_spread_at_once(stage: Stage) -> None:
+def test_an_unusable_central_secret_is_reported_and_the_fixed_one_spread_at_once(stage: Stage) -> None:
     good = stage.truth("auth")
     stage.namespaces("new", with_copy=False)
     stage.pods.pods.append(pod("new"))
@@ -212,7 +212,7 @@ def test_a_deleted_copy_comes_back_at_once(stage: Stage) -> None:
     assert stage.follows("auth")
 
 
-def test_an_edited_copy_is_mended_at_once(stage: Stage) -> None:
+def test_an_edited_copy_is_fixed_at_once(stage: Stage) -> None:
     stage.cluster.make_secret(replace(stage.truth("auth"), payload=b"{}"))
     stage.work()
     assert stage.follows("auth")
@@ -286,7 +286,7 @@ def test_a_contested_copy_is_looked_at_again_when_its_pause_ends(stage: Stage) -
     assert stage.follows("auth")
 
 
-def test_the_two_watches_may_tell_of_a_deleted_namespace_in_any_order(stage: Stage) -> None:
+def test_the_two_watches_may_report_a_deleted_namespace_in_any_order(stage: Stage) -> None:
     stage.manager.leading(False)
     stage.manager.namespace_changed("auth", Namespace(name="auth"), None)
     stage.manager.secret_changed("auth", stage.truth("auth"), None)
@@ -404,7 +404,7 @@ def test_a_write_that_came_too_late_is_kept_for_the_next_leadership(stage: Stage
 # --- failures
 
 
-def test_a_failure_is_tried_again_after_a_pause_that_grows_and_then_starts_anew(stage: Stage) -> None:
+def test_a_failure_is_tried_again_after_a_pause_that_grows_and_then_starts_again(stage: Stage) -> None:
     for _ in range(2):
         stage.cluster.fail("patch", Unavailable("patch", "secrets", "auth", code=500), times=2)
         stage.cluster.make_secret(replace(stage.truth("auth"), payload=b"{}"))

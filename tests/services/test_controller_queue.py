@@ -96,7 +96,7 @@ def test_a_delay_of_nothing_is_no_delay(queue: Queue[str]) -> None:
     assert take_all(queue) == ["auth"]
 
 
-def test_back_off_doubles_up_to_a_ceiling_and_starts_anew_after_success(queue: Queue[str]) -> None:
+def test_back_off_doubles_up_to_a_ceiling_and_starts_again_after_success(queue: Queue[str]) -> None:
     delays = [queue.retry("auth") for _ in range(14)]
     assert delays[:4] == [BASE_DELAY_S, 2 * BASE_DELAY_S, 4 * BASE_DELAY_S, 8 * BASE_DELAY_S]
     assert delays[-1] == MAX_DELAY_S == max(delays)

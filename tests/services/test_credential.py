@@ -263,7 +263,7 @@ class World:
         return self.watch.keep()
 
     @property
-    def told(self) -> list[EventReason]:
+    def reported(self) -> list[EventReason]:
         return [event.reason for event in self.events.emitted for _ in range(event.count)]
 
     @property
@@ -331,7 +331,7 @@ def test_a_good_credential_makes_no_event_and_is_left_alone_until_it_is_time(wor
     world.clock.advance(3000)
     assert world.watch.keep() == 3600
     assert len(world.registry.logins) == 2
-    assert world.told == []
+    assert world.reported == []
     assert [(f.registry, f.accepted, f.expires_at) for f in world.watch.figures] == [("ghcr.io", True, END.timestamp())]
     assert world.counted == {"accepted": 2}
 
@@ -344,14 +344,14 @@ def test_changed_content_is_checked_at_once_and_other_changes_are_not(world: Wor
     world.central(payload(token=WRONG.password))
     assert world.watch.keep() == 3600
     assert world.accepted == {"ghcr.io": False}
-    assert world.told == [EventReason.CREDENTIAL_REJECTED]
+    assert world.reported == [EventReason.CREDENTIAL_REJECTED]
 
 
-def test_a_rejected_credential_is_told_once_and_again_only_after_it_was_good(world: World) -> None:
+def test_a_rejected_credential_is_reported_once_and_again_only_after_it_was_good(world: World) -> None:
     world.registry.revoke(GOOD)
     world.watch.keep()
     world.keep_until_due()
-    assert world.told == [EventReason.CREDENTIAL_REJECTED]
+    assert world.reported == [EventReason.CREDENTIAL_REJECTED]
     (event,) = world.events.emitted
     assert event.warning
     assert (event.about.kind, event.about.namespace, event.about.name) == ("Secret", RELEASE_NAMESPACE, "ghcr-secret")
@@ -360,14 +360,14 @@ def test_a_rejected_credential_is_told_once_and_again_only_after_it_was_good(wor
     world.keep_until_due()
     world.registry.revoke(GOOD)
     world.keep_until_due()
-    assert world.told == [EventReason.CREDENTIAL_REJECTED] * 2
+    assert world.reported == [EventReason.CREDENTIAL_REJECTED] * 2
 
 
-def test_a_token_that_may_not_read_packages_is_told_and_counts_as_not_accepted(world: World) -> None:
+def test_a_token_that_may_not_read_packages_is_reported_and_counts_as_not_accepted(world: World) -> None:
     world.registry.issue(GOOD, scopes="repo")
     world.watch.keep()
     world.keep_until_due()
-    assert world.told == [EventReason.CREDENTIAL_INSUFFICIENT]
+    assert world.reported == [EventReason.CREDENTIAL_INSUFFICIENT]
     assert "lacks the scope read:packages" in world.events.emitted[0].text
     assert world.accepted == {"ghcr.io": False}
     world.registry.issue(GOOD, scopes="repo, write:packages")
@@ -383,10 +383,10 @@ def test_an_unreachable_registry_changes_no_verdict_and_is_asked_again_sooner(wo
     world.clock.advance(60)
     assert world.watch.keep() == 120
     assert world.accepted == {"ghcr.io": False}
-    world.registry.mend()
+    world.registry.recover()
     world.clock.advance(120)
     assert world.watch.keep() == 3600
-    assert world.told == [EventReason.CREDENTIAL_REJECTED]
+    assert world.reported == [EventReason.CREDENTIAL_REJECTED]
     world.registry.cut_off()
     assert world.keep_until_due() == 60
 
@@ -426,24 +426,24 @@ def test_a_verdict_is_not_passed_on_to_another_credential(world: World) -> None:
     assert world.accepted == {"ghcr.io": None}
 
 
-def test_expiry_is_told_at_14_3_and_1_days_once_each(world: World) -> None:
+def test_expiry_is_reported_at_14_3_and_1_days_once_each(world: World) -> None:
     said = []
     for left in (20, 14, 13, 3, 2, 1, 0.5):
         world.today = END - left * DAY
         world.keep_until_due()
-        said.append(len(world.told))
+        said.append(len(world.reported))
     assert said == [0, 1, 1, 2, 2, 3, 3]
-    assert set(world.told) == {EventReason.CREDENTIAL_EXPIRING}
+    assert set(world.reported) == {EventReason.CREDENTIAL_EXPIRING}
     assert "ends at 2026-11-30 10:00 UTC, within 1 day;" in world.events.emitted[-1].text
 
 
-def test_a_new_token_is_warned_of_anew(world: World) -> None:
+def test_a_new_token_is_warned_of_again(world: World) -> None:
     world.today = END - 2 * DAY
     world.watch.keep()
     world.registry.issue(WRONG, scopes="read:packages", expiration="2026-11-30 01:00:00 -0900")
     world.central(payload(token=WRONG.password))
     world.watch.keep()
-    assert world.told == [EventReason.CREDENTIAL_EXPIRING] * 2
+    assert world.reported == [EventReason.CREDENTIAL_EXPIRING] * 2
 
 
 def test_the_end_stays_known_while_the_api_is_silent(world: World) -> None:
@@ -469,7 +469,7 @@ def test_of_two_credentials_for_a_registry_the_worst_is_shown(world: World) -> N
     world.watch.keep()
     assert world.accepted == {"ghcr.io": False}
     assert world.watch.figures[0].expires_at == END.timestamp()
-    assert world.told == [EventReason.CREDENTIAL_REJECTED]
+    assert world.reported == [EventReason.CREDENTIAL_REJECTED]
 
 
 def test_an_unreadable_central_secret_is_an_error_of_the_cluster_and_no_verdict(world: World) -> None:
@@ -516,7 +516,7 @@ def test_no_log_event_report_or_memory_shows_the_token(world: World) -> None:
         world.registry.cut_off()
         world.keep_until_due()
     seen += [repr(each) for each in (world.events.emitted, world.watch._known, world.watch.figures, lines)]
-    assert world.told == [EventReason.CREDENTIAL_EXPIRING, EventReason.CREDENTIAL_REJECTED]
+    assert world.reported == [EventReason.CREDENTIAL_EXPIRING, EventReason.CREDENTIAL_REJECTED]
     assert [line["event"] for line in lines] == ["credential_checked"] * 3
     assert [line["log_level"] for line in lines] == ["info", "warning", "warning"]
     for text in seen:

@@ -255,7 +255,7 @@ class World:
         return [repository.removeprefix("ghcr.io/org/") for repository, _ in self.registry.pulls]
 
     @property
-    def told(self) -> list[EventReason]:
+    def reported(self) -> list[EventReason]:
         return [event.reason for event in self.events.emitted for _ in range(event.count)]
 
     @property
@@ -270,17 +270,17 @@ def test_a_token_that_may_read_the_images_in_use_is_accepted() -> None:
         world.watch.keep()
     assert world.shown == (True, 0, "")
     assert world.counted == {"accepted": 1}
-    assert world.told == []
+    assert world.reported == []
     (line,) = (log for log in logs if log["event"] == "credential_checked")
     assert (line["log_level"], line["probed"], line["probe"]) == ("info", "ghcr.io/org/app", "accepted")
 
 
-def test_a_token_that_logs_in_and_may_not_pull_is_told_once_and_counts_as_not_accepted() -> None:
+def test_a_token_that_logs_in_and_may_not_pull_is_reported_once_and_counts_as_not_accepted() -> None:
     world = World("app")
     world.registry.hide("ghcr.io/org/app", GOOD)
     world.watch.keep()
     world.later()
-    assert world.told == [EventReason.CREDENTIAL_CANNOT_READ]
+    assert world.reported == [EventReason.CREDENTIAL_CANNOT_READ]
     (event,) = world.events.emitted
     assert event.warning
     assert event.about.name == SECRET_NAME
@@ -300,7 +300,7 @@ def test_one_image_that_cannot_be_read_does_not_condemn_the_token() -> None:
         world.later()
         assert world.shown[0] is True
     assert world.shown[1] == 1
-    assert world.told == [EventReason.CREDENTIAL_CANNOT_READ]
+    assert world.reported == [EventReason.CREDENTIAL_CANNOT_READ]
     assert set(world.tried) == {"a", "b", "c", "d"}
 
 
@@ -309,7 +309,7 @@ def test_an_image_that_may_not_exist_says_nothing() -> None:
     world.registry.manifests["ghcr.io/org/app"] = LoginAnswer(code=404)
     world.watch.keep()
     assert world.shown == (True, 0, "")
-    assert world.told == []
+    assert world.reported == []
 
 
 def test_a_rejected_token_is_tried_on_nothing() -> None:
@@ -326,7 +326,7 @@ def test_each_entry_is_tried_once_an_interval_whatever_happens() -> None:
     for _ in range(5):
         world.registry.cut_off()
         world.later(1)
-        world.registry.mend()
+        world.registry.recover()
         world.central({"ghcr.io": {"username": GOOD.username, "password": GOOD.password}, "quay.io": {}})
         world.watch.keep()
         world.central({"ghcr.io": {"username": GOOD.username, "password": GOOD.password}})
@@ -386,7 +386,7 @@ def test_pods_are_listed_only_when_something_is_to_be_tried() -> None:
     listed = len(world.pods.lists)
     world.later(60)
     assert len(world.pods.lists) == listed + 1  # nothing was tried at the last check
-    world.registry.mend()
+    world.registry.recover()
     world.later(120)
     world.central({"ghcr.io": {"username": GOOD.username, "password": GOOD.password}, "ghcr.io/x": {}})
     world.watch.keep()
@@ -405,13 +405,13 @@ def test_the_time_of_the_last_answer_stands_still_while_there_is_none() -> None:
     world.watch.keep()
     assert world.watch.figures[0].answered_at == begun
     assert world.shown[2] == "unreachable (connection)"
-    world.registry.mend()
+    world.registry.recover()
     world.later()
     assert world.watch.figures[0].answered_at == world.today.timestamp()
     assert world.shown[2] == "rejected (HTTP 403)"
 
 
-def test_no_credential_is_in_what_is_remembered_told_and_logged() -> None:
+def test_no_credential_is_in_what_is_remembered_reported_and_logged() -> None:
     world = World("app")
     world.registry.hide("ghcr.io/org/app", GOOD)
     with capture_logs() as logs:

@@ -71,7 +71,7 @@ def test_a_current_copy_costs_no_call(cluster: FakeCluster) -> None:
     assert cluster.calls == []
 
 
-def test_what_was_just_written_is_known_before_the_watch_tells(cluster: FakeCluster) -> None:
+def test_what_was_just_written_is_known_before_the_watch_reports(cluster: FakeCluster) -> None:
     cluster.stop_watching()
     subject = provisioner(cluster)
     assert subject.ensure(AUTH, IMAGES, Deadline.after(30)).result is Provisioning.CREATED
@@ -174,7 +174,7 @@ def test_a_copy_that_changed_meanwhile_is_read_again(cluster: FakeCluster) -> No
     assert len(cluster.called("patch")) == 2
 
 
-def test_a_copy_that_went_meanwhile_is_made_anew(cluster: FakeCluster) -> None:
+def test_a_copy_that_went_meanwhile_is_recreated(cluster: FakeCluster) -> None:
     copy_of(cluster, payload=payload(token="old"))
     cluster.before("patch", lambda: cluster.remove_secret("auth"))
     assert ensure(cluster).result is Provisioning.CREATED

@@ -614,7 +614,7 @@ FAULTS: list[tuple[dict[str, Any], CentralFault]] = [
 
 
 @pytest.mark.parametrize(("fault", "reason"), FAULTS, ids=map(str, range(len(FAULTS))))
-def test_an_unusable_central_secret_is_not_spread_and_the_mended_one_is(
+def test_an_unusable_central_secret_is_not_spread_and_the_fixed_one_is(
     stage: Stage, fault: dict[str, Any], reason: CentralFault
 ) -> None:
     last_good = stage.copy("auth", payload=OLD)

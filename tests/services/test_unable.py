@@ -132,7 +132,7 @@ def test_a_pod_that_a_list_gives_twice_counts_once(stage: Stage) -> None:
     assert stage.sweep([waiting(namespace="my"), waiting(namespace="my")]) == {Cause.SECRET_MISSING: 1}
 
 
-def test_each_sweep_counts_anew_and_one_that_is_not_finished_counts_for_nothing(stage: Stage) -> None:
+def test_each_sweep_counts_again_and_one_that_is_not_finished_counts_for_nothing(stage: Stage) -> None:
     assert stage.sweep([waiting(namespace="my")]) == {Cause.SECRET_MISSING: 1}
     assert stage.sweep([waiting(namespace="my"), waiting(namespace="my", name="b")]) == {Cause.SECRET_MISSING: 2}
     stage.unable.begin(soon()).look(waiting(namespace="my"))

@@ -59,7 +59,7 @@ def _run(connection: "ChosenCluster", namespace: str, *, dry_run: bool, yes: boo
             click.confirm(question, abort=True)
         remover = Remover(cluster.facts, cluster.writer, release_namespace=namespace)
         with _Progress(len(ours)) as progress:
-            removals = remover.remove_all(ours, progress.tell)
+            removals = remover.remove_all(ours, progress.report)
         back = {copy.namespace for copy in _found(cluster.facts, namespace)[0]}
         returned = sorted(back & {removal.namespace for removal in removals if removal.removed})
         return _sum_up(removals, len(left), returned)
@@ -120,7 +120,7 @@ class _Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def tell(self, removal: "Removal") -> None:
+    def report(self, removal: "Removal") -> None:
         """Take note of one more namespace."""
         if self._bar.disable:
             click.echo(_text(removal))

@@ -92,8 +92,8 @@ def _run(connection: "ChosenCluster", given: dict[str, Any], *, yes: bool, outpu
 
     namespace = "" if given["all_namespaces"] else given["namespace"] or connection.namespace or "default"
     now = datetime.now(UTC)
-    with _progress() as tell:
-        doctor = _doctor(connection, tell, check_credential=given["check_credential"])
+    with _progress() as progress:
+        doctor = _doctor(connection, progress, check_credential=given["check_credential"])
         evidence, diagnosis = doctor.look(Wanted(namespace=namespace, release_namespace=release_namespace), now)
     if output == "json":
         show(plain_json.render(diagnosis))
@@ -104,7 +104,7 @@ def _run(connection: "ChosenCluster", given: dict[str, Any], *, yes: bool, outpu
     return exit_code(diagnosis)
 
 
-def _doctor(connection: "ChosenCluster", tell: Callable[[int], None], *, check_credential: bool) -> "Doctor":
+def _doctor(connection: "ChosenCluster", progress: Callable[[int], None], *, check_credential: bool) -> "Doctor":
     from webhook.cluster.pods import ClusterPods  # noqa: PLC0415
     from webhook.core.review import Json  # noqa: PLC0415
     from webhook.doctor.asking import ClusterAsks  # noqa: PLC0415
@@ -122,7 +122,7 @@ def _doctor(connection: "ChosenCluster", tell: Callable[[int], None], *, check_c
 
     return Doctor(
         ClusterAsks(client),
-        find_pods=lambda question: find_pod_groups(client, question, deadline, tell),
+        find_pods=lambda question: find_pod_groups(client, question, deadline, progress),
         registry=HttpsRegistry(trust=connection.trust) if check_credential else None,
         list_pods=pods,
     )

@@ -36,24 +36,24 @@ def command(*, wait: str | None, output: str, release_namespace: str | None, **f
     looked at or the command line is wrong.
     """  # noqa: D301 (click wants the character itself)
     with reporting_faults():
-        patience = _seconds(wait)
+        timeout = _seconds(wait)
         with cluster_of(flags, release_namespace) as connection:
             # Imported late: `--help` needs none of it.
             from webhook.doctor.asking import ClusterAsks  # noqa: PLC0415
             from webhook.doctor.outputs import plain_json, text  # noqa: PLC0415
             from webhook.doctor.run import Doctor, exit_code  # noqa: PLC0415
 
-            diagnosis = _waited(Doctor(ClusterAsks(connection.client)), release_namespace or "", patience)
+            diagnosis = _waited(Doctor(ClusterAsks(connection.client)), release_namespace or "", timeout)
             show(plain_json.render(diagnosis, pods=False) if output == "json" else text.status(diagnosis))
             sys.exit(exit_code(diagnosis))
 
 
-def _waited(doctor: "Doctor", release_namespace: str, patience: float) -> "Diagnosis":
+def _waited(doctor: "Doctor", release_namespace: str, timeout: float) -> "Diagnosis":
     """Look until it is healthy or the time is up; meanwhile, say what it waits for on standard error."""
     from webhook.doctor.run import Wanted  # noqa: PLC0415
     from webhook.ports import DeadlineExceeded, Unavailable  # noqa: PLC0415
 
-    give_up = time.monotonic() + patience
+    give_up = time.monotonic() + timeout
     told: object = None
     while True:
         waits_for: tuple[str, ...]

@@ -77,7 +77,7 @@ class Cache(Generic[K, V]):
             old, new = self._items, dict(items)
             self._keep_ahead(new, version)
             self._items = new
-        self._tell((key, old.get(key), new.get(key)) for key in (old.keys() | new.keys()))
+        self._notify((key, old.get(key), new.get(key)) for key in (old.keys() | new.keys()))
 
     def apply(self, item: tuple[K, V], version: str, *, deleted: bool) -> None:
         """Take one change (see `reflector.Sink`)."""
@@ -92,7 +92,7 @@ class Cache(Generic[K, V]):
                 self._items.pop(key, None)
             else:
                 new = self._items[key] = value
-        self._tell([(key, old, new)])
+        self._notify([(key, old, new)])
 
     def _keep_ahead(self, new: dict[K, V], version: str) -> None:
         """Hook: put into a fresh list what is known to be later than it."""
@@ -101,7 +101,7 @@ class Cache(Generic[K, V]):
         """Hook: tell whether what is held is known to be later than an event."""
         return False
 
-    def _tell(self, changes: Iterable[tuple[K, V | None, V | None]]) -> None:
+    def _notify(self, changes: Iterable[tuple[K, V | None, V | None]]) -> None:
         for key, old, new in changes:
             if old != new:
                 for listener in self._listeners:
@@ -144,7 +144,7 @@ class SecretCache(Cache[str, Secret]):
             old = self._items.get(key)
             new = self._items[key] = self._shared(secret)
             self._observed[key] = version
-        self._tell([(key, old, new)])
+        self._notify([(key, old, new)])
 
     def _keep_ahead(self, new: dict[str, Secret], version: str) -> None:
         self._progress = version

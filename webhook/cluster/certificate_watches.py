@@ -114,7 +114,7 @@ class _Named(msgspec.Struct):
 
 
 class _Hint:
-    """A sink that only tells that something came."""
+    """A sink that only reports that something came."""
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change

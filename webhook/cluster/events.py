@@ -170,12 +170,12 @@ class ClusterEvents:
                     return
                 key, waiting = line.popitem(last=False)
             if self._admitted(key.bucket):
-                self._tell(self._deliver(key, waiting), waiting.count)
+                self._report(self._deliver(key, waiting), waiting.count)
                 self._stopping.wait(self._pause_s)
             else:
-                self._tell(EventOutcome.RATE_LIMITED, waiting.count)
+                self._report(EventOutcome.RATE_LIMITED, waiting.count)
 
-    def _tell(self, outcome: EventOutcome, count: int) -> None:
+    def _report(self, outcome: EventOutcome, count: int) -> None:
         for _ in range(count):
             self._count(outcome)
 

@@ -1,6 +1,6 @@
 """Parsers from setting text to typed values.
 
-A complaint names the kind of value wanted, never the value found.
+A fault names the kind of value wanted, never the value found.
 """
 
 import re
@@ -15,7 +15,7 @@ from webhook.trust import BundleError, Trust
 
 
 class BadValue(ValueError):
-    """A parser's complaint about a value, in words that do not repeat it."""
+    """What a parser finds wrong with a value, in words that do not repeat it."""
 
 
 class Address(NamedTuple):

@@ -28,9 +28,9 @@ class Certificates:
         configurations: The webhook configurations whose `caBundle` is kept.
         terms: What certificates to make.
         writing: Lets writes through while this controller leads.
-        events: Where renewals are told.
+        events: Where renewals are reported.
         on_change: Called when `keep` should be, sooner than it said.
-        on_renewed: Told of each certificate made.
+        on_renewed: Called with each certificate made.
     """
 
     def __init__(  # noqa: PLR0913 - the parts it holds together
@@ -59,7 +59,7 @@ class Certificates:
                 WebhookRegistration(client, each.resource, each.name, writing=writing) for each in configurations
             ),
             terms=terms,
-            on_done=self._tell,
+            on_done=self._report,
         )
         self._watches = certificate_watches(
             client,
@@ -96,7 +96,7 @@ class Certificates:
         """Say how each watch is."""
         return self._watches.health()
 
-    def _tell(self, done: Done) -> None:
+    def _report(self, done: Done) -> None:
         match done:
             case Renewed():
                 what, why = _WHAT[done.kind], done.reason.replace("_", " ")

@@ -100,7 +100,7 @@ class Elector:
         """
         while not stop.is_set():
             self.step()
-            self._tell(on_change)
+            self._report(on_change)
             stop.wait(self._timing.retry_s if self._seen else min(_FIRST_RETRY_S, self._timing.retry_s))
 
     def step(self) -> None:
@@ -186,7 +186,7 @@ class Elector:
     def _stamp(self) -> str:
         return self._utc().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
-    def _tell(self, on_change: Callable[[bool], None]) -> None:
+    def _report(self, on_change: Callable[[bool], None]) -> None:
         if self.leading != self._leads:
             self._leads = not self._leads
             self._log.info("leading" if self._leads else "not_leading", identity=self._identity)

@@ -63,7 +63,7 @@ def problem(report: CredentialReport, probed: Probed) -> str:
             assert_never(report.state)
 
 
-def complaint(report: CredentialReport) -> tuple[EventReason | None, str]:
+def fault(report: CredentialReport) -> tuple[EventReason | None, str]:
     """Say what is wrong with a credential, as a whole, and what fixes it."""
     if report.state is CredentialState.REJECTED:
         return EventReason.CREDENTIAL_REJECTED, (

@@ -29,9 +29,9 @@ from webhook.credential.judging import (
 )
 from webhook.credential.knowledge import (
     Known,
-    complaint,
     denial,
     expiry_text,
+    fault,
     figures,
     learn,
 )
@@ -179,7 +179,7 @@ class CredentialWatch:
             if report.probe is not None:
                 new = replace(old, probed=remember(old.probed, report.probed, report.probe), probed_at=clock)
             new = learn(new, report, now=now)
-            known[self._identity(target)] = self._tell(old, new, report, about)
+            known[self._identity(target)] = self._report(old, new, report, about)
             note = self._log.warning if new.problem else self._log.info
             note(
                 "credential_checked",
@@ -199,9 +199,9 @@ class CredentialWatch:
         self._known = known
         self._figures = figures(tuple(known.values()))
 
-    def _tell(self, old: Known, new: Known, report: CredentialReport, about: ObjectRef) -> Known:
+    def _report(self, old: Known, new: Known, report: CredentialReport, about: ObjectRef) -> Known:
         """Report what is new, and return what is known with that noted."""
-        reason, text = complaint(report)
+        reason, text = fault(report)
         accepted = report.state in {CredentialState.ACCEPTED, CredentialState.UNREADABLE}
         if reason is not None and reason is not new.reported:
             self._events.emit(reason, about, text, warning=True)

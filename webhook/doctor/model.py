@@ -44,9 +44,9 @@ class Station:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What `pods.find_pod_groups(client, question, deadline, tell)` is asked.
+    """What `pods.find_pod_groups(client, question, deadline, progress)` is asked.
 
-    `tell` is called with the number of Pods looked at so far, for the progress bar.
+    `progress` is called with the number of Pods looked at so far, for the progress bar.
 
     Attributes:
         namespace: Whose Pods to look at; "" for those of every namespace.

@@ -43,7 +43,7 @@ _AT_ONCE: Final = 8
 
 _TELL_EVERY: Final = 100
 
-Tell = Callable[[int], None]
+Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,21 +68,23 @@ class WaitingPod:
     since: datetime | None
 
 
-def find_pod_groups(client: Client, question: Question, deadline: Deadline, tell: Tell = lambda _: None) -> PodFindings:
+def find_pod_groups(
+    client: Client, question: Question, deadline: Deadline, progress: Progress = lambda _: None
+) -> PodFindings:
     """Find the Pods that cannot pull, and why.
 
     Args:
         client: The cluster.
         question: Where to look, and by which settings.
         deadline: For all of it.
-        tell: Called with the number of Pods looked at so far.
+        progress: Called with the number of Pods looked at so far.
 
     Raises:
         ClusterError: The Pods could not be listed, or the API server is not available. What is forbidden besides is
             said in `PodFindings.skipped`.
     """
     pods = ClusterPods(client).list(deadline, namespace=question.namespace)
-    kept, counts, cut_off = collect(pods, question, tell)
+    kept, counts, cut_off = collect(pods, question, progress)
     permissions = Permissions(ClusterSurroundings(client), deadline)
     found = _Diagnoser(question, permissions, kept).groups()
     skipped = permissions.skipped()
@@ -93,7 +95,7 @@ def find_pod_groups(client: Client, question: Question, deadline: Deadline, tell
     return PodFindings(groups=found, counts=replace(counts, unable=unable), skipped=skipped)
 
 
-def collect(pods: Iterable[Json], question: Question, tell: Tell) -> tuple[list[WaitingPod], Counts, int]:
+def collect(pods: Iterable[Json], question: Question, progress: Progress) -> tuple[list[WaitingPod], Counts, int]:
     """Keep the Pods that do not run, count the others, and say how many of the former there was no room for."""
     kept: list[WaitingPod] = []
     selected = cut_off = 0
@@ -105,7 +107,7 @@ def collect(pods: Iterable[Json], question: Question, tell: Tell) -> tuple[list[
             continue
         seen.add(where)
         if len(seen) % _TELL_EVERY == 0:
-            tell(len(seen))
+            progress(len(seen))
         try:
             workload = workloads.read(POD, pod)
         except MalformedObject:
@@ -118,7 +120,7 @@ def collect(pods: Iterable[Json], question: Question, tell: Tell) -> tuple[list[
             cut_off += 1
             continue
         kept.append(_kept(pod, workload, stuck))
-    tell(len(seen))
+    progress(len(seen))
     namespaces = {namespace for namespace, _ in seen}
     return kept, Counts(namespaces=len(namespaces), pods=len(seen), selected=selected), cut_off
 

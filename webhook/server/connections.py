@@ -88,11 +88,11 @@ class Connections:
             self._drops.count(cause)
         self.close(connection)
 
-    def drop_silent(self, patience: Callable[[Connection], float]) -> None:
+    def drop_silent(self, allowed: Callable[[Connection], float]) -> None:
         """Drop those that have been in their state for too long."""
         now = time.monotonic()
         for connection in list(self._free):
-            if now - connection.since > patience(connection) and self.claim(connection):
+            if now - connection.since > allowed(connection) and self.claim(connection):
                 self.drop(connection, connection.state.late)
 
     def has_room(self, connection: Connection) -> bool:

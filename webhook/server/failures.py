@@ -38,7 +38,7 @@ class Failures:
         app.register_error_handler(ClientGone, self.client_gone)
         app.register_error_handler(Overloaded, self.overloaded)
         app.register_error_handler(HTTPException, self.http)
-        app.register_error_handler(Exception, self.unforeseen)
+        app.register_error_handler(Exception, self.unexpected)
 
     def bad_review(self, error: BadReview) -> Response:
         g.uid = error.uid or g.get("uid", "")
@@ -79,7 +79,7 @@ class Failures:
                 response.headers[name] = value
         return response
 
-    def unforeseen(self, error: Exception) -> Response:
+    def unexpected(self, error: Exception) -> Response:
         uid = g.get("uid", "")
         message = f"internal error of the webhook; its log tells more under uid {uid!r}"
         return self._answer(500, message, RequestFault.INTERNAL, exc_info=error)

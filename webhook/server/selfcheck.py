@@ -45,7 +45,7 @@ class SelfCheck:
 
     Args:
         pause: Seconds between two questions.
-        patience: Seconds without a good answer after which none is hoped for any more.
+        timeout: Seconds without a good answer after which none is hoped for any more.
         clock: Monotonic.
     """
 
@@ -53,11 +53,11 @@ class SelfCheck:
         self,
         *,
         pause: float = PAUSE_SECONDS,
-        patience: float = ALIVE_SECONDS,
+        timeout: float = ALIVE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pause = pause
-        self._patience = patience
+        self._timeout = timeout
         self._clock = clock
         self._asked: float | None = None
         self._problem = ""
@@ -77,7 +77,7 @@ class SelfCheck:
 
     def alive(self) -> bool:
         """Return whether answers can still be hoped for."""
-        return self.waiting() < self._patience
+        return self.waiting() < self._timeout
 
     def check(self) -> Check:
         """Return whether answers come in time."""

@@ -19,7 +19,7 @@ from webhook.core.vocabulary import REFUSING, Half, Outcome, Provisioning, Reaso
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-"""Seconds: from a warm cache (well under 1 ms) to the API server's longest usual patience (10 s)."""
+"""Seconds: from a warm cache (well under 1 ms) to the longest the API server usually waits (10 s)."""
 
 _EXEMPT: Final = (
     Reason.NOT_APPLICABLE,

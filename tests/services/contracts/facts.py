@@ -167,7 +167,7 @@ class FactsContract:
         assert fresh is not None
         assert world.facts.copy("a", soon()) == fresh
 
-    def test_what_was_just_written_is_known_before_the_watch_tells_of_it(self, world: World) -> None:
+    def test_what_was_just_written_is_known_before_the_watch_reports_of_it(self, world: World) -> None:
         world.make_namespace("a")
         world.settle()
         world.stop_watching()
