@@ -1,7 +1,6 @@
 """TLS client contexts that verify a peer."""
 
 import ssl
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -13,23 +12,14 @@ MAX_BUNDLE: Final = 1024 * 1024
 _BEGIN: Final = "-----BEGIN CERTIFICATE-----"
 
 
-class BundleFault(StrEnum):
-    """What is wrong with a bundle, in words that go after its name."""
-
-    UNREADABLE = "it cannot be read"
-    TOO_LARGE = "it is larger than 1 MiB"
-    NO_CERTIFICATE = "there is no PEM certificate in it"
-    MALFORMED = "a certificate in it is malformed"
-
-
 class BundleError(Exception):
     """A CA bundle that cannot be used.
 
     Attributes:
-        fault: What is wrong with it.
+        fault: What is wrong with it, in words that go after its name.
     """
 
-    def __init__(self, fault: BundleFault) -> None:
+    def __init__(self, fault: str) -> None:
         super().__init__(fault)
         self.fault = fault
 
@@ -93,15 +83,15 @@ def read_bundle(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(MAX_BUNDLE + 1)
     except OSError:
-        raise BundleError(BundleFault.UNREADABLE) from None
+        raise BundleError("it cannot be read") from None
     if len(content) > MAX_BUNDLE:
-        raise BundleError(BundleFault.TOO_LARGE)
+        raise BundleError(f"it is larger than {MAX_BUNDLE >> 20} MiB")
     # Comments between certificates may be in any language; OpenSSL passes over them, `ssl` takes ASCII only.
     pem = content.decode("ascii", "replace").replace("\ufffd", "?")
     if _BEGIN not in pem:
-        raise BundleError(BundleFault.NO_CERTIFICATE)
+        raise BundleError("there is no PEM certificate in it")
     try:
         peer_context().load_verify_locations(cadata=pem)
     except ssl.SSLError:
-        raise BundleError(BundleFault.MALFORMED) from None
+        raise BundleError("a certificate in it is malformed") from None
     return pem
