@@ -2,7 +2,7 @@
 
 import pytest
 
-from webhook.config.credential import CREDENTIAL_SETTINGS
+from webhook.config.controller import CREDENTIAL_SETTINGS
 from webhook.config.resolving import ConfigError, resolve
 from webhook.registry.client import GITHUB_API, parse_api_url
 

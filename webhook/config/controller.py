@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from certs.keeper import Terms
 from webhook.config.certificates import CERTIFICATE_SETTINGS, terms_of
-from webhook.config.credential import CREDENTIAL_SETTINGS
 from webhook.config.declared import CLUSTER_SETTINGS, LOG_SETTINGS, POLICY_SETTINGS, SERVER_SETTINGS
 from webhook.config.resolving import Raw, Setting, resolve, under
 from webhook.config.values import Address, BadValue, namespace, object_name, seconds, switch, threads
@@ -20,6 +19,13 @@ _RATE: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
 _IDENTITY: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?")
 _LONGEST_NAME: Final = 48
 """As in the chart: a Service's 63 characters less those of the longest suffix."""
+
+_LEAST_INTERVAL_S: Final = 10.0
+"""The watch is a guest at the registry; what changes in the cluster is checked at once in any case."""
+
+_HTTPS_URL: Final = re.compile(
+    r"https://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/[A-Za-z0-9._~/-]*)?"
+)
 
 
 def _rate(text: str) -> float:
@@ -33,6 +39,22 @@ def _period(text: str) -> float:
     if value < 1:
         raise BadValue("expected a duration of at least 1s")
     return value
+
+
+def _interval(text: str) -> float:
+    value = seconds(text)
+    if value < _LEAST_INTERVAL_S:
+        raise BadValue(f"expected at least {_LEAST_INTERVAL_S:.0f}s")
+    return value
+
+
+def _api_url(text: str) -> str:
+    if text == "none":
+        return ""
+    match = _HTTPS_URL.fullmatch(text)
+    if match is None or int(match["port"] or 443) > 65535:
+        raise BadValue("expected https://HOST[:PORT][/PATH], or none")
+    return text
 
 
 def _identity(text: str) -> str:
@@ -85,6 +107,32 @@ _CONTROLLER: Final = under(
         help="Who we are among the candidates for the Lease, never the same twice. Without it: host name and UUID.",
     ),
 )
+
+CREDENTIAL_SETTINGS: Final = under(
+    "Credential check",
+    Setting(
+        name="credential_check",
+        switch=True,
+        default="true",
+        parse=switch,
+        help="Ask the registry whether it accepts the central secret's credential, and GitHub until when.",
+    ),
+    Setting(
+        name="credential_check_interval",
+        metavar="DURATION",
+        default="60m",
+        parse=_interval,
+        help="Time between two checks of an unchanged credential.",
+    ),
+    Setting(
+        name="credential_api_url",
+        metavar="URL|none",
+        default="https://api.github.com/",
+        parse=_api_url,
+        help="GitHub's API, which tells a ghcr.io token's scopes and end; none not to ask it.",
+    ),
+)
+"""What is asked about the credential, where and how often."""
 
 CONTROLLER_SETTINGS: Final = (
     *_CONTROLLER,
