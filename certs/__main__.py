@@ -18,13 +18,12 @@ from certs.authority import (
 )
 from certs.facts import KeyPair
 from certs.files import write_file
+from certs.state import BUNDLE, CERTIFICATE, KEY
 
 CA_COMMON_NAME = "ghcr-pull-secrets webhook CA"
 
-_CA_CERTIFICATE = "ca.crt"
+_CA_CERTIFICATE = BUNDLE
 _CA_KEY = "ca.key"
-_CERTIFICATE = "tls.crt"
-_KEY = "tls.key"
 _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 
@@ -72,8 +71,8 @@ def issue(dns_names: tuple[str, ...], out: Path, days: int, ca_dir: Path | None,
         ca, ca_is_new = _authority(ca_dir, now=now)
         leaf = issue_leaf(ca, dns_names=dns_names, now=now, validity=timedelta(days=days))
         files = {
-            _KEY: leaf.key_pem,
-            _CERTIFICATE: leaf.certificate_pem,
+            KEY: leaf.key_pem,
+            CERTIFICATE: leaf.certificate_pem,
             _CA_CERTIFICATE: ca.certificate_pem,
         }
         _refuse_overwriting(out, files, force=force, ca_dir=ca_dir)
@@ -86,7 +85,7 @@ def issue(dns_names: tuple[str, ...], out: Path, days: int, ca_dir: Path | None,
         raise click.ClickException(f"{ca_dir}: {error}") from error
     except OSError as error:
         raise click.ClickException(f"{error.filename or out}: {error.strerror}") from error
-    click.echo(f"{out / _CERTIFICATE}: for {', '.join(dns_names)}; valid for {days} days, or as long as its CA")
+    click.echo(f"{out / CERTIFICATE}: for {', '.join(dns_names)}; valid for {days} days, or as long as its CA")
     made = "a new CA" if ca_is_new else "the CA"
     click.echo(f"{out / _CA_CERTIFICATE}: {made}" + (f" of {ca_dir}" if ca_dir else ", whose key was thrown away"))
 

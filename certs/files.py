@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 DATA = "..data"
+"""The link whose change replaces all files of a directory in one step, in a Secret that the kubelet mounts too."""
 
 _PUBLIC = 0o644
 _PRIVATE = 0o600

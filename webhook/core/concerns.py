@@ -26,7 +26,9 @@ MAX_CONCERNS: Final = 8
 """Most that are named. Each becomes an Event."""
 
 _SHOWABLE: Final = re.compile(r"(?=.{1,200}\Z)[a-z0-9.*:\[\]-]+(?:/[a-z0-9._/-]*)?")
-_GITHUB: Final = "ghcr.io"
+GITHUB_REGISTRY: Final = "ghcr.io"
+"""The one registry whose passwords are tokens of GitHub's API."""
+
 _GITHUB_TOKENS: Final = ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_")
 """How GitHub's tokens begin (its "About authentication to GitHub"); none has white space in it."""
 
@@ -90,7 +92,7 @@ def _kinds(endpoint: Endpoint, meeting: list[Pattern]) -> list[ConcernKind]:
 
 def _has_white_space(credential: Credential, host: str) -> bool:
     token = credential.password.strip()
-    return token != credential.password and (host.lower() == _GITHUB or token.startswith(_GITHUB_TOKENS))
+    return token != credential.password and (host.lower() == GITHUB_REGISTRY or token.startswith(_GITHUB_TOKENS))
 
 
 def text(concern: Concern) -> str:

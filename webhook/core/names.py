@@ -5,13 +5,15 @@ Users, charts and other tools depend on them: a change here is a breaking change
 
 from typing import Final
 
+from webhook.core.keyring import DOCKER_CFG, DOCKER_CONFIG_JSON
+
 SECRET_NAME: Final = "ghcr-secret"
 """Name of the central secret and of every copy."""
 
-SECRET_TYPE: Final = "kubernetes.io/dockerconfigjson"
+SECRET_TYPE: Final = DOCKER_CONFIG_JSON
 SECRET_KEY: Final = ".dockerconfigjson"
 
-PULL_SECRET_KEYS: Final = {SECRET_TYPE: SECRET_KEY, "kubernetes.io/dockercfg": ".dockercfg"}
+PULL_SECRET_KEYS: Final = {SECRET_TYPE: SECRET_KEY, DOCKER_CFG: ".dockercfg"}
 """The types of Secret the kubelet takes registry credentials from, and the key it takes them from."""
 
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"

@@ -80,7 +80,7 @@ _LISTS: Final = (
 def read(pod: Mapping[str, Any]) -> tuple[ContainerWaiting, ...]:
     """Read the containers of a Pod that do not run, as `webhook.ports.Pods` gives it; none of one that has ended."""
     status = pod.get("status") or {}
-    if status.get("phase") in _ENDED:
+    if status.get("phase") in ENDED:
         return ()
     found = []
     for of_status, of_spec in _LISTS:
@@ -101,7 +101,8 @@ def read(pod: Mapping[str, Any]) -> tuple[ContainerWaiting, ...]:
     return tuple(found)
 
 
-_ENDED: Final = frozenset({"Succeeded", "Failed"})
+ENDED: Final = frozenset({"Succeeded", "Failed"})
+"""Phases of a Pod that runs no more."""
 
 _STARTING: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 

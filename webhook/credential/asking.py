@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from webhook.core.concerns import GITHUB_REGISTRY
 from webhook.core.images import ImageReference
 from webhook.core.vocabulary import CredentialState
 from webhook.credential.judging import (
-    GITHUB_REGISTRY,
     CredentialReport,
     LoginTarget,
     expiry_from_header,

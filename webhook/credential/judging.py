@@ -13,9 +13,6 @@ from webhook.core.vocabulary import CredentialState
 from webhook.failures import ConnectionFailure
 from webhook.ports import LoginAnswer, RegistryFault
 
-GITHUB_REGISTRY: Final = "ghcr.io"
-"""The one registry whose passwords are tokens of GitHub's API."""
-
 NEEDED_SCOPE: Final = "read:packages"
 _GRANTING: Final = frozenset({NEEDED_SCOPE, "write:packages"})
 """GitHub shows a token with `write:packages` as one that may read too. `delete:packages` and `repo` are always asked

@@ -11,6 +11,7 @@ from webhook.core.kinds import POD
 from webhook.core.review import Json
 from webhook.core.scope import Rules
 from webhook.core.vocabulary import CredentialState
+from webhook.core.waiting import ENDED
 from webhook.core.workloads import MalformedObject
 from webhook.credential.judging import LoginTarget
 
@@ -19,8 +20,6 @@ MAX_UNREADABLE: Final = 16
 
 _ENOUGH: Final = 3
 """Denials in a row after which a credential counts as one that cannot pull. One image alone may be mistyped."""
-
-_FINISHED: Final = frozenset({"Succeeded", "Failed"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +49,7 @@ class Probed:
 def images_in_use(pod: Json, rules: Rules) -> Iterator[ImageReference]:
     """Yield the selected images that a Pod pulls with `ghcr-secret`."""
     metadata, status = pod.get("metadata") or {}, pod.get("status") or {}
-    if rules.untouchable(metadata.get("namespace", "")) or status.get("phase") in _FINISHED:
+    if rules.untouchable(metadata.get("namespace", "")) or status.get("phase") in ENDED:
         return
     try:
         workload = workloads.read(POD, pod)

@@ -8,18 +8,13 @@ import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 import structlog
 
 from certs.facts import CertificateFacts, Unreadable
+from certs.files import DATA
 from certs.inspection import inspect, split_bundle
-
-CERTIFICATE_FILE: Final = "tls.crt"
-KEY_FILE: Final = "tls.key"
-
-# A mounted Secret is replaced by turning this link to a new directory, so that both files change in one step.
-_LINK: Final = "..data"
+from certs.state import CERTIFICATE, KEY
 
 _Version = tuple[tuple[int, int, int], ...]
 
@@ -110,7 +105,7 @@ class CertificateFiles:
 
     def _version(self) -> _Version:
         stamps = []
-        for path in (self.directory / CERTIFICATE_FILE, self.directory / KEY_FILE, self._client_ca):
+        for path in (self.directory / CERTIFICATE, self.directory / KEY, self._client_ca):
             try:
                 if path is None:
                     continue
@@ -139,10 +134,10 @@ class CertificateFiles:
         self._seen = version
 
     def _load(self) -> Served:
-        link = self.directory / _LINK
+        link = self.directory / DATA
         try:
             directory = link.resolve(strict=True) if link.is_symlink() else self.directory
-            chain, key = (directory / CERTIFICATE_FILE).read_bytes(), (directory / KEY_FILE).read_bytes()
+            chain, key = (directory / CERTIFICATE).read_bytes(), (directory / KEY).read_bytes()
         except OSError as error:
             raise CertificateUnusable(f"tls.crt and tls.key cannot be read ({type(error).__name__})") from None
         facts = judge(chain, key)
@@ -151,7 +146,7 @@ class CertificateFiles:
         context.options |= ssl.OP_NO_RENEGOTIATION
         self._ask_for_certificates(context)
         try:
-            context.load_cert_chain(directory / CERTIFICATE_FILE, directory / KEY_FILE)
+            context.load_cert_chain(directory / CERTIFICATE, directory / KEY)
         except (OSError, ValueError) as error:
             raise CertificateUnusable(f"OpenSSL does not take the pair ({type(error).__name__})") from None
         return Served(context, facts.fingerprint, facts.not_after, facts.dns_names)

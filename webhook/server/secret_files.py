@@ -11,8 +11,8 @@ from typing import Final
 import structlog
 
 from certs.files import write_pair
-from certs.state import SecretData
-from webhook.server.certificate import CERTIFICATE_FILE, KEY_FILE, CertificateUnusable, judge
+from certs.state import CERTIFICATE, KEY, SecretData
+from webhook.server.certificate import CertificateUnusable, judge
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 (memory: a key is not to touch a disk)
 
@@ -58,10 +58,10 @@ def _usable(data: SecretData | None) -> SecretData:
     if data is None:
         raise CertificateUnusable("there is no such Secret")
     try:
-        files = {name: data[name] for name in (CERTIFICATE_FILE, KEY_FILE)}
+        files = {name: data[name] for name in (CERTIFICATE, KEY)}
     except KeyError as missing:
         raise CertificateUnusable(f"it has no {missing.args[0]}") from None
-    judge(files[CERTIFICATE_FILE], files[KEY_FILE])
+    judge(files[CERTIFICATE], files[KEY])
     return files
 
 
