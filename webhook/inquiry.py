@@ -1,73 +1,81 @@
-"""One look at a review: its pod specs, and the facts that decide on each."""
+"""Decisions on one review, and the facts that are read for them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from webhook.core import judging, policy
-from webhook.core.before import Before
-from webhook.core.judging import PullFacts, SecretFact, Verdict
+from webhook.core.judging import Judgement, PullFacts, SecretFact, UnreadableSecret
 from webhook.core.names import SECRET_NAME
+from webhook.core.parts import Part
 from webhook.core.policy import Decision, ServiceAccount
-from webhook.core.review import Review
-from webhook.core.scope import Namespace, Rules
+from webhook.core.scope import Enforcement, Namespace, Rules
+from webhook.core.subjects import Subject
 from webhook.core.vocabulary import Reason
-from webhook.core.workloads import PodImage, Workload
 from webhook.ports import Deadline, Facts
 from webhook.provisioning import Provisioner, ProvisioningFault
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One pod spec of a review's object.
+class Inquirer:
+    """Reads what decides on a review, and has the core decide.
 
-    Attributes:
-        before: On UPDATE, what stood where its path leads.
-        images: The selected images to be judged.
+    What a cache says is good enough to admit. Before it leads to a rejection or a warning everything it rests on is
+    read from the API server: the replica that validates is often not the one that has just made the copy.
     """
 
-    workload: Workload
-    before: Before
-    images: tuple[PodImage, ...]
+    def __init__(self, *, rules: Rules, facts: Facts, provisioner: Provisioner) -> None:
+        self._rules = rules
+        self._facts = facts
+        self._provisioner = provisioner
 
+    def decisions(self, subject: Subject, deadline: Deadline) -> tuple[Namespace, list[Decision]]:
+        """Say what the mutating half does with each part.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What a review is about.
+        Raises:
+            ClusterError: A fact is missing and the API server could not be asked.
+        """
+        name = subject.review.namespace
+        matters = subject.needs_copy and not self._rules.untouchable(name)
+        namespace = self._facts.namespace(name, deadline) if matters else Namespace(name=name)
+        inquiry = self._inquiry(subject, namespace, deadline)
+        return namespace, [inquiry.decide(part) for part in subject.parts]
 
-    Attributes:
-        parts: A Pod or template; of a kind with several pod templates as many as the object has, none too.
-        images, repositories: Of all parts.
-    """
+    def judgements(self, subject: Subject, deadline: Deadline) -> tuple[Namespace, Sequence[Judgement]]:
+        """Say of each part that is to be judged whether it has usable credentials for what it pulls.
 
-    review: Review
-    parts: tuple[Part, ...]
-    images: tuple[PodImage, ...]
-    repositories: tuple[str, ...]
+        Raises:
+            ClusterError: As `decisions`.
+        """
+        namespace, to_judge = Namespace(name=subject.review.namespace), subject.to_judge
+        judged: dict[int, Judgement] = {}
+        for fresh in (False, True) if to_judge else ():
+            namespace = self._facts.namespace(namespace.name, deadline, fresh=fresh)
+            inquiry = self._inquiry(subject, namespace, deadline, fresh=fresh)
+            for index, part in enumerate(to_judge):
+                if index not in judged or judged[index].verdict.problems:
+                    judged[index] = inquiry.judge(part)
+            refused = any(each.verdict.problems for each in judged.values())
+            if not refused or self._rules.enforcement_in(namespace) is Enforcement.OFF:
+                break
+        return namespace, tuple(judged.values())
 
-    @property
-    def update(self) -> bool:
-        """Return whether the object is there already."""
-        return self.review.operation == "UPDATE"
-
-    @property
-    def needs_copy(self) -> bool:
-        """Return whether the namespace needs its copy for it."""
-        return bool(self.images) or (not self.update and any(policy.mounts_copy(each.workload) for each in self.parts))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """What both halves decide on one pod spec."""
-
-    part: Part
-    decision: Decision
-    verdict: Verdict
+    def _inquiry(
+        self, subject: Subject, namespace: Namespace, deadline: Deadline, *, fresh: bool = False
+    ) -> "_Inquiry":
+        return _Inquiry(
+            subject=subject,
+            namespace=namespace,
+            deadline=deadline,
+            rules=self._rules,
+            facts=self._facts,
+            provisioner=self._provisioner,
+            fresh=fresh,
+        )
 
 
 @dataclass(kw_only=True)
-class Inquiry:
-    """Decides on each pod spec of one review; each fact is asked for once, however many of them rest on it.
+class _Inquiry:
+    """Decides on each part of one review; each fact is asked for once, however many of them rest on it.
 
     Attributes:
         fresh: Facts are read from the API server, whatever a cache says.
@@ -85,63 +93,58 @@ class Inquiry:
 
     def decide(self, part: Part) -> Decision:
         """Say what the mutating half does with it."""
-        workload = part.workload
-        account = ServiceAccount()
-        if part.images and not workload.is_pod and policy.needs_service_account(workload):
-            account = self._account(workload.service_account)
-        return policy.decide(
-            workload,
-            update=self.subject.update,
-            before=part.before,
-            namespace=self.namespace,
-            service_account=account,
-            rules=self.rules,
-        )
+        matters = part.images and not part.workload.is_pod
+        account = self._account(part) if matters else ServiceAccount()
+        return policy.decide(part, namespace=self.namespace, service_account=account, rules=self.rules)
 
     def judge(self, part: Part) -> Judgement:
         """Say whether it has usable credentials for what it pulls."""
-        decision = self.decide(part)
-        inherited = ServiceAccount()
-        if policy.needs_service_account(part.workload):
-            inherited = self._account(part.workload.service_account)
-        listed = policy.secrets_in_effect(part.workload, inherited, decision)
-        read = judging.secrets_to_read(listed)
-        secrets = {name: self._secret(name) if name in read else judging.UnreadableSecret() for name in listed}
-        why = ProvisioningFault(reason=Reason.SECRET_MISSING)
-        if policy.may_be_made(decision) and SECRET_NAME in secrets:
-            would_be_made = decision.provision and self.subject.review.dry_run
-            if would_be_made and not isinstance(secrets[SECRET_NAME], judging.UnreadableSecret):
-                secrets[SECRET_NAME] = self._preview
-            if secrets[SECRET_NAME] is None and self.fresh:
-                why = self._diagnosis
-        facts = PullFacts(
-            listed=listed,
-            secrets=secrets,
-            missing_because=why.reason,
-            central_fault=why.central_fault,
-            detail=why.cause,
-        )
-        verdict = judging.verdict(part.images, facts, self.rules, self.deadline.check, among=self.subject.images)
+        account = self._account(part)
+        decision = policy.decide(part, namespace=self.namespace, service_account=account, rules=self.rules)
+        listed = policy.secrets_in_effect(part.workload, account, decision)
+        facts = self._pull_facts(listed, decision)
+        verdict = judging.verdict(part, facts, self.rules, self.deadline.check)
         return Judgement(part=part, decision=decision, verdict=verdict)
 
-    def _account(self, name: str) -> ServiceAccount:
+    def _account(self, part: Part) -> ServiceAccount:
+        if not policy.needs_service_account(part.workload):
+            return ServiceAccount()
+        name = part.workload.service_account
         if name not in self._accounts:
             self._accounts[name] = self.facts.service_account(
                 self.namespace.name, name, self.deadline, fresh=self.fresh
             )
         return self._accounts[name]
 
+    def _pull_facts(self, listed: tuple[str, ...], decision: Decision) -> PullFacts:
+        read = judging.secrets_to_read(listed)
+        secrets = {name: self._secret(name) if name in read else UnreadableSecret() for name in listed}
+        why = ProvisioningFault(reason=Reason.SECRET_MISSING)
+        if policy.may_be_made(decision) and SECRET_NAME in secrets:
+            would_be_made = decision.provision and self.subject.review.dry_run
+            if would_be_made and not isinstance(secrets[SECRET_NAME], UnreadableSecret):
+                secrets[SECRET_NAME] = self._preview
+            if secrets[SECRET_NAME] is None and self.fresh:
+                why = self._diagnosis
+        return PullFacts(
+            listed=listed,
+            secrets=secrets,
+            missing_because=why.reason,
+            central_fault=why.central_fault,
+            detail=why.cause,
+        )
+
     def _secret(self, name: str) -> SecretFact:
         if name not in self._secrets:
             if name != SECRET_NAME and len(self._secrets) > judging.MAX_SECRETS:
-                return judging.UnreadableSecret()
+                return UnreadableSecret()
             self._secrets[name] = self.facts.secret(self.namespace.name, name, self.deadline, fresh=self.fresh)
         return self._secrets[name]
 
     @cached_property
     def _preview(self) -> SecretFact:
         existing = self._secret(SECRET_NAME)
-        assert not isinstance(existing, judging.UnreadableSecret)  # noqa: S101 - who asks has looked
+        assert not isinstance(existing, UnreadableSecret)  # noqa: S101 - who asks has looked
         return self.provisioner.preview(
             self.namespace, self.subject.repositories, existing, self.deadline, fresh=self.fresh
         )
@@ -149,26 +152,3 @@ class Inquiry:
     @cached_property
     def _diagnosis(self) -> ProvisioningFault:
         return self.provisioner.diagnose(self.namespace, self.subject.repositories, self.deadline)
-
-
-def exempt(subject: Subject, part: Part, rules: Rules) -> Reason | None:
-    """Say why a pod spec need not be judged at all, if so."""
-    reason = policy.exempt(
-        part.workload, namespace=subject.review.namespace, update=subject.update, before=part.before, rules=rules
-    )
-    return Reason.NO_SELECTED_IMAGE if reason is None and not part.images else reason
-
-
-def combined(judgements: Sequence[Judgement]) -> Verdict:
-    """Make one verdict on an object of those on its pod specs; problems of the first that has any come first."""
-    if len(judgements) == 1:
-        return judgements[0].verdict
-    reasons = [each.verdict.reason for each in judgements if each.verdict.problems] or [
-        each.verdict.reason for each in judgements
-    ]
-    reason = next((reason for reason in reasons if reason is not Reason.COVERED), Reason.COVERED)
-    return Verdict(
-        reason=reason,
-        problems=tuple(problem for each in judgements for problem in each.verdict.problems),
-        unverifiable=tuple(dict.fromkeys(name for each in judgements for name in each.verdict.unverifiable)),
-    )

@@ -8,6 +8,7 @@ from typing import Final, assert_never
 from webhook import applying
 from webhook.applying import Applied, Tried
 from webhook.core import copies, texts
+from webhook.core.answers import Provisioned
 from webhook.core.copies import Create, Delete, Leave, LeaveReason, Place, Secret, Step, Update
 from webhook.core.scope import Namespace, Rules
 from webhook.core.vocabulary import CentralFault, Provisioning, Reason
@@ -25,14 +26,6 @@ from webhook.ports import (
     QuotaExceeded,
     SecretWriter,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provisioned:
-    """How provisioning ended, and for people why not, if not."""
-
-    result: Provisioning
-    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from webhook.core.images import ImagePatterns
 from webhook.core.judging import PullFacts
 from webhook.core.kinds import POD
 from webhook.core.ownership import Secret
+from webhook.core.parts import parts
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Enforcement, Namespace, Rules
 from webhook.core.vocabulary import Reason
@@ -127,14 +128,16 @@ def check(pod: dict[str, Any], engine: str, secret: Secret = COPY) -> bool:
     assert admitted <= (covering.coverable(read, namespace, rules) and covering.covers(secret, rules))
     if not admitted:
         return False
-    decision = policy.decide(read, update=False, namespace=namespace, service_account=ServiceAccount(), rules=rules)
+    (part,) = parts([read], rules)
+    decision = policy.decide(part, namespace=namespace, service_account=ServiceAccount(), rules=rules)
     by_webhook = json_patch.apply(pod, list(patch.append_pull_secrets(read, decision.add)))
     by_policy = changed(pod)
     assert by_policy["metadata"]["labels"].pop(LABEL) == "true"
     assert by_policy["spec"] == by_webhook["spec"]
     after = workloads.read(POD, by_policy)
     facts = PullFacts(listed=after.pull_secrets, secrets={"ghcr-secret": secret})
-    assert judging.verdict(policy.selected_images(after, rules), facts, rules).reason is Reason.COVERED
+    (part,) = parts([after], rules)
+    assert judging.verdict(part, facts, rules).reason is Reason.COVERED
     assert believes(by_policy, secret, engine)
     # An API server asks once more about what it has just changed; there is nothing left to do.
     by_policy["metadata"]["labels"][LABEL] = "true"

@@ -13,9 +13,10 @@ from tests import helm
 from tests.chart.cel import ENGINES, Condition
 from tests.matching import BAG, EXTRA_KINDS, PYTORCH, RAY, container, placed
 from tests.objects import RULES
-from webhook.core import policy, workloads
+from webhook.core import workloads
 from webhook.core.before import Before
 from webhook.core.kinds import WorkloadKind
+from webhook.core.parts import selected_images
 from webhook.core.workloads import MAX_TEMPLATES, MalformedObject
 
 Object = dict[str, Any]
@@ -45,7 +46,7 @@ def wanted(kind: WorkloadKind, new: Object, old: Object | None, *, unlisted_only
     """Whether a template that is new or changed has an image to look after."""
     there = workloads.read_all(kind, old) if old else ()
     return any(
-        policy.selected_images(each, RULES)
+        selected_images(each, RULES)
         and not Before(other for other in there if other.path == each.path).had(each)
         and not (unlisted_only and "ghcr-secret" in each.pull_secrets)
         for each in workloads.read_all(kind, new)

@@ -13,7 +13,8 @@ from tests.chart.shapes import SHAPES
 from tests.matching import EXTRA_KINDS, container, wrap
 from tests.objects import RULES
 from webhook.core import policy, workloads
-from webhook.core.before import Before
+from webhook.core.before import read_before
+from webhook.core.parts import parts
 from webhook.core.scope import Namespace
 
 Object = dict[str, Any]
@@ -61,18 +62,15 @@ def spec_of(obj: Object, shape: str) -> Object:
 def let_through_unseen(shape: str, new: Object, old: Object | None) -> bool:
     """Whether the core's two decisions come to nothing, so that nobody need ask for them."""
     kind = SHAPES[shape]
-    there = [] if old is None else workloads.read_all(kind, old)
-    for workload in workloads.read_all(kind, new):
-        before = Before(each for each in there if each.path == workload.path)
+    before = None if old is None else read_before(kind, old)
+    for part in parts(workloads.read_all(kind, new), RULES, update=old is not None, before=before):
         decision = policy.decide(
-            workload,
-            update=old is not None,
-            before=before,
+            part,
             namespace=Namespace(name="auth"),
             service_account=policy.ServiceAccount(),
             rules=RULES,
         )
-        exempt = policy.exempt(workload, namespace="auth", update=old is not None, before=before, rules=RULES)
+        exempt = policy.exempt(part, namespace="auth", rules=RULES)
         if decision.add or decision.provision or exempt is None:
             return False
     return True

@@ -25,8 +25,9 @@ from tests.objects import (
     workload,
 )
 from tests.services.fakes import FakeCluster
-from webhook.admission import Admission, Answer
-from webhook.check.findings import ManifestOutcome
+from webhook.admission import Admission
+from webhook.check.report import ManifestOutcome
+from webhook.core.answers import Answer
 from webhook.core.copies import Secret
 from webhook.core.kinds import BUILT_IN_KINDS
 from webhook.core.review import parse

@@ -15,8 +15,8 @@ from tests.check.runs import check, check_objects
 from tests.objects import RESOURCES, workload
 from webhook.check.documents import Trouble
 from webhook.check.evidence import Place
-from webhook.check.findings import Finding, Level, Report
 from webhook.check.outputs import FORMATS, junit, sarif
+from webhook.check.report import Finding, Level, Report
 from webhook.check.sources import Text
 from webhook.core.scope import Enforcement
 from webhook.core.vocabulary import REFUSING

@@ -23,7 +23,7 @@ from tests.core.stuck_pods import (
 )
 from tests.objects import CANARY_PREFIX, RELEASE_NAMESPACE, RULES, payload, secret
 from webhook.core import workloads
-from webhook.core.advice import Advice, Subject, advise
+from webhook.core.advice import Advice, StuckPod, advise
 from webhook.core.causes import Cause, PodDiagnosis, Surroundings
 from webhook.core.judging import UnreadableSecret
 from webhook.core.kinds import POD
@@ -111,7 +111,7 @@ def diagnosis_of(case: str) -> tuple[PodDiagnosis, dict[str, Any], Surroundings]
 
 def advice(case: str, owner: str = "Deployment", **changes: Any) -> Advice:
     found, manifest, facts = diagnosis_of(case)
-    subject = Subject(
+    pod = StuckPod(
         workload=replace(workloads.read(POD, manifest), controlled=owner != "Pod", controller=CONTROLLERS[owner]),
         namespace=facts.namespace,
         rules=RULES,
@@ -124,7 +124,7 @@ def advice(case: str, owner: str = "Deployment", **changes: Any) -> Advice:
             **changes,
         },
     )
-    return advise(found, subject)
+    return advise(found, pod)
 
 
 def table() -> str:

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from tests.core.kinds import kind_named
 from tests.core.rules import AUTH, with_rules
 from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, TEMPLATE_PATHS, pod_spec_of, workload
-from webhook.core import patch, policy
-from webhook.core.before import Before
+from webhook.core import patch, policy, texts
+from webhook.core.before import read_before
+from webhook.core.parts import parts
 from webhook.core.policy import Decision, ServiceAccount
-from webhook.core.scope import Enforcement, Namespace, label_faults
+from webhook.core.scope import Enforcement, Namespace
 from webhook.core.vocabulary import Reason
 from webhook.core.workloads import read
 
@@ -25,12 +26,9 @@ from webhook.core.workloads import read
 def decide(document: dict[str, Any], old: dict[str, Any] | None = None, **changes: Any) -> Decision:
     kind = kind_named(document["kind"])
     facts: dict[str, Any] = {"namespace": AUTH, "service_account": ServiceAccount(), "rules": RULES, **changes}
-    return policy.decide(
-        read(kind, document),
-        update=old is not None,
-        before=Before([read(kind, old)] if old else ()),
-        **facts,
-    )
+    before = read_before(kind, old) if old else None
+    (part,) = parts([read(kind, document)], facts["rules"], update=old is not None, before=before)
+    return policy.decide(part, **facts)
 
 
 @pytest.mark.parametrize("kind", TEMPLATE_PATHS)
@@ -109,7 +107,7 @@ def test_a_namespace_can_ask_for_a_copy_outright(
     assert rules.provisions_in(namespace) is provisions
     assert rules.may_have_copy(namespace) is may_have_copy
     assert not rules.provisions_in(Namespace(name="kube-system", provision="true"))
-    assert [each for each in label_faults(namespace) if "provision" in each] == (
+    assert [each for each in texts.unknown_labels(namespace) if "provision" in each] == (
         ['label ghcr-pull-secrets.io/provision of namespace auth is neither "true" nor "false" and has no effect']
         if labels.get("provision") == "yes"
         else []
@@ -327,10 +325,10 @@ def test_how_strict_a_namespace_is(namespace: Namespace, opt_in: bool, expected:
 
 
 def test_a_label_that_means_nothing_is_reported_without_its_value() -> None:
-    faults = label_faults(Namespace(name="auth", inject="ghp_x", enforce="ghp_y"))
+    faults = texts.unknown_labels(Namespace(name="auth", inject="ghp_x", enforce="ghp_y"))
     assert len(faults) == 2
     assert not any("ghp_" in fault for fault in faults)
-    assert label_faults(Namespace(name="auth", inject="true", enforce="off")) == ()
+    assert texts.unknown_labels(Namespace(name="auth", inject="true", enforce="off")) == []
 
 
 @given(workloads())

@@ -11,19 +11,27 @@ from tests.core.kinds import kind_named
 from tests.core.rules import AUTH, with_rules
 from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, payload, secret, workload
 from webhook.core import judging, policy
-from webhook.core.before import Before
+from webhook.core.before import read_before
+from webhook.core.images import ImagePatterns
 from webhook.core.judging import PullFacts, SecretFact, UnreadableSecret, Verdict
 from webhook.core.kinds import POD
+from webhook.core.parts import Part, parts, repositories, selected_images, selects_any
 from webhook.core.vocabulary import Reason
 from webhook.core.workloads import PodImage, Workload, read
 
 FIELD = Path(__file__).parents[1] / "data" / "field"
 PULLED = PodImage(place="containers", name="api", image=IMAGE)
+ALL = with_rules(patterns=ImagePatterns(include=("*.*/*",)))
 
 
 def judge(secrets: dict[str, SecretFact], *pulled: str, rules: Any = RULES, **facts: Any) -> Verdict:
-    chosen = [PodImage(place="containers", name="api", image=image) for image in pulled or (IMAGE,)]
-    return judging.verdict(chosen, PullFacts(listed=tuple(secrets), secrets=secrets, **facts), rules)
+    return judging.verdict(part(*pulled or (IMAGE,)), PullFacts(listed=tuple(secrets), secrets=secrets, **facts), rules)
+
+
+def part(*pulled: str) -> Part:
+    named = [PodImage(place="containers", name="api", image=image) for image in pulled]
+    (made,) = parts([Workload(kind=POD, name="api", spec_path=("spec",), images=tuple(named))], ALL)
+    return made
 
 
 def test_a_good_secret_covers() -> None:
@@ -122,10 +130,10 @@ def test_a_malformed_secret_beside_one_that_may_not_be_read_still_rejects() -> N
 
 
 def in_effect(document: dict[str, Any], inherited: tuple[str, ...] = ()) -> tuple[str, ...]:
-    found = read(kind_named(document["kind"]), document)
+    (found,) = parts([read(kind_named(document["kind"]), document)], RULES)
     account = policy.ServiceAccount(secrets=inherited)
-    decision = policy.decide(found, update=False, namespace=AUTH, service_account=account, rules=RULES)
-    return policy.secrets_in_effect(found, account, decision)
+    decision = policy.decide(found, namespace=AUTH, service_account=account, rules=RULES)
+    return policy.secrets_in_effect(found.workload, account, decision)
 
 
 def test_the_pod_specs_own_list_hides_the_service_accounts() -> None:
@@ -150,8 +158,9 @@ def test_a_template_left_to_its_pods_counts_as_listing_the_secret() -> None:
 
 def exempt(new: dict[str, Any], old: dict[str, Any] | None = None, *, namespace: str = "auth") -> Reason | None:
     kind = kind_named(new["kind"])
-    before = Before([read(kind, old)] if old else ())
-    return policy.exempt(read(kind, new), namespace=namespace, update=old is not None, before=before, rules=RULES)
+    before = read_before(kind, old) if old else None
+    (found,) = parts([read(kind, new)], RULES, update=old is not None, before=before)
+    return policy.exempt(found, namespace=namespace, rules=RULES)
 
 
 def test_what_needs_no_credential_is_not_judged() -> None:
@@ -261,24 +270,24 @@ def test_images_are_looked_at_up_to_the_first_that_is_one_too_many_to_be_judged(
     pulled += [PodImage(place="containers", name="a", image=f"ghcr.io/a/b{n // 2}") for n in range(10_000)]
     never = PodImage(place="containers", name="a", image="ghcr.io/never", pull_policy="Never")
     workload = Workload(kind=POD, name="a", spec_path=("spec",), images=(never, *pulled))
-    selected = policy.selected_images(workload, rules)
+    selected = selected_images(workload, rules)
     assert len({image.image for image in selected}) == 257
     assert len(selected) == 2 * 256 + 1
     assert len(asked) == len(set(asked)) == 9 + 257
     asked.clear()
-    assert policy.selects_any(workload, rules)
+    assert selects_any(workload, rules)
     assert asked[-1] == "ghcr.io/a/b0"
 
 
 def test_repositories_are_listed_once_and_up_to_the_bound() -> None:
     pulled = [PodImage(place="containers", name="a", image=f"ghcr.io/a/b{n % 300}:{n}") for n in range(600)]
-    listed = policy.repositories(pulled)
+    listed = repositories(pulled)
     assert len(listed) == len(set(listed)) == 256
 
 
 def test_a_host_too_long_for_an_address_is_compared_with_nothing() -> None:
     long = "a" * 260 + ".pkg.dev/x/y"
-    assert policy.repositories([PodImage(place="containers", name="a", image=long)]) == ()
+    assert repositories([PodImage(place="containers", name="a", image=long)]) == ()
     assert (
         judge({"ghcr-secret": secret("auth", payload=payload(registry="*.pkg.dev"))}, long).reason
         is Reason.NO_ENTRY_FOR_IMAGE
@@ -308,7 +317,7 @@ def test_judging_ends_when_the_time_is_over() -> None:
             if next(left, None) is None:
                 raise Over
 
-        pulled = [PodImage(place="containers", name="a", image=f"ghcr.io/a/b{number}") for number in range(10)]
+        pulled = part(*(f"ghcr.io/a/b{number}" for number in range(10)))
         secrets = {name: secret("auth", name=name, payload=payload(registry="quay.io")) for name in ("a", "b")}
         return judging.verdict(pulled, PullFacts(listed=("a", "b"), secrets=secrets), RULES, check)
 

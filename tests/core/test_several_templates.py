@@ -9,9 +9,10 @@ import pytest
 from tests.matching import PYTORCH, RAY, container
 from tests.objects import RULES
 from webhook.core import patch, policy
-from webhook.core.before import Before
+from webhook.core.before import Before, read_before
 from webhook.core.display import dotted
 from webhook.core.kinds import BUILT_IN_KINDS, POD, WorkloadKind
+from webhook.core.parts import Part, parts
 from webhook.core.policy import Decision, ServiceAccount
 from webhook.core.scope import Namespace
 from webhook.core.vocabulary import Reason
@@ -170,18 +171,20 @@ def test_a_place_is_written_as_people_know_it_whatever_a_user_calls_things(token
 # --- what is done
 
 
+def read(kind: WorkloadKind, obj: Object, old: Object | None = None) -> tuple[Part, ...]:
+    before = read_before(kind, old) if old else None
+    return parts(read_all(kind, obj), RULES, update=old is not None, before=before)
+
+
 def decisions(kind: WorkloadKind, obj: Object, old: Object | None = None, **accounts: ServiceAccount) -> list[Decision]:
-    there = read_all(kind, old) if old else ()
     return [
         policy.decide(
             each,
-            update=old is not None,
-            before=Before(other for other in there if other.path == each.path),
             namespace=Namespace(name="ml"),
-            service_account=accounts.get(each.service_account, ServiceAccount()),
+            service_account=accounts.get(each.workload.service_account, ServiceAccount()),
             rules=RULES,
         )
-        for each in read_all(kind, obj)
+        for each in read(kind, obj, old)
     ]
 
 
@@ -257,20 +260,16 @@ def test_a_template_of_a_list_is_unchanged_wherever_it_stands(case: str, new: Ob
     old = ray(template("ghcr.io/a/1"), template("ghcr.io/a/2"), head=template("ghcr.io/a/head"))
     found = [each for each in decisions(RAY, new, old) if each.reason is not Reason.NO_SELECTED_IMAGE]
     assert [each.reason for each in found] == expected
-    for each in read_all(RAY, new):
-        there = Before(other for other in read_all(RAY, old) if other.path == each.path)
-        reason = policy.exempt(each, namespace="ml", update=True, before=there, rules=RULES)
-        assert (reason is None) is bool(each.images and not there.had(each))
+    for each in read(RAY, new, old):
+        reason = policy.exempt(each, namespace="ml", rules=RULES)
+        assert (reason is None) is bool(each.images and not each.before.had(each.workload))
 
 
 def test_a_template_that_pulls_as_one_did_is_not_judged_though_it_is_another() -> None:
     old, new = ray(template()), ray(template(restartPolicy="Never"))
-    (worker, _), there = (
-        read_all(RAY, new),
-        Before(each for each in read_all(RAY, old) if each.path == RAY.templates[0]),
-    )
-    assert not there.had(worker)
-    assert policy.exempt(worker, namespace="ml", update=True, before=there, rules=RULES) is Reason.UNCHANGED
+    worker, _ = read(RAY, new, old)
+    assert not worker.before.had(worker.workload)
+    assert policy.exempt(worker, namespace="ml", rules=RULES) is Reason.UNCHANGED
 
 
 def test_nothing_was_there_before_what_is_created() -> None:

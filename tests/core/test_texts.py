@@ -9,10 +9,10 @@ import pytest
 from tests.core.kinds import kind_named
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, secret, workload
 from webhook.core import remedies, texts
-from webhook.core.discretion import UNNAMED
 from webhook.core.display import shown
-from webhook.core.judging import Problem, Verdict
-from webhook.core.remedies import Refusal
+from webhook.core.judging import UNNAMED, Problem, Verdict
+from webhook.core.parts import Part
+from webhook.core.refusals import Refusal
 from webhook.core.vocabulary import REFUSING, CentralFault, Reason
 from webhook.core.workloads import PodImage, read
 
@@ -61,15 +61,17 @@ PROBLEMS: dict[str, Problem] = {
 }
 
 
-def refusal(kind: str, *, owner: str = "", annotations: dict[str, str] | None = None, **changes: Any) -> Refusal:
+def refusal(
+    kind: str, *, owner: str = "", annotations: dict[str, str] | None = None, update: bool = False, **changes: Any
+) -> Refusal:
     document = workload(kind, owner=owner, annotations=annotations)
     subject = read(kind_named(kind), document)
     defaults: dict[str, Any] = {"provisions": True}
     return Refusal(
-        workload=subject,
+        part=Part(workload=subject, images=(PULLED,), update=update),
         namespace="auth",
         release_namespace=RELEASE_NAMESPACE,
-        **{"selected": [PULLED], **defaults, **changes},
+        **{**defaults, **changes},
     )
 
 
@@ -154,14 +156,14 @@ def test_a_refusal_is_one_line_that_names_the_workload_and_never_content(problem
 @pytest.mark.parametrize(("problem", "refused"), [pytest.param(p, r, id=name) for name, p, r in rows()])
 def test_no_refusal_tells_to_edit_what_cannot_be_edited(problem: Problem, refused: Refusal) -> None:
     text = text_of(problem, refused)
-    if refused.workload.is_pod and (refused.update or refused.workload.controlled):
+    if refused.workload.is_pod and (refused.part.update or refused.workload.controlled):
         assert "of the manifest" not in text
         assert "apply it again" not in text or not refused.workload.controlled
 
 
 def test_no_update_waits_for_a_controller_since_none_sent_it() -> None:
     for name, problem, refused in rows():
-        if refused.update:
+        if refused.part.update:
             assert "wait until its controller" not in text_of(problem, refused), name
 
 

@@ -27,8 +27,8 @@ from flask import Flask
 
 from certs.authority import issue_leaf, new_ca
 from certs.facts import KeyPair
-from webhook.admission import Answer
 from webhook.config import ServeSettings
+from webhook.core.answers import Answer
 from webhook.core.review import Review, allowed, patched
 from webhook.core.vocabulary import Outcome, Reason
 from webhook.ports import Deadline, Unavailable

@@ -7,7 +7,8 @@ import orjson
 from tests.matching import PYTORCH, RAY, container
 from tests.objects import RELEASE_NAMESPACE, RULES
 from tests.services.fakes import FakeCluster
-from webhook.admission import Admission, Answer
+from webhook.admission import Admission
+from webhook.core.answers import Answer
 from webhook.core.review import parse
 from webhook.core.scope import Rules
 from webhook.ports import Deadline

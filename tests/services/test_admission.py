@@ -11,8 +11,9 @@ from tests.core.kinds import KINDS
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, RULES, payload, review, secret, workload
 from tests.services.admissions import admission
 from tests.services.fakes import FakeCluster
-from webhook.admission import Admission, Answer
+from webhook.admission import Admission
 from webhook.core import copies
+from webhook.core.answers import Answer
 from webhook.core.review import BadReview, parse
 from webhook.core.vocabulary import Outcome, Reason
 from webhook.core.workloads import MalformedObject

@@ -7,7 +7,7 @@ from tests.services.fakes import FakeCluster
 from tests.services.templates import ask, ray, template
 from webhook.core import copies
 from webhook.core.judging import MAX_SECRETS
-from webhook.core.policy import MAX_IMAGES
+from webhook.core.parts import MAX_IMAGES
 from webhook.core.vocabulary import Outcome, Reason
 from webhook.core.workloads import MAX_TEMPLATES, MalformedObject
 

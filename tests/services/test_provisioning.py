@@ -8,6 +8,7 @@ import pytest
 from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, secret
 from tests.services.fakes import FakeCluster
 from webhook.core import copies
+from webhook.core.answers import Provisioned
 from webhook.core.copies import Leave, LeaveReason, Secret
 from webhook.core.names import ADOPT_ANNOTATION
 from webhook.core.ownership import is_ours
@@ -25,7 +26,7 @@ from webhook.ports import (
     QuotaExceeded,
     Unavailable,
 )
-from webhook.provisioning import Provisioned, Provisioner
+from webhook.provisioning import Provisioner
 
 AUTH = Namespace(name="auth")
 IMAGES = ("ghcr.io/sesacthon/auth-api",)

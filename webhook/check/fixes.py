@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from webhook.check.documents import Reader, Trouble
-from webhook.check.findings import Report
 from webhook.check.fixing import PodSpec, diff, fix
+from webhook.check.report import Report
 from webhook.check.run import Checker
 from webhook.check.sources import STDIN_NAME, Text
 

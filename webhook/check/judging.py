@@ -7,17 +7,17 @@ half on what that made. A test holds both to the same answers.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from webhook.check.evidence import Evidence, KnownSecret, assumed
+from webhook.check.evidence import Evidence, assumed
 from webhook.core import copies, judging, policy
 from webhook.core.copies import Place as CopyPlace
 from webhook.core.judging import PullFacts, SecretFact, Verdict
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Secret
+from webhook.core.parts import Part
 from webhook.core.policy import Decision, ServiceAccount
-from webhook.core.remedies import Refusal, refused
+from webhook.core.refusals import Refusal, refused
 from webhook.core.scope import Enforcement, Namespace, Rules
 from webhook.core.vocabulary import Reason
-from webhook.core.workloads import PodImage, Workload
 
 ABSENT = "it is in none of these files"
 """Why our Secret is taken to be missing."""
@@ -39,97 +39,66 @@ class Assumptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class Preview:
     """What would become of a workload.
 
     Attributes:
-        namespace: Where it is.
-        images: Its selected images.
         decision: Of the mutating half; `not_applicable` without one.
         verdict: Of the validating half; a reason alone if it does not judge it.
         enforcement: What a problem leads to.
         refusal: With what the texts need.
-        secrets: The pull secrets in effect that the manifests hold.
         on_trust: It is covered by what nobody here could read.
     """
 
-    namespace: Namespace
-    images: tuple[PodImage, ...]
     decision: Decision
     verdict: Verdict
     enforcement: Enforcement
     refusal: Refusal
-    secrets: tuple[KnownSecret, ...] = ()
     on_trust: bool = False
 
 
-def judge(
-    workload: Workload,
-    namespace: Namespace,
-    evidence: Evidence,
-    assumptions: Assumptions,
-    *,
-    among: Sequence[PodImage] = (),
-) -> Judgement:
-    """Judge a workload that is to be created.
+def preview(
+    part: Part, repositories: Sequence[str], namespace: Namespace, evidence: Evidence, assumptions: Assumptions
+) -> Preview:
+    """Say what would become of a workload that is created.
 
     Args:
-        workload: A Pod or pod template.
+        part: A Pod or pod template.
+        repositories: What its object as a whole pulls from.
         namespace: Where it goes.
         evidence: What else is known.
         assumptions: What is taken for granted.
-        among: The selected images of its object, if that has other pod templates.
     """
-    rules = assumptions.rules
+    rules, workload = assumptions.rules, part.workload
     account = evidence.accounts.get((namespace.name, workload.service_account), ServiceAccount())
     if workload.is_pod and not workload.listed and not workload.mirror:
         # The API server's ServiceAccount plugin; it comes before every webhook.
-        workload = replace(workload, pull_secrets=account.secrets, listed=len(account.secrets) or None)
-    decided = _decide(workload, namespace, account, assumptions)
-    seen = policy.injected(workload, decided)
-    decision = _decide(seen, namespace, account, assumptions)
-    images = policy.selected_images(seen, rules)
-    exemption = policy.exempt(seen, namespace=namespace.name, update=False, rules=rules)
-    refusal = refused(seen, namespace=namespace, selected=images, decision=decision, rules=rules)
-    if not assumptions.installed:
-        refusal = replace(refusal, installed=False)
-    if exemption is not None:
-        return Judgement(
-            namespace=namespace,
-            images=images,
-            decision=decided,
-            verdict=Verdict(reason=exemption),
-            enforcement=rules.enforcement_in(namespace),
-            refusal=refusal,
-        )
-    listed = policy.secrets_in_effect(seen, account, decision)
-    repositories = policy.repositories(among or images)
-    facts = _facts(listed, decision, namespace, repositories, evidence, assumptions)
-    verdict = judging.verdict(images, facts, rules, among=among)
-    held = tuple(known for name in listed if (known := evidence.secrets.get((namespace.name, name))) is not None)
-    on_trust = bool(verdict.unverifiable) or any(known.trusted for known in held)
-    return Judgement(
-        namespace=namespace,
-        images=images,
+        given = replace(workload, pull_secrets=account.secrets, listed=len(account.secrets) or None)
+        part = replace(part, workload=given)
+    decided = _decide(part, namespace, account, assumptions)
+    part = replace(part, workload=policy.injected(part.workload, decided))
+    decision = _decide(part, namespace, account, assumptions)
+    made = Preview(
         decision=decided,
-        verdict=verdict,
+        verdict=Verdict(reason=decided.reason),
         enforcement=rules.enforcement_in(namespace),
-        refusal=refusal,
-        secrets=held,
-        on_trust=on_trust and not verdict.problems,
+        refusal=refused(part, namespace=namespace, decision=decision, rules=rules, installed=assumptions.installed),
     )
+    exemption = policy.exempt(part, namespace=namespace.name, rules=rules)
+    if exemption is not None:
+        return replace(made, verdict=Verdict(reason=exemption))
+    listed = policy.secrets_in_effect(part.workload, account, decision)
+    facts = _facts(listed, decision, namespace, repositories, evidence, assumptions)
+    verdict = judging.verdict(part, facts, rules)
+    held = [known for name in listed if (known := evidence.secrets.get((namespace.name, name))) is not None]
+    on_trust = bool(verdict.unverifiable) or any(known.trusted for known in held)
+    return replace(made, verdict=verdict, on_trust=on_trust and not verdict.problems)
 
 
-def _decide(workload: Workload, namespace: Namespace, account: ServiceAccount, assumptions: Assumptions) -> Decision:
+def _decide(part: Part, namespace: Namespace, account: ServiceAccount, assumptions: Assumptions) -> Decision:
     if not assumptions.installed:
         return policy.NOT_APPLICABLE
-    return policy.decide(
-        workload,
-        update=False,
-        namespace=namespace,
-        service_account=account,
-        rules=assumptions.rules,
-    )
+    return policy.decide(part, namespace=namespace, service_account=account, rules=assumptions.rules)
 
 
 def _facts(

@@ -3,17 +3,18 @@
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 
 from webhook.check import findings
 from webhook.check.documents import RENDER_FIRST, Manifest, Reader, Trouble
 from webhook.check.evidence import KINDS, Evidence, Place
-from webhook.check.findings import Report, Subject
-from webhook.check.judging import Assumptions, judge
+from webhook.check.findings import ManifestPart
+from webhook.check.judging import Assumptions, preview
 from webhook.check.plain import Unusable
+from webhook.check.report import Report
 from webhook.check.sources import Text
-from webhook.core import policy, workloads
+from webhook.core import workloads
 from webhook.core.kinds import WorkloadKind, find_kind
+from webhook.core.parts import parts, repositories_together
 from webhook.core.review import kind_of
 from webhook.core.workloads import MalformedObject
 
@@ -36,7 +37,7 @@ class Checker:
     kinds: Sequence[WorkloadKind]
     namespace: str
     evidence: Evidence = field(default_factory=Evidence)
-    _subjects: list[Subject] = field(default_factory=list)
+    _found: list[ManifestPart] = field(default_factory=list)
     _troubles: list[Trouble] = field(default_factory=list)
     _resources: frozenset[str] = field(init=False)
 
@@ -97,26 +98,25 @@ class Checker:
                     line = findings.image_lines(manifest, workload).get(image, manifest.line)
                     self._fault(manifest, line, RENDER_FIRST)
                     return
-        selected = [policy.selected_images(workload, self.assumptions.rules) for workload in found]
-        among = tuple(chain.from_iterable(selected))
-        if not among:
+        pulling = [each for each in parts(found, self.assumptions.rules) if each.images]
+        if not pulling:
             return
-        if len(self._subjects) >= MAX_WORKLOADS:
+        together = repositories_together(pulling)
+        if len(self._found) >= MAX_WORKLOADS:
             raise Unusable(manifest.line - 1, f"no more than {MAX_WORKLOADS} workloads are judged in one run")
         namespace = manifest.obj["metadata"].get("namespace") if manifest.obj.get("metadata") else None
         if not isinstance(namespace, str | None):
             raise MalformedObject("/metadata/namespace", f"expected a string, got {kind_of(namespace)}")
-        self._subjects += [
-            Subject(
-                workload=replace(workload, template={}),
+        self._found += [
+            ManifestPart(
+                part=replace(each, workload=replace(each.workload, template={})),
                 namespace=namespace or self.namespace,
                 origin=manifest.origin,
-                place=Place(file=manifest.origin.file, line=_line_of(manifest, workload)),
-                lines=findings.image_lines(manifest, workload),
-                among=among,
+                place=Place(file=manifest.origin.file, line=_line_of(manifest, each.workload)),
+                repositories=together,
+                lines=findings.image_lines(manifest, each.workload),
             )
-            for workload, images in zip(found, selected, strict=True)
-            if images
+            for each in pulling
         ]
 
     def _fault(self, manifest: Manifest, line: int, problem: str) -> None:
@@ -125,11 +125,11 @@ class Checker:
     def _report(self, documents: int) -> Report:
         found = list(findings.of_namespaces(self.evidence))
         checked = []
-        for subject in self._subjects:
-            namespace = self.evidence.namespace(subject.namespace)
-            judgement = judge(subject.workload, namespace, self.evidence, self.assumptions, among=subject.among)
-            found.extend(findings.findings(subject, judgement, self.evidence))
-            checked.append(findings.checked(subject, judgement))
+        for each in self._found:
+            namespace = self.evidence.namespace(each.namespace)
+            seen = preview(each.part, each.repositories, namespace, self.evidence, self.assumptions)
+            found.extend(findings.findings(each, seen, self.evidence))
+            checked.append(findings.checked(each, seen))
         return Report(
             findings=tuple(found), troubles=tuple(self._troubles), checked=tuple(checked), documents=documents
         )

@@ -15,7 +15,7 @@ from webhook.cli.options import EXIT_USAGE, reporting_faults, show
 
 if TYPE_CHECKING:
     from webhook.check.documents import Trouble
-    from webhook.check.findings import Report
+    from webhook.check.report import Report
     from webhook.check.run import Checker
     from webhook.check.sources import Text
 
@@ -84,7 +84,7 @@ def _run(
     paths: Sequence[str], checker: Callable[[], "Checker"], targets: Sequence[tuple[str, str]], options: dict[str, Any]
 ) -> int:
     # Imported late: `--help` needs none of it.
-    from webhook.check.findings import Level  # noqa: PLC0415
+    from webhook.check.report import Level  # noqa: PLC0415
     from webhook.check.sources import Sources  # noqa: PLC0415
 
     started = time.monotonic()

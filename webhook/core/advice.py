@@ -11,7 +11,7 @@ from typing import Final
 from webhook.core import advice_secrets, images
 from webhook.core.advice_words import (
     Advice,
-    Subject,
+    StuckPod,
     again,
     events,
     image,
@@ -25,23 +25,23 @@ from webhook.core.causes import Cause, PodDiagnosis
 from webhook.core.display import shown
 from webhook.core.waiting import after_the_pull
 
-__all__ = ["Advice", "Subject", "advise"]
+__all__ = ["Advice", "StuckPod", "advise"]
 
 
-def advise(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
+def advise(diagnosis: PodDiagnosis, pod: StuckPod) -> Advice:
     """Say what was seen and what fixes it."""
-    return _ADVICE[diagnosis.cause](diagnosis, subject)
+    return _ADVICE[diagnosis.cause](diagnosis, pod)
 
 
-def _host_spelling(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
+def _host_spelling(diagnosis: PodDiagnosis, pod: StuckPod) -> Advice:
     plain = images.plain_host(diagnosis.stuck.image.image.partition("/")[0])
     return Advice(
         detail=f"{image(diagnosis)} is pulled without a credential: no entry has a host that is written so",
-        remedy=f"write the registry's host as {shown(plain)} in {template(subject)}: case and port are compared",
+        remedy=f"write the registry's host as {shown(plain)} in {template(pod)}: case and port are compared",
     )
 
 
-def _invalid_image_name(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
+def _invalid_image_name(diagnosis: PodDiagnosis, pod: StuckPod) -> Advice:
     try:
         images.parse(diagnosis.stuck.image.image)
         fault = "the kubelet cannot read it"
@@ -49,92 +49,92 @@ def _invalid_image_name(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
         fault = str(error.reason).replace("_", " ")
     return Advice(
         detail=f"{image(diagnosis)} is no valid image ({fault})",
-        remedy=f"correct the image in {template(subject)}",
+        remedy=f"correct the image in {template(pod)}",
     )
 
 
-def _image_not_found(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
+def _image_not_found(diagnosis: PodDiagnosis, pod: StuckPod) -> Advice:
     exposed = "; besides, none of the Pod's pull secrets covers it" if diagnosis.exposed else ""
     return Advice(
         detail=f"the registry has no {image(diagnosis)}, or does not tell who may not read it{exposed}",
-        remedy=f"push that tag, or correct the image in {template(subject)}",
+        remedy=f"push that tag, or correct the image in {template(pod)}",
     )
 
 
-def _never_pulled(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
+def _never_pulled(diagnosis: PodDiagnosis, pod: StuckPod) -> Advice:
     return Advice(
         detail=f"{image(diagnosis)} is not on the node, and imagePullPolicy Never keeps the kubelet from pulling it",
-        remedy=f"set imagePullPolicy to IfNotPresent in {template(subject)}, or load the image on the node",
+        remedy=f"set imagePullPolicy to IfNotPresent in {template(pod)}, or load the image on the node",
     )
 
 
-def _registry_mirror(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
+def _registry_mirror(diagnosis: PodDiagnosis, pod: StuckPod) -> Advice:
     return Advice(
         detail=f"the node asks the mirror {shown(diagnosis.host)} for {image(diagnosis)}, and does not get it",
         remedy=(
             f"see whether that mirror is up and may read the image, or take it out of the runtime's configuration on "
-            f"{node(subject)} (/etc/containerd/certs.d, or mirrors of registries.conf)"
+            f"{node(pod)} (/etc/containerd/certs.d, or mirrors of registries.conf)"
         ),
     )
 
 
-def _registry_failing(diagnosis: PodDiagnosis, _: Subject) -> Advice:
+def _registry_failing(diagnosis: PodDiagnosis, _: StuckPod) -> Advice:
     return Advice(
         detail=f"{registry(diagnosis)} answers with an error of its own, or that it is asked too often",
         remedy="wait; the kubelet tries again by itself, at least every five minutes",
     )
 
 
-def _registry_unreachable(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
+def _registry_unreachable(diagnosis: PodDiagnosis, pod: StuckPod) -> Advice:
     return Advice(
         detail=(
-            f"{node(subject)} has no connection to {registry(diagnosis)}: DNS, a firewall, a proxy, or a CA it does "
+            f"{node(pod)} has no connection to {registry(diagnosis)}: DNS, a firewall, a proxy, or a CA it does "
             "not trust"
         ),
-        remedy=f"look at the network of {node(subject)}; nothing in the cluster's pull secrets changes it",
-        commands=(events(subject),),
+        remedy=f"look at the network of {node(pod)}; nothing in the cluster's pull secrets changes it",
+        commands=(events(pod),),
     )
 
 
-def _node_unreachable(_: PodDiagnosis, subject: Subject) -> Advice:
+def _node_unreachable(_: PodDiagnosis, pod: StuckPod) -> Advice:
     return Advice(
-        detail=f"the kubelet of {node(subject)} is not heard of, so that the Pod's status is old",
+        detail=f"the kubelet of {node(pod)} is not heard of, so that the Pod's status is old",
         remedy="bring the node back, or delete it, so that its Pods are made elsewhere",
-        commands=(f"kubectl get node {shlex.quote(subject.node)}",) if subject.node else (),
+        commands=(f"kubectl get node {shlex.quote(pod.node)}",) if pod.node else (),
     )
 
 
-def _back_off(_: PodDiagnosis, subject: Subject) -> Advice:
+def _back_off(_: PodDiagnosis, pod: StuckPod) -> Advice:
     return again(
-        f"the kubelet tries again by itself {within(subject.next_pull_s)}; a new Pod pulls at once",
+        f"the kubelet tries again by itself {within(pod.next_pull_s)}; a new Pod pulls at once",
         "what kept it from pulling is gone",
-        subject,
+        pod,
     )
 
 
-def _unknown(_: PodDiagnosis, subject: Subject) -> Advice:
+def _unknown(_: PodDiagnosis, pod: StuckPod) -> Advice:
     return Advice(
         detail="its kubelet cannot pull, in words that are not known here",
         remedy="read them in the Pod's events",
-        commands=(events(subject),),
+        commands=(events(pod),),
     )
 
 
-def _pulled(diagnosis: PodDiagnosis, subject: Subject) -> Advice:
+def _pulled(diagnosis: PodDiagnosis, pod: StuckPod) -> Advice:
     waiting = diagnosis.stuck.waiting
     crashed = waiting.crashed or waiting.reason == "CrashLoopBackOff"
-    pod, container = shlex.quote(subject.workload.name), shlex.quote(waiting.container)
-    logs = f"kubectl logs {pod} --container {container} --namespace {place(subject)} --previous"
+    name, container = shlex.quote(pod.workload.name), shlex.quote(waiting.container)
+    logs = f"kubectl logs {name} --container {container} --namespace {place(pod)} --previous"
     return Advice(
         detail=f"pulled: {after_the_pull(waiting)}",
         remedy="the image was pulled; look at the logs"
         if crashed
         else "the image was pulled; look at the Pod's events",
-        commands=(logs if crashed else events(subject),),
+        commands=(logs if crashed else events(pod),),
     )
 
 
-_ADVICE: Final[Mapping[Cause, Callable[[PodDiagnosis, Subject], Advice]]] = {
+_ADVICE: Final[Mapping[Cause, Callable[[PodDiagnosis, StuckPod], Advice]]] = {
     Cause.SECRET_MISSING: advice_secrets.secret_missing,
     Cause.NOT_LISTED: advice_secrets.not_listed,
     Cause.WRONG_TYPE: advice_secrets.unfit,

@@ -11,8 +11,9 @@ from webhook.core.display import shown
 from webhook.core.judging import Problem
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner
+from webhook.core.parts import Part
 from webhook.core.policy import Decision
-from webhook.core.remedies import Refusal
+from webhook.core.refusals import Refusal, refused
 from webhook.core.scope import Namespace, Rules
 from webhook.core.vocabulary import Reason
 from webhook.core.workloads import Workload
@@ -26,7 +27,7 @@ _ROLLED_OUT: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class StuckPod:
     """A Pod that cannot pull, as people know it.
 
     Attributes:
@@ -88,9 +89,9 @@ class Advice:
     restart: bool = False
 
 
-def again(why: str, detail: str, subject: Subject) -> Advice:
+def again(why: str, detail: str, pod: StuckPod) -> Advice:
     """Advise to have a new Pod."""
-    if restart := subject.restart:
+    if restart := pod.restart:
         return Advice(detail=detail, remedy=f"restart it: {why}", commands=(restart,), restart=True)
     return Advice(detail=detail, remedy=f"delete the Pod and create it again from its manifest: {why}")
 
@@ -100,29 +101,23 @@ def problem_of(diagnosis: PodDiagnosis) -> Problem:
     return diagnosis.problem
 
 
-def refusal(subject: Subject) -> Refusal:
-    out = subject.installed and not subject.injected
+def refusal(pod: StuckPod) -> Refusal:
+    out = pod.installed and not pod.injected
     decision = Decision(reason=Reason.OPTED_OUT if out else Reason.NOT_MUTABLE)
-    return remedies.refused(
-        subject.workload,
-        namespace=subject.namespace,
-        selected=(),
-        update=not subject.workload.controlled,
-        decision=decision,
-        rules=subject.rules,
-    )
+    part = Part(workload=pod.workload, update=not pod.workload.controlled)
+    return refused(part, namespace=pod.namespace, decision=decision, rules=pod.rules)
 
 
-def cause(problem: Problem, subject: Subject) -> str:
-    return texts.CAUSES[problem.reason](problem, refusal(subject))
+def cause(problem: Problem, pod: StuckPod) -> str:
+    return texts.cause(problem, refusal(pod))
 
 
-def remedy(problem: Problem, subject: Subject) -> str:
-    return remedies.remedy(problem, refusal(subject))
+def remedy(problem: Problem, pod: StuckPod) -> str:
+    return remedies.remedy(problem, refusal(pod))
 
 
-def create(name: str, diagnosis: PodDiagnosis, subject: Subject) -> tuple[str, ...]:
-    return remedies.create_commands(name, subject.namespace.name, remedies.server(diagnosis.stuck.image.image))
+def create(name: str, diagnosis: PodDiagnosis, pod: StuckPod) -> tuple[str, ...]:
+    return remedies.create_commands(name, pod.namespace.name, remedies.server(diagnosis.stuck.image.image))
 
 
 def whose(text: str, diagnosis: PodDiagnosis) -> str:
@@ -140,28 +135,24 @@ def whose(text: str, diagnosis: PodDiagnosis) -> str:
             return f"{text}; {SECRET_NAME} was not made by the add-on"
 
 
-def at_source(task: str, guide: str, diagnosis: PodDiagnosis, subject: Subject) -> str:
+def at_source(task: str, guide: str, diagnosis: PodDiagnosis, pod: StuckPod) -> str:
     """Say where the content of the Secret comes from that the kubelet took the credential from."""
     found = diagnosis.found
     if found is not None and found.owner:
-        return f"{task} {shown(found.owner)}, which makes Secret {subject.namespace.name}/{shown(found.name)}"
+        return f"{task} {shown(found.owner)}, which makes Secret {pod.namespace.name}/{shown(found.name)}"
     if diagnosis.owner is Owner.OURS:
-        return f"{task} the central secret {subject.rules.release_namespace}/{SECRET_NAME} ({guide})"
+        return f"{task} the central secret {pod.rules.release_namespace}/{SECRET_NAME} ({guide})"
     if diagnosis.secret:
-        return f"{task} Secret {subject.namespace.name}/{shown(diagnosis.secret)}"
+        return f"{task} Secret {pod.namespace.name}/{shown(diagnosis.secret)}"
     return f"{task} the Secret that the credential is from"
 
 
-def template(subject: Subject) -> str:
-    return (
-        "the Pod's manifest"
-        if subject.owner_kind == "Pod"
-        else f"{shown(subject.owner_kind)} {shown(subject.owner_name)}"
-    )
+def template(pod: StuckPod) -> str:
+    return "the Pod's manifest" if pod.owner_kind == "Pod" else f"{shown(pod.owner_kind)} {shown(pod.owner_name)}"
 
 
-def roll_out(subject: Subject) -> str:
-    return "create it again" if subject.owner_kind == "Pod" else "roll it out"
+def roll_out(pod: StuckPod) -> str:
+    return "create it again" if pod.owner_kind == "Pod" else "roll it out"
 
 
 def image(diagnosis: PodDiagnosis) -> str:
@@ -175,16 +166,16 @@ def registry(diagnosis: PodDiagnosis) -> str:
         return "the registry"
 
 
-def node(subject: Subject) -> str:
-    return f"node {shown(subject.node)}" if subject.node else "the node"
+def node(pod: StuckPod) -> str:
+    return f"node {shown(pod.node)}" if pod.node else "the node"
 
 
-def events(subject: Subject) -> str:
-    return f"kubectl describe pod {shlex.quote(subject.workload.name)} --namespace {place(subject)}"
+def events(pod: StuckPod) -> str:
+    return f"kubectl describe pod {shlex.quote(pod.workload.name)} --namespace {place(pod)}"
 
 
-def place(subject: Subject) -> str:
-    return shlex.quote(subject.namespace.name)
+def place(pod: StuckPod) -> str:
+    return shlex.quote(pod.namespace.name)
 
 
 def within(seconds: float) -> str:

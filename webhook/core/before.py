@@ -1,12 +1,15 @@
 """What stood where a path of an object leads, before an UPDATE: a template of a list counts wherever it stood there."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
+from typing import Final
 
 import orjson
 
+from webhook.core.kinds import TemplatePath, WorkloadKind
 from webhook.core.review import Json
-from webhook.core.workloads import Workload
+from webhook.core.workloads import MalformedObject, Workload, read_all
 
 
 class Before:
@@ -42,6 +45,20 @@ class Before:
     @cached_property
     def _pulls(self) -> frozenset[tuple[object, ...]]:
         return frozenset(map(_pulls, self._workloads))
+
+
+NOTHING_BEFORE: Final = Before()
+
+
+def read_before(kind: WorkloadKind, old: Json) -> Mapping[TemplatePath, Before]:
+    """Read what stood where each path of a kind leads; nothing in an object that is malformed.
+
+    Such an object was stored by a laxer schema than today's. Its successor is judged as if it were new.
+    """
+    with suppress(MalformedObject):
+        found = read_all(kind, old)
+        return {path: Before(each for each in found if each.path == path) for path in kind.templates}
+    return {}
 
 
 def _pulls(workload: Workload) -> tuple[object, ...]:

@@ -17,9 +17,9 @@ from webhook.core.names import (
     SOURCE_ANNOTATION,
 )
 from webhook.core.ownership import Secret, is_ours, source
-from webhook.core.policy import MAX_IMAGES, selected_images
+from webhook.core.parts import MAX_IMAGES, selected_images
 from webhook.core.review import Json
-from webhook.core.scope import Enforcement, Namespace, Rules, label_faults
+from webhook.core.scope import Enforcement, Namespace, Rules
 from webhook.core.workloads import Workload
 
 
@@ -43,7 +43,7 @@ def coverable(workload: Workload, namespace: Namespace, rules: Rules) -> bool:
         and not (workload.mirror or workload.opted_out or workload.unknown_inject)
         and rules.injects_into(namespace)
         and rules.enforcement_in(namespace) is Enforcement.DENY
-        and not label_faults(namespace)
+        and not namespace.unknown_labels
         and (workload.listed or 0) == len(workload.pull_secrets)
         and set(workload.pull_secrets) <= {SECRET_NAME}
         and len(workload.images) <= MAX_IMAGES

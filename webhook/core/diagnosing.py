@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, assert_never
 
-from webhook.core import copies, images, judging, policy
+from webhook.core import copies, images, judging
 from webhook.core.causes import Cause, PodDiagnosis, Stuck, Surroundings, Unused
 from webhook.core.copies import Place, Replace, Update
 from webhook.core.judging import Problem, PullFacts, UnreadableSecret, Verdict
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner, Secret, is_ours, owner_of
+from webhook.core.parts import Part, repositories
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Rules
 from webhook.core.vocabulary import CentralFault, CredentialState, Reason
@@ -90,7 +91,7 @@ def diagnose(workload: Workload, stuck: Stuck, around: Surroundings, rules: Rule
     met = stuck.symptom
     if met is not Symptom.PULLED and around.node_lost:
         return PodDiagnosis(cause=Cause.NODE_UNREACHABLE, stuck=stuck)
-    judged = _judge(stuck.image, listed(workload), around, rules)
+    judged = _judge(workload, stuck, listed(workload), around, rules)
     problem = judged.problems[0] if judged.problems else None
     if (cause := _AT_ONCE.get(met)) is not None:
         return PodDiagnosis(cause=cause, stuck=stuck, exposed=problem is not None)
@@ -128,8 +129,8 @@ def names_to_read(workload: Workload, *accounts: ServiceAccount) -> frozenset[st
     return frozenset({SECRET_NAME}).union(*(judging.secrets_to_read(names) for names in lists))
 
 
-def _judge(image: PodImage, names: tuple[str, ...], around: Surroundings, rules: Rules) -> Verdict:
-    """Say what pull secrets are worth for one image, as the validating half would."""
+def _judge(workload: Workload, stuck: Stuck, names: tuple[str, ...], around: Surroundings, rules: Rules) -> Verdict:
+    """Say what pull secrets are worth for the image, as the validating half would."""
     read = judging.secrets_to_read(names)
     facts = PullFacts(
         listed=names,
@@ -138,7 +139,8 @@ def _judge(image: PodImage, names: tuple[str, ...], around: Surroundings, rules:
         central_fault=_central_fault(around, rules),
     )
     # What is not known is told apart from what is known to be wrong, whatever the installation takes on trust.
-    return judging.verdict((image,), facts, replace(rules, allow_unverifiable=True))
+    part = Part(workload=workload, images=(stuck.image,))
+    return judging.verdict(part, facts, replace(rules, allow_unverifiable=True))
 
 
 def _missing_because(around: Surroundings, rules: Rules) -> Reason:
@@ -173,7 +175,7 @@ def _uncovered(problem: Problem, workload: Workload, stuck: Stuck, around: Surro
     owner = _owner(ours, around, rules)
     if ours is not None and owner is Owner.OURS and (fresh := _brought_up_to_date(ours, around, rules)) is not None:
         then = replace(around, secrets={**around.secrets, SECRET_NAME: fresh})
-        if _judge(stuck.image, listed(workload), then, rules).reason is Reason.COVERED:
+        if _judge(workload, stuck, listed(workload), then, rules).reason is Reason.COVERED:
             return PodDiagnosis(cause=Cause.STALE, stuck=stuck, secret=SECRET_NAME, found=ours, owner=owner)
     unused, name = _unused(problem, workload, stuck, around, rules)
     if unused is not None:
@@ -199,7 +201,7 @@ def _unused(
     for account, unused in candidates:
         if problem.reason is Reason.MALFORMED or set(account.secrets) <= set(workload.pull_secrets):
             continue
-        would = _judge(stuck.image, account.secrets, around, rules)
+        would = _judge(workload, stuck, account.secrets, around, rules)
         # Of a Pod with a list of its own, what may not be read is no better explanation than what is known.
         if would.reason is Reason.COVERED or (not would.problems and not workload.listed):
             return unused, account.secrets[0]
@@ -258,10 +260,10 @@ def _said_by_registry(word: CredentialState | None) -> Cause | None:
 
 def _covering(workload: Workload, stuck: Stuck, around: Surroundings) -> tuple[str, Secret | None]:
     """Find the Secret whose credential the kubelet tries first: of those listed, the first that has one."""
-    repositories = policy.repositories((stuck.image,))
+    pulled_from = repositories((stuck.image,))
     for name in listed(workload):
         secret = around.secrets.get(name)
-        if isinstance(secret, Secret) and copies.fault(secret, repositories) is None:
+        if isinstance(secret, Secret) and copies.fault(secret, pulled_from) is None:
             return name, secret
     return "", None
 

@@ -16,6 +16,11 @@ def shown(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
+def named(text: str) -> str:
+    """Give a user's own name for something as `shown` does, or say that it has none."""
+    return shown(text) or "(unnamed)"
+
+
 def dotted(tokens: Iterable[str | int]) -> str:
     """Write a place in an object as the API server does: `spec.groups[0].template`, `spec.by["a.b"].template`."""
     text = ""

@@ -7,7 +7,8 @@ from typing import Final
 from webhook.core import copies
 from webhook.core.keyring import Credential, Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.names import PULL_SECRET_KEYS, SECRET_NAME
-from webhook.core.policy import MAX_IMAGES, repositories, repository_of
+from webhook.core.parts import Part
+from webhook.core.policy import Decision
 from webhook.core.scope import Rules
 from webhook.core.vocabulary import CentralFault, Reason
 from webhook.core.workloads import PodImage
@@ -18,6 +19,10 @@ MAX_ENTRIES_IN_ALL: Final = 2000
 
 MAX_SECRETS: Final = 32
 """Most pull secrets of one workload that are read; with `rbac.readAllSecrets` each costs a call to the API server."""
+
+
+UNNAMED: Final = "(a pull secret of its ServiceAccount)"
+"""In place of a Secret's name that its reader may not know; no Secret can have it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +61,7 @@ class Problem:
     Attributes:
         reason: Why.
         image: The image; `None` if it is not about one image (`malformed`).
-        secret: The listed Secret that was expected to cover it, empty if there is none.
+        secret: The listed Secret that was expected to cover it, empty if there is none; `UNNAMED` to some readers.
         central_fault: With `central_unusable`: what is wrong with the central secret.
         detail: Cause known beyond the reason: never content.
         found: That Secret, if it is there and may be read.
@@ -87,10 +92,14 @@ class Verdict:
     problems: tuple[Problem, ...] = ()
     unverifiable: tuple[str, ...] = ()
 
-    @property
-    def names_secrets(self) -> bool:
-        """Return whether it tells of any Secret."""
-        return bool(self.problems or self.unverifiable)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What both halves decide on one part."""
+
+    part: Part
+    decision: Decision
+    verdict: Verdict
 
 
 def secrets_to_read(listed: Sequence[str]) -> frozenset[str]:
@@ -98,26 +107,18 @@ def secrets_to_read(listed: Sequence[str]) -> frozenset[str]:
     return frozenset(sorted(listed, key=lambda name: name != SECRET_NAME)[:MAX_SECRETS])
 
 
-def verdict(
-    to_judge: Sequence[PodImage],
-    facts: PullFacts,
-    rules: Rules,
-    check: Callable[[], None] = lambda: None,
-    *,
-    among: Sequence[PodImage] = (),
-) -> Verdict:
-    """Judge images by the kubelet's own rules.
+def verdict(part: Part, facts: PullFacts, rules: Rules, check: Callable[[], None] = lambda: None) -> Verdict:
+    """Judge a part's images by the kubelet's own rules.
 
     Args:
-        to_judge: The selected images.
+        part: A pod spec with its selected images.
         facts: What the cluster knows of the pull secrets in effect.
         rules: The installation's settings.
         check: Called before each step that takes a while; may raise, to end what takes too long.
-        among: The selected images of all the object's pod specs, if it has others.
 
     | of the Secrets listed | answer |
     |---|---|
-    | whatever they are, for more than `MAX_IMAGES` different images | too_large, admitted or not as below |
+    | whatever they are, for more than `parts.MAX_IMAGES` different images | too_large, admitted or not as below |
     | one we may read is malformed | malformed: it stops every pull of the Pod |
     | one we may read has a credential for the image | covered |
     | one we may not read | by `allow_unverifiable`: unverifiable, admitted or not |
@@ -127,14 +128,14 @@ def verdict(
     | only others | theirs, in the same way |
     | none | not_listed |
     """
-    if len({image.image for image in among or to_judge}) > MAX_IMAGES:
+    if part.crowded:
         problem = Problem(reason=Reason.TOO_LARGE, image=None)
         return Verdict(reason=Reason.TOO_LARGE, problems=() if rules.allow_unverifiable else (problem,))
     try:
         keyrings, unread = _open(facts, check)
     except _MalformedListed as error:
         return Verdict(reason=Reason.MALFORMED, problems=(error.problem,))
-    faults = _faults(to_judge, facts, keyrings, check)
+    faults = _faults(part, facts, keyrings, check)
     if not faults:
         return Verdict(reason=Reason.COVERED)
     if unread and rules.allow_unverifiable:
@@ -182,25 +183,20 @@ _Found = Mapping[str, Mapping[str, tuple[Credential, ...]]]
 """By a Secret's name and a repository: what the kubelet finds."""
 
 
-def _faults(
-    to_judge: Sequence[PodImage], facts: PullFacts, keyrings: Mapping[str, Keyring], check: Callable[[], None]
-) -> list[Problem]:
-    distinct = repositories(to_judge)
-    found = {name: keyring.lookup_each(distinct, check) for name, keyring in keyrings.items()}
+def _faults(part: Part, facts: PullFacts, keyrings: Mapping[str, Keyring], check: Callable[[], None]) -> list[Problem]:
+    found = {name: keyring.lookup_each(part.repositories, check) for name, keyring in keyrings.items()}
     return [
         fault
-        for image in to_judge
+        for image in part.images
         # The kubelet refuses what it cannot parse as InvalidImageName and asks no registry: it needs no credential.
-        if (repository := repository_of(image.image)) and (fault := _fault(image, repository, facts, keyrings, found))
+        if image.repository and (fault := _fault(image, facts, keyrings, found))
     ]
 
 
-def _fault(
-    image: PodImage, repository: str, facts: PullFacts, keyrings: Mapping[str, Keyring], found: _Found
-) -> Problem | None:
+def _fault(image: PodImage, facts: PullFacts, keyrings: Mapping[str, Keyring], found: _Found) -> Problem | None:
     empty_in = ""
     for name in keyrings:
-        credentials = found[name].get(repository, ())
+        credentials = found[name].get(image.repository, ())
         if any(not credential.is_empty for credential in credentials):
             return None
         if credentials and not empty_in:

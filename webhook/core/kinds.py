@@ -35,6 +35,11 @@ class WorkloadKind:
     templates: tuple[TemplatePath, ...]
 
     @property
+    def title(self) -> str:
+        """Name for people; where the kind's own is not known, its resource's."""
+        return self.kind or self.resource
+
+    @property
     def configured(self) -> bool:
         """Tell a further kind, which an administrator has configured, from a built-in one."""
         return bool(self.version)

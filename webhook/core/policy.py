@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from webhook.core import images
-from webhook.core.before import Before
 from webhook.core.mounts import mounts
 from webhook.core.names import SECRET_NAME
+from webhook.core.parts import Part, selects_any
 from webhook.core.scope import Namespace, Rules
 from webhook.core.vocabulary import Reason
-from webhook.core.workloads import PodImage, Workload
+from webhook.core.workloads import Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,65 +27,7 @@ class Decision:
     provision: bool = False
 
 
-NOTHING_BEFORE: Final = Before()
 NOT_APPLICABLE: Final = Decision(reason=Reason.NOT_APPLICABLE)
-
-
-MAX_IMAGES: Final = 256
-"""Most different images of one object that are judged. A Pod has a handful of containers."""
-
-
-def selected_images(workload: Workload, rules: Rules) -> tuple[PodImage, ...]:
-    """List the images that match the patterns and that the kubelet would pull.
-
-    The list ends with the first that is one too many to be judged: what comes after it changes no answer.
-    """
-    selected: list[PodImage] = []
-    known: dict[str, bool] = {}
-    different = 0
-    for image in workload.images:
-        if not image.can_be_pulled:
-            continue
-        matches = known.get(image.image)
-        if matches is None:
-            matches = known[image.image] = rules.patterns.selects(image.image)
-            different += matches
-        if matches:
-            selected.append(image)
-            if different > MAX_IMAGES:
-                break
-    return tuple(selected)
-
-
-def selects_any(workload: Workload, rules: Rules) -> bool:
-    """Return whether there is such an image."""
-    return any(image.can_be_pulled and rules.patterns.selects(image.image) for image in workload.images)
-
-
-def repositories(selected: Sequence[PodImage]) -> tuple[str, ...]:
-    """List the first `MAX_IMAGES` normalised repositories of images, each once, for which a credential can be found.
-
-    An image no kubelet could parse has none, and one whose host is too long to have an address needs none.
-    """
-    found: dict[str, None] = {}
-    for image in selected:
-        name = repository_of(image.image)
-        if name and name.find("/") <= _LONGEST_HOST:
-            found[name] = None
-            if len(found) == MAX_IMAGES:
-                break
-    return tuple(found)
-
-
-_LONGEST_HOST: Final = 253 + len(":65535")
-"""RFC 1035's limit of a name in text, and a port. Globs of a tenant are compared with hosts of a tenant."""
-
-
-def repository_of(image: str) -> str:
-    try:
-        return images.parse(image).repository
-    except images.InvalidReference:
-        return ""
 
 
 def uses_copy(workload: Workload, rules: Rules) -> bool:
@@ -118,21 +59,11 @@ class ServiceAccount:
     exists: bool = True
 
 
-def decide(
-    workload: Workload,
-    *,
-    update: bool,
-    before: Before = NOTHING_BEFORE,
-    namespace: Namespace,
-    service_account: ServiceAccount,
-    rules: Rules,
-) -> Decision:
+def decide(part: Part, *, namespace: Namespace, service_account: ServiceAccount, rules: Rules) -> Decision:
     """Decide what to add to a workload's pull secrets.
 
     Args:
-        workload: The object.
-        update: It is there already (UPDATE), as against CREATE.
-        before: On UPDATE, what stood where its path leads.
+        part: Its pod spec.
         namespace: The namespace it is in.
         service_account: Its ServiceAccount; for a Pod it does not matter.
         rules: The installation's settings.
@@ -154,20 +85,20 @@ def decide(
     | template of a further kind with a list, `[]` too | left_to_pod | | yes |
     | else | injected | `ghcr-secret` | yes |
     """
+    workload = part.workload
     if workload.mirror:
         return NOT_APPLICABLE
-    selected = selects_any(workload, rules)
-    if not selected and (update or not mounts_copy(workload)):
+    if not part.images and (part.update or not mounts_copy(workload)):
         return Decision(reason=Reason.NO_SELECTED_IMAGE)
     if workload.opted_out or not rules.injects_into(namespace):
         return Decision(reason=Reason.OPTED_OUT)
-    if not selected:
+    if not part.images:
         return Decision(reason=Reason.MOUNTED, provision=True)
     if workload.controlled and not workload.is_pod:
         return Decision(reason=Reason.CONTROLLER_OWNED)
-    if update and (workload.is_pod or workload.kind.is_job):
+    if part.update and (workload.is_pod or workload.kind.is_job):
         return Decision(reason=Reason.NOT_MUTABLE)
-    if update and before.had(workload):
+    if part.update and part.before.had(workload):
         return Decision(reason=Reason.UNCHANGED)
     if SECRET_NAME in workload.pull_secrets:
         return Decision(reason=Reason.ALREADY_LISTED, provision=True)
@@ -212,23 +143,33 @@ def injected(workload: Workload, decision: Decision) -> Workload:
     )
 
 
-def exempt(
-    workload: Workload, *, namespace: str, update: bool, before: Before = NOTHING_BEFORE, rules: Rules
-) -> Reason | None:
-    """Say why a workload need not be judged at all, if so.
+def exempt(part: Part, *, namespace: str, rules: Rules) -> Reason | None:
+    """Say why a pod spec need not be judged at all, if so.
 
     An UPDATE that changes neither the images that can be pulled nor pull secrets nor ServiceAccount is admitted,
-    however broken the workload is: labels, finalizers and scaling must keep working.
+    however broken the workload is: labels, finalizers and scaling must keep working. First row that fits:
+
+    | workload | reason |
+    |---|---|
+    | mirror Pod | not_applicable |
+    | no selected image that can be pulled | no_selected_image |
+    | controlled, and no Pod | controller_owned |
+    | UPDATE that pulls as before | unchanged |
+    | in a namespace that is never touched | opted_out |
+    | debug containers are added, and none pulls a selected image that the Pod has not pulled | no_selected_image |
     """
+    workload = part.workload
     if workload.mirror:
         return Reason.NOT_APPLICABLE
-    if not selects_any(workload, rules):
+    if not (part.images or selects_any(workload, rules)):
         return Reason.NO_SELECTED_IMAGE
     if workload.controlled and not workload.is_pod:
         return Reason.CONTROLLER_OWNED
-    if update and before.pulled_as(workload):
+    if part.update and part.before.pulled_as(workload):
         return Reason.UNCHANGED
-    return Reason.OPTED_OUT if rules.untouchable(namespace) else None
+    if rules.untouchable(namespace):
+        return Reason.OPTED_OUT
+    return None if part.images else Reason.NO_SELECTED_IMAGE
 
 
 def may_be_made(decision: Decision) -> bool:
@@ -238,6 +179,8 @@ def may_be_made(decision: Decision) -> bool:
 
 def leading(decisions: Sequence[Decision]) -> Decision:
     """Say which of the decisions on one object's pod specs stands for all: the first that does the most."""
+    if len(decisions) == 1:
+        return decisions[0]
     return max(
         decisions,
         key=lambda each: (bool(each.add), each.provision, each.reason is not Reason.NO_SELECTED_IMAGE),

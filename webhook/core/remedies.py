@@ -6,20 +6,18 @@ the owner, a foreign one may hold other logins that must not be lost, and a copy
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from webhook.core import images
-from webhook.core.discretion import UNNAMED
 from webhook.core.display import dotted, shown
-from webhook.core.judging import Problem
+from webhook.core.judging import UNNAMED, Problem
 from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL, SECRET_NAME, SECRET_TYPE
 from webhook.core.ownership import give_away, is_ours
-from webhook.core.policy import MAX_IMAGES, Decision
-from webhook.core.scope import Namespace, Rules
+from webhook.core.parts import MAX_IMAGES
+from webhook.core.refusals import Refusal
 from webhook.core.vocabulary import CentralFault, Reason
-from webhook.core.workloads import PodImage, Workload
+from webhook.core.workloads import Workload
 
 _DNS_SUBDOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 """Names a Secret can have, a little wider than RFC 1123; all of them are safe within a shell command."""
@@ -33,58 +31,6 @@ _MADE_BY_ANOTHER: Final = frozenset({"ReplicaSet"})
 
 _ENTRY_GUIDE: Final = 'docs/operations.md, "Add an entry to a pull secret"'
 _INJECTOR_GUIDE: Final = "docs/injectors.md"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """A refused workload, and what bears on how to fix it.
-
-    Attributes:
-        workload: The workload.
-        namespace: Where it is.
-        release_namespace: Home of the central secret.
-        selected: Its images that need a credential.
-        update: It exists already (UPDATE), as against CREATE.
-        provisions: Sending it again makes the copy (`policy.Decision.provision`).
-        bypassed: The mutating half would have listed the secret, and yet it is not listed.
-        opted_out: It or its namespace is out of injection; whether itself says `Workload.opted_out`.
-        namespace_out: Its namespace is.
-        installed: The add-on is in the cluster that the workload is for.
-    """
-
-    workload: Workload
-    namespace: str
-    release_namespace: str
-    selected: Sequence[PodImage] = ()
-    update: bool = False
-    provisions: bool = False
-    bypassed: bool = False
-    opted_out: bool = False
-    namespace_out: bool = False
-    installed: bool = True
-
-
-def refused(
-    workload: Workload,
-    *,
-    namespace: Namespace,
-    selected: Sequence[PodImage],
-    update: bool = False,
-    decision: Decision,
-    rules: Rules,
-) -> Refusal:
-    """Say what bears on how to fix a workload that the mutating half decided so on."""
-    return Refusal(
-        workload=workload,
-        namespace=namespace.name,
-        release_namespace=rules.release_namespace,
-        selected=selected,
-        update=update,
-        provisions=decision.provision,
-        bypassed=bool(decision.add),
-        opted_out=decision.reason is Reason.OPTED_OUT,
-        namespace_out=decision.reason is Reason.OPTED_OUT and not rules.injects_into(namespace),
-    )
 
 
 def remedy(problem: Problem, refusal: Refusal) -> str:
@@ -177,17 +123,17 @@ def _opt_in(refusal: Refusal) -> str:
         steps.append(f"remove the annotation {INJECT_KEY} from {where}")
     if refusal.namespace_out:
         steps.append(f"run: kubectl label namespace {refusal.namespace} {INJECT_KEY}=true --overwrite")
-    again = " and make a new Pod" if workload.is_pod and refusal.update else ""
+    again = " and make a new Pod" if workload.is_pod and refusal.part.update else ""
     return f"opt in{again} ({'; '.join(steps)})"
 
 
 def _central_missing(problem: Problem, refusal: Refusal) -> str:
     create = _create(SECRET_NAME, refusal.release_namespace, problem, refusal)
-    return f"ask the cluster's administrators to {create}"
+    return _administrators(create)
 
 
 def _central_unusable(problem: Problem, refusal: Refusal) -> str:
-    central = f"the central secret {refusal.release_namespace}/{SECRET_NAME}"
+    central = refusal.central
     entry = _server(problem, refusal)
     match problem.central_fault:
         case CentralFault.NO_ENTRY_FOR_IMAGE:
@@ -200,6 +146,10 @@ def _central_unusable(problem: Problem, refusal: Refusal) -> str:
             task = f"make {central} again with type {SECRET_TYPE}"
         case CentralFault.MALFORMED | CentralFault.TOO_LARGE | None:
             task = f"correct {central} where it comes from"
+    return _administrators(task)
+
+
+def _administrators(task: str) -> str:
     return f"ask the cluster's administrators to {task}"
 
 
@@ -248,7 +198,7 @@ def _list_it(problem: Problem, refusal: Refusal) -> str:
     if workload.is_pod and workload.controller:
         return _list_at_controller(entry, refusal)
     path = dotted((*workload.spec_path, "imagePullSecrets"))
-    if workload.is_pod and refusal.update:
+    if workload.is_pod and refusal.part.update:
         return (
             f"delete the Pod and create it with {entry} in {path}, which cannot be changed on a running Pod, or set an "
             "image that its pull secrets cover"
@@ -260,7 +210,7 @@ def _list_at_controller(entry: str, refusal: Refusal) -> str:
     """Say where to list a pull secret for a Pod, which has no manifest of its own."""
     controller = shown(refusal.workload.controller)
     task = f"add {entry} to imagePullSecrets in {_template_of(refusal.workload)}"
-    if refusal.update:
+    if refusal.part.update:
         return f"{task}, and change the image there too: the pull secrets of a running Pod cannot be changed"
     if controller.startswith("Job "):
         return f"{task}, and delete that Job and create it again, since its template cannot be changed"
@@ -279,11 +229,7 @@ def _complete(task: str, problem: Problem, refusal: Refusal) -> str:
     if owner := _owner(problem):
         return f"{task} in {owner}, which makes that Secret"
     if problem.found is not None and is_ours(problem.found, refusal.release_namespace):
-        central = f"{refusal.release_namespace}/{SECRET_NAME}"
-        return (
-            f"ask the cluster's administrators to {task} in the central secret {central} ({_ENTRY_GUIDE}); "
-            f"{give_away(refusal.namespace)}"
-        )
+        return f"{_administrators(f'{task} in {refusal.central}')} ({_ENTRY_GUIDE}); {give_away(refusal.namespace)}"
     return f"{task} in that Secret ({_ENTRY_GUIDE})"
 
 
@@ -319,7 +265,7 @@ def create_commands(name: str, namespace: str, entry: str) -> tuple[str, ...]:
 
 
 def _again(refusal: Refusal) -> str:
-    if refusal.workload.is_pod and refusal.update:
+    if refusal.workload.is_pod and refusal.part.update:
         return "try again"
     # Only a new Pod is sent by its controller.
     return (
@@ -330,7 +276,7 @@ def _again(refusal: Refusal) -> str:
 
 
 def _server(problem: Problem, refusal: Refusal) -> str:
-    candidates = [problem.image] if problem.image else list(refusal.selected)
+    candidates = [problem.image] if problem.image else list(refusal.part.images)
     return next((found for image in candidates if (found := server(image.image))), "REGISTRY")
 
 

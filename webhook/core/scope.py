@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from webhook.core.images import ImagePatterns
 from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL, SYSTEM_NAMESPACES
@@ -62,7 +63,7 @@ class Rules:
     def enforcement_in(self, namespace: "Namespace") -> Enforcement:
         """Say how strict we are in a namespace.
 
-        Its own label decides; a label with any other value is passed over (and warned about, see `label_faults`).
+        Its own label decides; one with any other value is passed over, and warned about (`Namespace.unknown_labels`).
         With opt-in, a namespace that has neither label is none of our business yet.
         """
         if self.untouchable(namespace.name):
@@ -84,20 +85,12 @@ class Namespace:
     provision: str = ""
     terminating: bool = False
 
+    @property
+    def unknown_labels(self) -> tuple[str, ...]:
+        """Keys of those of our labels whose value means nothing."""
+        values = ((INJECT_KEY, self.inject), (ENFORCE_LABEL, self.enforce), (PROVISION_LABEL, self.provision))
+        return tuple([key for key, value in values if value and value not in _MEANINGFUL[key]])
 
-def label_faults(namespace: Namespace) -> tuple[str, ...]:
-    """Name each of our labels on a namespace whose value means nothing, for a warning to the user."""
-    faults = []
-    if namespace.inject not in ("", "true", "false"):
-        faults.append(
-            f'label {INJECT_KEY} of namespace {namespace.name} is neither "true" nor "false" and has no effect'
-        )
-    if namespace.enforce and namespace.enforce not in set(Enforcement):
-        faults.append(
-            f"label {ENFORCE_LABEL} of namespace {namespace.name} is none of deny, warn, off and has no effect"
-        )
-    if namespace.provision not in ("", "true", "false"):
-        faults.append(
-            f'label {PROVISION_LABEL} of namespace {namespace.name} is neither "true" nor "false" and has no effect'
-        )
-    return tuple(faults)
+
+_SWITCH: Final = frozenset({"true", "false"})
+_MEANINGFUL: Final = {INJECT_KEY: _SWITCH, ENFORCE_LABEL: frozenset(Enforcement), PROVISION_LABEL: _SWITCH}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from webhook.core import images
 from webhook.core.display import dotted, pointer
 from webhook.core.kinds import EACH_ENTRY, EACH_VALUE, TemplatePath, WorkloadKind
 from webhook.core.names import INJECT_KEY, MIRROR_ANNOTATION
@@ -55,6 +56,14 @@ class PodImage:
     def can_be_pulled(self) -> bool:
         """Return whether the kubelet would ever ask a registry for it."""
         return self.pull_policy != "Never"
+
+    @property
+    def repository(self) -> str:
+        """Its normalised name with registry; empty if no kubelet could parse it: it is never pulled."""
+        try:
+            return images.parse(self.image).repository
+        except images.InvalidReference:
+            return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

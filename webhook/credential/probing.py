@@ -8,6 +8,7 @@ from webhook.core import images, policy, workloads
 from webhook.core.images import ImageReference, InvalidReference
 from webhook.core.keyring import Keyring
 from webhook.core.kinds import POD
+from webhook.core.parts import selected_images
 from webhook.core.review import Json
 from webhook.core.scope import Rules
 from webhook.core.vocabulary import CredentialState
@@ -57,7 +58,7 @@ def images_in_use(pod: Json, rules: Rules) -> Iterator[ImageReference]:
         return
     if not policy.uses_copy(workload, rules):
         return
-    for image in policy.selected_images(workload, rules):
+    for image in selected_images(workload, rules):
         try:
             yield images.parse(image.image)
         except InvalidReference:

@@ -13,12 +13,13 @@ from typing import Final
 from webhook.cluster.client import Client
 from webhook.cluster.pods import ClusterPods
 from webhook.cluster.surroundings import ClusterSurroundings
-from webhook.core import diagnosing, policy, waiting, workloads
-from webhook.core.advice import Subject, advise
+from webhook.core import diagnosing, waiting, workloads
+from webhook.core.advice import StuckPod, advise
 from webhook.core.causes import Cause, PodDiagnosis, Stuck, Surroundings
 from webhook.core.judging import SecretFact, UnreadableSecret
 from webhook.core.kinds import POD
 from webhook.core.names import SECRET_NAME
+from webhook.core.parts import repositories
 from webhook.core.policy import ServiceAccount
 from webhook.core.review import Json
 from webhook.core.scope import Namespace
@@ -260,8 +261,8 @@ class _Diagnoser:
         )
 
     def _word(self, pod: WaitingPod) -> CredentialState | None:
-        repositories = policy.repositories((pod.stuck.image,))
-        return self._question.words.get(repositories[0]) if repositories else None
+        pulled_from = repositories((pod.stuck.image,))
+        return self._question.words.get(pulled_from[0]) if pulled_from else None
 
     def _elapsed(self, pod: WaitingPod) -> float | None:
         return None if pod.since is None else max(0.0, (self._question.now - pod.since).total_seconds())
@@ -280,7 +281,7 @@ class _Diagnoser:
         pod = group.pod
         elapsed = self._elapsed(pod)
         created = parse_time(pod.created)
-        subject = Subject(
+        stuck = StuckPod(
             workload=pod.workload,
             namespace=namespace,
             rules=self._question.rules,
@@ -291,7 +292,7 @@ class _Diagnoser:
             made_before=created is not None and self._registered is not None and created < self._registered,
             next_pull_s=waiting.pulls(elapsed or 0.0, pod.stuck.symptom)[1],
         )
-        advice = advise(group.diagnosis, subject)
+        advice = advise(group.diagnosis, stuck)
         return PodGroup(
             namespace=pod.namespace,
             owner_kind=group.owner[0],

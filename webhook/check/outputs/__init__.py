@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from webhook.check.findings import Report
 from webhook.check.outputs import github, junit, plain_json, sarif, text
+from webhook.check.report import Report
 
 FORMATS: Final[Mapping[str, Callable[[Report], str]]] = {
     "text": text.render,

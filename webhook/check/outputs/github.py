@@ -5,8 +5,8 @@ GitHub shows ten errors and ten warnings of one step; the summary has all of the
 
 from typing import Final
 
-from webhook.check.findings import Level, Report
 from webhook.check.outputs.text import summary
+from webhook.check.report import Level, Report
 
 MAX_SUMMARY: Final = 1_000_000
 """Longest summary in bytes: GitHub takes 1 MiB of one step."""

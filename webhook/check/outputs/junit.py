@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
-from webhook.check.findings import Finding, Level, Report
+from webhook.check.report import Finding, Level, Report
 
 _ILLEGAL: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 has no way to write."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from webhook.check.findings import Report
+from webhook.check.report import Report
 
 VERSION: Final = 1
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from webhook.check.evidence import Place
-from webhook.check.findings import INVALID_SETTING, Finding, Level, Report
 from webhook.check.outputs.plain_json import printable
+from webhook.check.report import INVALID_SETTING, Finding, Level, Report
 from webhook.core.vocabulary import REFUSING
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Final
 
-from webhook.check.findings import Finding, Level, ManifestOutcome, Report
+from webhook.check.report import Finding, Level, ManifestOutcome, Report
 
 _MARKS: Final = {Level.ERROR: "✗", Level.WARNING: "!"}
 _OUTCOMES: Final = {
