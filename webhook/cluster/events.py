@@ -77,7 +77,7 @@ class _Key:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Waiting:
+class _Pending:
     first: dt.datetime
     last: dt.datetime
     count: int = 1
@@ -122,8 +122,8 @@ class ClusterEvents:
         self._pause_s = pause_s
         self._backoff_s = backoff_s
         self._changed = threading.Condition()
-        self._first: OrderedDict[_Key, _Waiting] = OrderedDict()
-        self._others: OrderedDict[_Key, _Waiting] = OrderedDict()
+        self._first: OrderedDict[_Key, _Pending] = OrderedDict()
+        self._others: OrderedDict[_Key, _Pending] = OrderedDict()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         # Used by the thread alone.
@@ -143,7 +143,7 @@ class ClusterEvents:
                 known.last = now
                 return
             if len(line) < _QUEUED and not self._stopping.is_set():
-                line[key] = _Waiting(first=now, last=now)
+                line[key] = _Pending(first=now, last=now)
                 self._changed.notify_all()
                 return
         self._count(EventOutcome.QUEUE_FULL)
@@ -191,7 +191,7 @@ class ClusterEvents:
             self._full_at.popitem(last=False)
         return True
 
-    def _deliver(self, key: _Key, waiting: _Waiting) -> EventOutcome:
+    def _deliver(self, key: _Key, waiting: _Pending) -> EventOutcome:
         backoff = self._backoff_s
         for _ in range(_TRIES):
             try:
@@ -209,7 +209,7 @@ class ClusterEvents:
                 return EventOutcome.REFUSED
         return EventOutcome.UNAVAILABLE
 
-    def _write(self, key: _Key, waiting: _Waiting) -> None:
+    def _write(self, key: _Key, waiting: _Pending) -> None:
         known = self._written.get(key)
         if known is not None:
             try:
@@ -223,14 +223,14 @@ class ClusterEvents:
         if len(self._written) > _REMEMBERED:
             self._written.popitem(last=False)
 
-    def _patch(self, key: _Key, known: _Written, waiting: _Waiting) -> None:
+    def _patch(self, key: _Key, known: _Written, waiting: _Pending) -> None:
         count = known.count + waiting.count
         target = Target(verb=Verb.PATCH, resource="events", namespace=key.namespace, name=known.name)
         patch = {"count": count, "lastTimestamp": _stamp(waiting.last)}
         self._client.request(target, Deadline.after(_CALL_S), body=patch, patch_type=PatchType.MERGE)
         known.count = count
 
-    def _create(self, key: _Key, waiting: _Waiting) -> _Written:
+    def _create(self, key: _Key, waiting: _Pending) -> _Written:
         about = key.about
         # 253 characters at most, none of them a separator before our own.
         name = f"{about.name[:230].rstrip('-.')}.{secrets.token_hex(8)}"

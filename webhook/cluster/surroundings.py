@@ -110,7 +110,7 @@ class _Managed(msgspec.Struct):
     fields: _OwnedFields | None = msgspec.field(name="fieldsV1", default=None)
 
 
-class _Reference(msgspec.Struct):
+class _OwnerReference(msgspec.Struct):
     kind: str = ""
     name: str = ""
     controller: bool | None = None
@@ -120,7 +120,7 @@ class _Metadata(msgspec.Struct, rename="camel"):
     name: str
     creation_timestamp: str | None = None
     managed_fields: list[_Managed] | None = None
-    owner_references: list[_Reference] | None = None
+    owner_references: list[_OwnerReference] | None = None
 
 
 class _Object(msgspec.Struct):

@@ -83,7 +83,7 @@ class Metrics:
     ) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self.registry)
-        self.registry.register(_Figures(watches, certificate_expiry, credentials, connections_dropped))
+        self.registry.register(_ReadFigures(watches, certificate_expiry, credentials, connections_dropped))
         registry = self.registry
         Gauge(
             "ghcr_pull_secrets_build_info", "Always 1; the label says what runs.", ("version",), registry=registry
@@ -169,7 +169,7 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-class _Figures(Collector):
+class _ReadFigures(Collector):
     """What is not counted but read at the moment of a scrape; arguments as of `Metrics`."""
 
     def __init__(
