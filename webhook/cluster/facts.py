@@ -2,7 +2,7 @@
 
 from webhook.cluster.caches import Caches
 from webhook.cluster.client import Client
-from webhook.cluster.objects import decode_namespace, decode_pull_secrets
+from webhook.cluster.objects import find_account, find_namespace
 from webhook.cluster.paging import PAGE_SIZE, whole_list
 from webhook.cluster.requests import Target, Verb
 from webhook.cluster.secrets import decode
@@ -32,9 +32,7 @@ class ClusterFacts:
         """Read a Namespace; one that does not exist is a Namespace without labels."""
         if not fresh and (known := self._caches.namespaces.get(name)) is not None:
             return known
-        target = Target(verb=Verb.GET, resource="namespaces", name=name)
-        found = self._client.find(target, deadline, decode_namespace)
-        return Namespace(name=name) if found is None else found
+        return find_namespace(self._client, name, deadline)
 
     def service_account(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> ServiceAccount:
         """Read a ServiceAccount's pull secrets, or that it does not exist."""
@@ -42,9 +40,7 @@ class ClusterFacts:
         # What we look for first may be among those that are kept; without it, what is behind them matters.
         if known is not None and (not known.more or SECRET_NAME in known.names):
             return ServiceAccount(secrets=known.names)
-        target = Target(verb=Verb.GET, resource="serviceaccounts", namespace=namespace, name=name)
-        found = self._client.find(target, deadline, decode_pull_secrets)
-        return ServiceAccount(exists=False) if found is None else ServiceAccount(secrets=found.names)
+        return find_account(self._client, namespace, name, deadline)
 
     def secret(self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False) -> SecretFact:
         """Read a Secret, or say that it may not be read or is not there."""

@@ -1,4 +1,4 @@
-"""Namespace and ServiceAccount JSON decoded to core values."""
+"""Namespaces and ServiceAccounts, read as core values."""
 
 import re
 import sys
@@ -8,9 +8,13 @@ from typing import Annotated, Final
 import msgspec
 
 from webhook.cluster import wire
+from webhook.cluster.client import Client
+from webhook.cluster.requests import Target, Verb
 from webhook.cluster.wire import Content
 from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL, SECRET_NAME
+from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
+from webhook.ports import Deadline
 
 KEPT_NAMES: Final = 32
 """Pull secrets of a ServiceAccount that are kept; a tenant decides how many it has."""
@@ -65,6 +69,19 @@ class _AccountMetadata(msgspec.Struct):
 class _ServiceAccount(msgspec.Struct):
     metadata: _AccountMetadata
     pull_secrets: msgspec.Raw = msgspec.field(name="imagePullSecrets", default=msgspec.Raw(b"null"))
+
+
+def find_namespace(client: Client, name: str, deadline: Deadline) -> Namespace:
+    """Ask for a Namespace; one that does not exist is a Namespace without labels. Raises `ClusterError`."""
+    found = client.find(Target(verb=Verb.GET, resource="namespaces", name=name), deadline, decode_namespace)
+    return Namespace(name=name) if found is None else found
+
+
+def find_account(client: Client, namespace: str, name: str, deadline: Deadline) -> ServiceAccount:
+    """Ask for a ServiceAccount's pull secrets, or whether it exists. Raises `ClusterError`."""
+    target = Target(verb=Verb.GET, resource="serviceaccounts", namespace=namespace, name=name)
+    found = client.find(target, deadline, decode_pull_secrets)
+    return ServiceAccount(exists=False) if found is None else ServiceAccount(secrets=found.names)
 
 
 def decode_namespace(content: Content) -> Namespace:

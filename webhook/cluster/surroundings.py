@@ -9,7 +9,7 @@ from webhook.cluster import wire
 from webhook.cluster.certificates import ADMISSION_V1, MUTATING
 from webhook.cluster.client import Client
 from webhook.cluster.hooks import APPS_V1
-from webhook.cluster.objects import decode_namespace, decode_pull_secrets
+from webhook.cluster.objects import decode_namespace, find_account, find_namespace
 from webhook.cluster.paging import whole_list
 from webhook.cluster.requests import Target, Verb
 from webhook.cluster.secrets import decode as decode_secret
@@ -51,8 +51,7 @@ class ClusterSurroundings:
 
     def namespace(self, name: str, deadline: Deadline) -> Namespace:
         """Read a Namespace; one that does not exist has no labels."""
-        found = self._client.find(Target(verb=Verb.GET, resource="namespaces", name=name), deadline, decode_namespace)
-        return found or Namespace(name=name)
+        return find_namespace(self._client, name, deadline)
 
     def namespaces(self, deadline: Deadline) -> dict[str, Namespace]:
         """Read every Namespace, by name."""
@@ -64,9 +63,7 @@ class ClusterSurroundings:
 
     def account(self, namespace: str, name: str, deadline: Deadline) -> ServiceAccount:
         """Read a ServiceAccount's pull secrets, or that it does not exist."""
-        target = Target(verb=Verb.GET, resource="serviceaccounts", namespace=namespace, name=name)
-        found = self._client.find(target, deadline, decode_pull_secrets)
-        return ServiceAccount(exists=False) if found is None else ServiceAccount(secrets=found.names)
+        return find_account(self._client, namespace, name, deadline)
 
     def secret(self, namespace: str, name: str, deadline: Deadline) -> WrittenSecret | None:
         """Read a Secret; `None` if it does not exist."""
