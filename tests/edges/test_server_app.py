@@ -159,6 +159,22 @@ def test_a_body_there_is_no_memory_for_is_an_error_and_no_decision(harness: Harn
     assert harness.value("review_errors_total", half="mutate", kind="overloaded") == 1
 
 
+def test_a_line_waits_for_the_loop_to_send_the_answer_and_the_review_is_counted_before(harness: Harness) -> None:
+    visit = Visit(may_wait=True)
+    harness.client.post(
+        "/mutate",
+        data=json.dumps(review()).encode(),
+        content_type="application/json",
+        environ_overrides={KEY: visit},
+    )
+    assert harness.value("review_duration_seconds_count", half="mutate") == 1
+    assert visit.review is None
+    assert harness.lines() == []
+    visit.tell()
+    visit.tell()
+    assert [line["event"] for line in harness.lines()] == ["review_answered"]
+
+
 def test_reviews_of_one_namespace_or_of_none_do_not_keep_us_from_looking_at_ourselves(harness: Harness) -> None:
     looked: list[Any] = []
 

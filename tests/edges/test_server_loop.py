@@ -523,3 +523,58 @@ def test_taking_connections_goes_on_while_the_loop_drains(running: Running) -> N
     with loop.inside() as peer:
         peer.sendall(b"GET\r\n\r\n")
         assert peer.recv(64) == b"0."
+
+
+def test_what_came_while_a_head_was_read_is_read_before_anything_is_waited_for(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(Echo):
+        def read_head(self, head: bytes, address: Any) -> Line:
+            peer.sendall(b"defgh")
+            return super().read_head(head, address)
+
+    loop, _ = running(Slow())
+    waited: list[State] = []
+    arm = loop._arm
+
+    def watched(connection: Connection, *events: int) -> None:
+        waited.append(connection.state)
+        arm(connection, *events)
+
+    monkeypatch.setattr(loop, "_arm", watched)
+    with loop.inside() as peer:
+        waited.clear()
+        peer.sendall(b"+0000008\r\n\r\nabc")
+        assert peer.recv(64) == b"8."
+        until(lambda: waited, "it waits for the next request")
+    assert waited[0] is State.IDLE
+
+
+def test_a_log_line_is_written_once_its_answer_is_out_and_if_nobody_takes_it_too(running: Running) -> None:
+    received, written = threading.Event(), threading.Event()
+    order: list[bool] = []
+
+    def line() -> None:
+        order.append(received.wait(10))
+        written.set()
+
+    def answer(visit: Visit) -> bytes:
+        visit.line = line
+        return b"answer"
+
+    def leave(visit: Visit) -> bytes:
+        peer.close()
+        return answer(visit)
+
+    http = Echo(answer)
+    loop, _ = running(http)
+    with loop.inside() as peer:
+        peer.sendall(b"GET\r\n\r\n")
+        assert peer.recv(64) == b"answer"
+        received.set()
+        assert written.wait(10)
+        written.clear()
+        http.act = leave
+        peer.sendall(b"GET\r\n\r\n")
+        assert written.wait(10)
+    assert order == [True, True]

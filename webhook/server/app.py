@@ -1,6 +1,7 @@
 """Flask app that answers admission reviews."""
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any, Final, Protocol
 
@@ -112,7 +113,10 @@ class _Half:
             if visit.turn is None and not visit.quiet:
                 self._observe(duration)
         if not visit.quiet:
-            self._tell(review, answer, duration)
+            self._reviewed(self._half, answer.outcome, answer.reason)
+            visit.line = self._line(review, answer, duration)
+            if not visit.may_wait:
+                visit.tell()
         return Response(body, content_type=JSON)
 
     def _begin(self, visit: Visit) -> tuple[Review | None, Deadline]:
@@ -164,9 +168,10 @@ class _Half:
             self._gate.give_back(visit.cost)
         visit.entered = visit.taken = False
 
-    def _tell(self, review: Review, answer: Answer, duration: float) -> None:
-        self._reviewed(self._half, answer.outcome, answer.reason)
-        self._review_log.info(
+    def _line(self, review: Review, answer: Answer, duration: float) -> Callable[[], None]:
+        # Holds no part of the review but a few short texts: its memory is given back before the line is written.
+        return partial(
+            self._review_log.info,
             "review_answered",
             uid=review.uid,
             operation=review.operation,

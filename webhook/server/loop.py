@@ -265,6 +265,9 @@ class Loop:
         if connection.request is None and not self._read_head(connection):
             return
         request: Request = connection.request
+        if len(connection.buffer) < request.head + request.length and connection.receive():
+            # An API server writes 4 KiB at a time: mostly the rest has come while the head was read.
+            connection.decrypt()
         visit = Visit(may_wait=True, quiet=not connection.peer)
         body = b""
         if len(connection.buffer) >= request.head + request.length:
@@ -314,7 +317,10 @@ class Loop:
         connection.request = None
         self._open.forget_body(connection)
         connection.proven = connection.proven or answer.startswith(b"HTTP/1.1 200")
-        self._finish(connection, answer, close=close or visit.no_room)
+        try:
+            self._finish(connection, answer, close=close or visit.no_room)
+        finally:
+            visit.tell()
 
     def _resume(self, parked: Parked) -> None:
         parked.visit.turn = None
