@@ -27,6 +27,11 @@ def speed() -> Iterator[tuple[str, str, str]]:
         _ratio(lambda number: workload("Deployment", name=f"api-{number}")),
         "",
     )
+    yield (
+        "the same, each with an image of its own",
+        _ratio(lambda number: workload("Deployment", name=f"api-{number}", images=[f"ghcr.io/sesacthon/api-{number}"])),
+        "",
+    )
 
 
 def _ratio(make: Callable[[int], Any]) -> str:

@@ -39,3 +39,11 @@ def test_a_summary_that_github_would_not_take_is_cut_between_lines_and_says_so(m
     kept, _, said = cut.partition("\n\nGitHub takes no more than 1 MiB")
     assert whole.startswith(kept + "\n")
     assert said
+
+
+def test_kinds_are_told_apart_however_many_a_bundle_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_MOST_KNOWN", 2)
+    kinds = [f"apiVersion: v1\nkind: Kind{number}\nmetadata: {{name: a}}\n" for number in range(5)]
+    bundle = [text for kind in kinds for text in (f"{{{kind.strip().replace(chr(10), ', ')}}}\n", POD)]
+    report = check("---\n".join(bundle))
+    assert (len(report.checked), report.troubles) == (5, ())

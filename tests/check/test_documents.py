@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.check.runs import check
-from webhook.check.documents import Loader, Manifest, Reader, Trouble, load
+from webhook.check.documents import Manifest, Reader, Trouble, load
+from webhook.check.loader import Loader
 from webhook.check.plain import MAX_DEPTH, MAX_MERGED, Converter, Unusable
 
 KINDS = ("Deployment", "Secret", "Namespace")
@@ -165,7 +166,7 @@ def test_no_text_ends_in_anything_but_objects_and_troubles(text: str) -> None:
 
 @given(st.text("yesnotrufaNULL~0123456789.:eE+-_=<x", max_size=8))
 def test_the_quick_resolver_gives_the_tags_of_pyyaml(text: str) -> None:
-    def tag(loader: type[yaml.CSafeLoader]) -> object:
+    def tag(loader: type[Loader] | type[yaml.CSafeLoader]) -> object:
         try:
             node = loader(text).get_single_node()
         except yaml.YAMLError:

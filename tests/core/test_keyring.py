@@ -565,3 +565,12 @@ def test_repr_is_the_same_for_every_credential(username: str, password: str) -> 
 )
 def test_a_document_that_leaves_the_login_to_a_helper_is_known(document: bytes, uses: bool) -> None:
     assert Keyring.from_secret(DOCKER_CONFIG_JSON, document).uses_helper is uses
+
+
+def test_a_long_location_is_parsed_as_ever_and_not_remembered() -> None:
+    short, long = "ghcr.io/" + "a" * 500, "ghcr.io/" + "a" * 600
+    hostmatch._parse_remembered.cache_clear()
+    parsed = [hostmatch.parse(each) for each in (short, short, long)]
+    assert [each and len(each.path) for each in parsed] == [501, 501, 601]
+    remembered = hostmatch._parse_remembered.cache_info()
+    assert (remembered.hits, remembered.currsize) == (1, 1)

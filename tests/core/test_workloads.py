@@ -1,5 +1,6 @@
 import contextlib
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from tests.core.kinds import KINDS, ROLLOUT, kind_named
 from tests.objects import IMAGE, TEMPLATE_PATHS, workload
 from webhook.core.kinds import WorkloadKind, find_kind
-from webhook.core.workloads import MalformedObject, read
+from webhook.core.workloads import MalformedObject, read, read_all
 
 
 @pytest.mark.parametrize("kind", TEMPLATE_PATHS)
@@ -189,3 +190,12 @@ def test_no_object_is_read_with_another_error_than_a_malformed_object(
 ) -> None:
     with contextlib.suppress(MalformedObject):
         read(kind, document)
+
+
+@pytest.mark.parametrize("kind", ["Pod", "Deployment"])
+def test_without_templates_nothing_of_the_object_is_kept(kind: str) -> None:
+    obj = workload(kind)
+    (whole,) = read_all(kind_named(kind), obj)
+    (bare,) = read_all(kind_named(kind), obj, templates=False)
+    assert whole.template
+    assert bare == replace(whole, template={})

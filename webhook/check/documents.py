@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import yaml
+from yaml import ScalarNode
 
+from webhook.check.loader import Loader
 from webhook.check.plain import MAX_DEPTH, Converter, Unusable
 from webhook.core.review import Json
 
@@ -30,29 +32,6 @@ _RUN_OF_BLOCKS: Final = re.compile(rf"^(?=(?:[ ]|[-?:][ ]){{{MAX_DEPTH}}})", re.
 _SURROGATES: Final = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
 RENDER_FIRST: Final = "this looks like a Helm template; render it first: helm template … | ghcr-pull-secrets check -"
-
-
-class Loader(yaml.CSafeLoader):
-    """PyYAML's C loader, used for its nodes alone.
-
-    What it asks of Python for each node is cut to what is needed: no tag depends on a node's path.
-    """
-
-    def descend_resolver(self, *_: object) -> None:
-        """Do nothing."""
-
-    def ascend_resolver(self) -> None:
-        """Do nothing."""
-
-    def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
-        """Give a node the tag that PyYAML's resolver would."""
-        if kind is yaml.ScalarNode:
-            if implicit[0]:
-                for tag, pattern in self.yaml_implicit_resolvers.get(value[:1], ()):
-                    if pattern.match(value):
-                        return str(tag)
-            return str(self.DEFAULT_SCALAR_TAG)
-        return str(self.DEFAULT_SEQUENCE_TAG if kind is yaml.SequenceNode else self.DEFAULT_MAPPING_TAG)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +87,22 @@ class Manifest:
 
     def line_of(self, *path: str | int) -> int:
         """Say on which line a field is; that of the deepest one there if a merge key brought the rest."""
-        node: yaml.Node = self.node
-        line = self.line
-        for token in path:
-            found = child(node, token)
-            if found is None:
-                break
-            at, node = found
-            line = at.start_mark.line + self.offset + 1
-        return line
+        return self.lines_below()(*path)
+
+    def lines_below(self, *path: str | int) -> "Callable[..., int]":
+        """Give what says on which line a field below a place is, which need not be looked for again each time."""
+
+        def walk(node: yaml.Node, line: int, path: tuple[str | int, ...]) -> tuple[yaml.Node | None, int]:
+            for token in path:
+                found = child(node, token)
+                if found is None:
+                    return None, line
+                at, node = found
+                line = at.start_mark.line + self.offset + 1
+            return node, line
+
+        place, line = walk(self.node, self.line, path)
+        return lambda *below: line if place is None else walk(place, line, below)[1]
 
 
 def child(node: yaml.Node, token: str | int) -> tuple[yaml.Node, yaml.Node] | None:
@@ -126,7 +112,7 @@ def child(node: yaml.Node, token: str | int) -> tuple[yaml.Node, yaml.Node] | No
             return node.value[token], node.value[token]
     elif isinstance(node, yaml.MappingNode):
         for key, value in reversed(node.value):
-            if isinstance(key, yaml.ScalarNode) and key.value == token:
+            if isinstance(key, ScalarNode) and key.value == token:
                 return key, value
     return None
 
@@ -211,7 +197,7 @@ class Reader:
     ) -> Iterator[Manifest | Trouble]:
         if not isinstance(node, yaml.MappingNode):
             return
-        top = {key.value: value for key, value in node.value if type(key) is yaml.ScalarNode}
+        top = {key.value: value for key, value in node.value if type(key) is ScalarNode}
         named, items = top.get("kind"), top.get("items")
         api, kind = _text(top.get("apiVersion")) or api_of_items, _text(named) or kind_of_items
         if kind.endswith("List") and isinstance(items, yaml.SequenceNode):
@@ -226,7 +212,7 @@ class Reader:
                 )
                 yield from self._objects(inner, item, own, offset, start, api if own else "")
             return
-        if named is not None and not isinstance(named, yaml.ScalarNode):
+        if named is not None and not isinstance(named, ScalarNode):
             raise Unusable(named.start_mark.line, "the kind is no string")
         group, _, version = api.rpartition("/")
         if not kind or not self.interest(group, version, kind):
@@ -301,7 +287,7 @@ def _line(mark: Any) -> int:
 
 
 def _text(node: yaml.Node | None) -> str:
-    return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
+    return str(node.value) if isinstance(node, ScalarNode) else ""
 
 
 def _broken(file: str, chunk: str, offset: int, line: int, problem: str) -> Trouble:
@@ -318,6 +304,6 @@ def _hinted(problem: str, chunk: str) -> str:
 
 def _joined(chunk: str) -> str:
     """Write JSON's pairs of surrogates as the one character they mean; the C parser knows no pairs."""
-    if "\\ud" not in chunk.lower():
+    if "\\u" not in chunk:
         return chunk
     return _SURROGATES.sub(lambda match: str(json.loads(f'"{match[0]}"')), chunk)

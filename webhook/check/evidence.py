@@ -6,10 +6,11 @@ content that fits the images it is asked for, so that everything else about it i
 
 import base64
 import binascii
+import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from webhook.check.documents import Manifest
 from webhook.check.plain import Unusable
@@ -140,18 +141,22 @@ def assumed(secret: Secret, repositories: Iterable[str], entries: Sequence[str] 
         entries: The registries it is known to have entries for; without any, one for each host of the repositories.
     """
     hosts = dict.fromkeys(entries) or dict.fromkeys(_entry(repository) for repository in repositories)
-    auths = {host: {"username": "assumed", "password": "assumed"} for host in hosts}
-    content: Mapping[str, Any] = {"auths": auths} if secret.type == SECRET_TYPE else auths
     return Secret(
         namespace=secret.namespace,
         name=secret.name,
         type=secret.type,
-        payload=json.dumps(content).encode(),
+        payload=_assumed_content(tuple(hosts), within_auths=secret.type == SECRET_TYPE),
         marks=secret.marks,
         owned=secret.owned,
         owner=secret.owner,
         given_away=secret.given_away,
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _assumed_content(hosts: tuple[str, ...], *, within_auths: bool) -> bytes:
+    auths = {host: {"username": "assumed", "password": "assumed"} for host in hosts}
+    return json.dumps({"auths": auths} if within_auths else auths).encode()
 
 
 def _entry(repository: str) -> str:

@@ -49,11 +49,12 @@ def image_lines(manifest: Manifest, workload: Workload) -> dict[PodImage, int]:
     for token in spec:
         holder = holder[token]
     lines: dict[PodImage, int] = {}
+    line_of = manifest.lines_below(*spec)
     for image in workload.images:
         path = ("image", "reference") if image.place == "volumes" else ("image",)
         for index, entry in enumerate(holder.get(image.place) or ()):
             if entry and entry.get("name", "") == image.name and _at(entry, *path) == image.image:
-                lines.setdefault(image, manifest.line_of(*spec, image.place, index, *path))
+                lines.setdefault(image, line_of(image.place, index, *path))
     return lines
 
 

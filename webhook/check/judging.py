@@ -76,8 +76,10 @@ def preview(
         given = replace(workload, pull_secrets=account.secrets, listed=len(account.secrets) or None)
         part = replace(part, workload=given)
     decided = _decide(part, namespace, account, assumptions)
-    part = replace(part, workload=policy.injected(part.workload, decided))
-    decision = _decide(part, namespace, account, assumptions)
+    decision = decided
+    if decided.add:
+        part = replace(part, workload=policy.injected(part.workload, decided))
+        decision = _decide(part, namespace, account, assumptions)
     made = Preview(
         decision=decided,
         verdict=Verdict(reason=decided.reason),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import yaml
+from yaml import ScalarNode
 
 from webhook.core.review import Json
 
@@ -56,7 +57,7 @@ class Converter:
         Raises:
             Unusable: An alias within what it names, or merge keys over their bound.
         """
-        if type(node) is yaml.ScalarNode:
+        if type(node) is ScalarNode:
             return node.value if node.tag == _STR else scalar(node.tag, node.value)
         key = id(node)
         known = self._done.get(key)
@@ -77,7 +78,7 @@ class Converter:
         found: Json = {}
         merges: list[tuple[int, yaml.Node]] = []
         for key_node, value_node in node.value:
-            if type(key_node) is yaml.ScalarNode:
+            if type(key_node) is ScalarNode:
                 tag = key_node.tag
                 if tag == _MERGE:
                     merges.append((key_node.start_mark.line, value_node))
@@ -85,7 +86,10 @@ class Converter:
                 key = key_node.value if tag == _STR else _key(tag, key_node.value)
                 if key in found:
                     self.duplicates.append((key_node.start_mark.line, key))
-                found[key] = self.convert(value_node)
+                if type(value_node) is ScalarNode and value_node.tag == _STR:  # most of them, without a call
+                    found[key] = value_node.value
+                else:
+                    found[key] = self.convert(value_node)
             else:
                 raise Unusable(key_node.start_mark.line, "a key is no scalar")
         for line, merge in merges:

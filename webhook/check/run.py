@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from webhook.check import findings
 from webhook.check.documents import RENDER_FIRST, Manifest, Reader, Trouble
@@ -20,6 +21,11 @@ from webhook.core.workloads import MalformedObject
 
 MAX_WORKLOADS = 200_000
 """Most workloads with selected images that are judged in one run: more than any cluster has."""
+
+_MOST_KNOWN: Final = 1000
+"""Kinds that are remembered with what they are to us: a bundle has a few, but may name any number."""
+
+_EVIDENCE: Final = frozenset(kind for _, kind in KINDS)
 
 
 @dataclass(slots=True)
@@ -40,6 +46,7 @@ class Checker:
     _found: list[ManifestPart] = field(default_factory=list)
     _troubles: list[Trouble] = field(default_factory=list)
     _resources: frozenset[str] = field(init=False)
+    _known: dict[tuple[str, str, str], WorkloadKind | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Note what the kinds are served as."""
@@ -72,11 +79,16 @@ class Checker:
     def interest(self, group: str, version: str, kind: str) -> bool:
         """Return whether an object bears on anything."""
         if not version:  # of the kind alone
-            return any(kind == known for _, known in KINDS) or resource_of(kind) in self._resources
+            return kind in _EVIDENCE or resource_of(kind) in self._resources
         return (group, kind) in KINDS or self._kind(group, version, kind) is not None
 
     def _kind(self, group: str, version: str, kind: str) -> WorkloadKind | None:
-        return find_kind(self.kinds, group=group, version=version, resource=resource_of(kind))
+        key = (group, version, kind)
+        if key not in self._known:
+            if len(self._known) == _MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = find_kind(self.kinds, group=group, version=version, resource=resource_of(kind))
+        return self._known[key]
 
     def _take(self, manifest: Manifest) -> None:
         kind = self._kind(manifest.group, manifest.version, manifest.kind)
@@ -91,7 +103,7 @@ class Checker:
             self._fault(manifest, manifest.line_of(*_tokens(error.field)), f"{error.field}: {error.problem}")
 
     def _take_workload(self, manifest: Manifest, kind: WorkloadKind) -> None:
-        found = workloads.read_all(kind, manifest.obj)
+        found = workloads.read_all(kind, manifest.obj, templates=False)
         for workload in found:
             for image in workload.images:
                 if "{{" in image.image:
@@ -109,7 +121,7 @@ class Checker:
             raise MalformedObject("/metadata/namespace", f"expected a string, got {kind_of(namespace)}")
         self._found += [
             ManifestPart(
-                part=replace(each, workload=replace(each.workload, template={})),
+                part=each,
                 namespace=namespace or self.namespace,
                 origin=manifest.origin,
                 place=Place(file=manifest.origin.file, line=_line_of(manifest, each.workload)),

@@ -20,6 +20,9 @@ _USERINFO: Final = re.compile(r"[A-Za-z0-9._:~!$&'()*+,;=%@-]*")
 _HOST: Final = re.compile(r"""(?:[A-Za-z0-9!$&'()*+,;=:\]<>"._~-]|[^\x00-\x7f]|%[89A-Fa-f][0-9A-Fa-f]|%25)*""")
 _PORT: Final = re.compile(r"(?::[0-9]*)?")
 
+_REMEMBERED_LENGTH: Final = 512
+"""Longest location that is remembered: tenants write locations of any length."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
@@ -110,6 +113,10 @@ def parse(location: str) -> Location | None:
     User information, query and fragment are checked as Go checks them, and dropped. An IPv6 zone is refused too:
     Go takes it, but no image reference can have one.
     """
+    return _parse_remembered(location) if len(location) <= _REMEMBERED_LENGTH else _parse(location)
+
+
+def _parse(location: str) -> Location | None:
     before_fragment, _, fragment = location.partition("#")
     if _CONTROL.search(before_fragment) or _BAD_ESCAPE.search(fragment):
         return None
@@ -122,6 +129,10 @@ def parse(location: str) -> Location | None:
         return None
     name, port = split
     return Location(host=unquote(host), labels=tuple(unquote(name).split(".")), port=port, path=unquote(slash + path))
+
+
+_parse_remembered = functools.lru_cache(maxsize=1024)(_parse)
+"""One image is looked up in several Secrets, and again for the next review of its workload."""
 
 
 def glob_matches(pieces: Sequence[str], text: str) -> bool:

@@ -16,6 +16,9 @@ class Enforcement(StrEnum):
     OFF = "off"
 
 
+_ENFORCEMENTS: Final = frozenset(Enforcement)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """The installation's settings, as far as decisions need them.
@@ -68,7 +71,7 @@ class Rules:
         """
         if self.untouchable(namespace.name):
             return Enforcement.OFF
-        if namespace.enforce in set(Enforcement):
+        if namespace.enforce in _ENFORCEMENTS:
             return Enforcement(namespace.enforce)
         if self.opt_in and namespace.inject != "true":
             return Enforcement.OFF
@@ -93,4 +96,4 @@ class Namespace:
 
 
 _SWITCH: Final = frozenset({"true", "false"})
-_MEANINGFUL: Final = {INJECT_KEY: _SWITCH, ENFORCE_LABEL: frozenset(Enforcement), PROVISION_LABEL: _SWITCH}
+_MEANINGFUL: Final = {INJECT_KEY: _SWITCH, ENFORCE_LABEL: _ENFORCEMENTS, PROVISION_LABEL: _SWITCH}

@@ -123,8 +123,13 @@ def read(kind: WorkloadKind, obj: Json) -> Workload:
     return read_all(kind, obj)[0]
 
 
-def read_all(kind: WorkloadKind, obj: Json) -> tuple[Workload, ...]:
+def read_all(kind: WorkloadKind, obj: Json, *, templates: bool = True) -> tuple[Workload, ...]:
     """Read every pod spec of an object, in the order of the kind's paths and of the object.
+
+    Args:
+        kind: What it was sent as.
+        obj: The object.
+        templates: Keep each pod template as it came; without, nothing of the object is kept.
 
     A path, or a part of one, that is not there leads to nothing (of a path without `[]` and `*`: to a pod spec without
     anything in it).
@@ -147,7 +152,7 @@ def read_all(kind: WorkloadKind, obj: Json) -> tuple[Workload, ...]:
             if len(found) == MAX_TEMPLATES:
                 problem = f"is one pod template more than the {MAX_TEMPLATES} that are read of one object"
                 raise MalformedObject(_pointer(where), problem)
-            found.append(_read(reader, owner, path, template, where))
+            found.append(_read(reader, owner, path, template, where, keep=templates))
     return tuple(found)
 
 
@@ -161,7 +166,9 @@ class _Owner:
     annotations: Json
 
 
-def _read(reader: "_Reader", owner: _Owner, path: TemplatePath, template: Json, where: "_Where") -> Workload:
+def _read(
+    reader: "_Reader", owner: _Owner, path: TemplatePath, template: Json, where: "_Where", *, keep: bool
+) -> Workload:
     spec = reader.mapping(template, "spec", where)
     in_spec = (where, "spec")
     secrets = reader.array(spec, "imagePullSecrets", in_spec)
@@ -192,7 +199,7 @@ def _read(reader: "_Reader", owner: _Owner, path: TemplatePath, template: Json, 
         mirror=owner.kind.is_pod and MIRROR_ANNOTATION in owner.annotations,
         opted_out="false" in inject,
         unknown_inject=any(value not in (None, "true", "false") for value in inject),
-        template=template if path else spec,
+        template={} if not keep else template if path else spec,
     )
 
 
