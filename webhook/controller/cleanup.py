@@ -21,7 +21,7 @@ _WORKERS: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
-    """What became of one namespace's `ghcr-secret`: removed, left, or remaining.
+    """Outcome for one namespace's `ghcr-secret`: removed, left, or remaining.
 
     Attributes:
         left: Why it is not ours to remove.

@@ -15,7 +15,7 @@ class Half(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of a review; a metric label."""
+    """The outcome of a review; a metric label."""
 
     ALLOWED = "allowed"
     PATCHED = "patched"

@@ -107,7 +107,7 @@ class Rotation:
 
 
 def learn(probed: Probed, repository: str, state: CredentialState) -> Probed:
-    """Remember what became of a probe; only the registry's word that an image is readable or is not counts."""
+    """Remember a probe's outcome; only the registry's word that an image is readable or is not counts."""
     others = tuple(name for name in probed.unreadable if name != repository)
     last = probed.last if probed.retried else repository
     match state:
