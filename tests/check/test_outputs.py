@@ -14,7 +14,7 @@ from tests.check.published import junit_faults, sarif_faults
 from tests.check.runs import check, check_objects
 from tests.objects import RESOURCES, workload
 from webhook.check.documents import Trouble
-from webhook.check.evidence import Place
+from webhook.check.evidence import Position
 from webhook.check.outputs import FORMATS, junit, sarif
 from webhook.check.report import Finding, Level, Report
 from webhook.check.sources import Text
@@ -46,9 +46,9 @@ def log(report: Report) -> Any:
 
 def findings(number: int, level: Level = Level.ERROR) -> tuple[Finding, ...]:
     one = Finding(
-        level=level, reason="not_listed", place=Place(file="a.yaml", line=1), kind="Pod", namespace="auth", name="a", cause="c"
+        level=level, reason="not_listed", place=Position(file="a.yaml", line=1), kind="Pod", namespace="auth", name="a", cause="c"
     )  # fmt: skip
-    return tuple(replace(one, name=f"a-{each}", place=Place(file="a.yaml", line=each + 1)) for each in range(number))
+    return tuple(replace(one, name=f"a-{each}", place=Position(file="a.yaml", line=each + 1)) for each in range(number))
 
 
 REPORTS: Mapping[str, Callable[[], Report]] = {

@@ -18,8 +18,8 @@ from certs.authority import issue_leaf, new_ca, service_dns_names
 from tests.objects import RELEASE_NAMESPACE, RULES, secret
 from webhook.core.copies import Secret, desired
 from webhook.core.names import COVERED_LABEL
-from webhook.doctor.evidence import COMPONENT, Evidence, Release, Served, Source
-from webhook.doctor.objects import Binding, Configuration, ExternalSecret, NamespaceObject, Policy, Store
+from webhook.doctor.evidence import COMPONENT, Evidence, Release, ServedCertificate, Source
+from webhook.doctor.objects import Binding, Configuration, ExternalSecret, NamespaceObject, Policy, SecretStore
 from webhook.doctor.processes import Deployment, Lease, Pod, Service
 
 T = TypeVar("T")
@@ -79,9 +79,9 @@ def external(
     return convert(ExternalSecret, {"metadata": metadata, "spec": spec, "status": status})
 
 
-def store(status: Mapping[str, Any] | None) -> Store:
+def store(status: Mapping[str, Any] | None) -> SecretStore:
     """Its store."""
-    return convert(Store, {"metadata": {"name": "aws-ssm-store"}, "status": status})
+    return convert(SecretStore, {"metadata": {"name": "aws-ssm-store"}, "status": status})
 
 
 def source(status: Mapping[str, Any] | None, **changes: Any) -> Source:
@@ -175,7 +175,7 @@ def evidence(**changes: Any) -> Evidence:
         mutating=(configuration(), configuration(f"zz-{NAME}", policy="Ignore")),
         validating=(configuration(),),
         service=convert(Service, {"metadata": {"name": NAME}, "spec": {"selector": {COMPONENT: "server"}}}),
-        certificate=Served(pem=_served()),
+        certificate=ServedCertificate(pem=_served()),
         mutating_policies=(),
         validating_policies=(),
         server=deployment("server"),

@@ -35,8 +35,8 @@ from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, secret
 from webhook.core.images import ImagePatterns
 from webhook.core.names import SOURCE_ANNOTATION
 from webhook.doctor import chain, chain_credential, chain_webhooks
-from webhook.doctor.evidence import Evidence, Served, Unread
-from webhook.doctor.model import State, Station
+from webhook.doctor.evidence import Evidence, ServedCertificate, Unread
+from webhook.doctor.model import Station, StationState
 from webhook.doctor.processes import Service
 from webhook.doctor.settings import default_rules
 from webhook.doctor.stations import Code, foreign_text, names, span
@@ -50,7 +50,7 @@ def all_of(read: Evidence) -> tuple[Station, ...]:
 
 
 def faults(read: Evidence) -> dict[str, str | None]:
-    return {each.name: each.code for each in all_of(read) if each.state is State.FAULT}
+    return {each.name: each.code for each in all_of(read) if each.state is StationState.FAULT}
 
 
 def station(read: Evidence, name: str) -> Station:
@@ -64,7 +64,7 @@ def test_a_healthy_cluster_has_no_fault_and_its_stations_come_in_the_order_of_th
     assert [each.name for each in stations] == [
         "source", "sync", "central", "credential", "copies", "webhooks", "policies", "servers", "certificate", "controller",
     ]  # fmt: skip
-    assert {each.name for each in stations if each.state is not State.OK} == {"sync", "credential"}
+    assert {each.name for each in stations if each.state is not StationState.OK} == {"sync", "credential"}
     assert not any(each.code or each.remedy or each.commands for each in stations)
 
 
@@ -148,13 +148,17 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, Code]]] = [
     ("no certificate", {"certificate": None}, {"certificate": Code.CERTIFICATE_MISSING}),
     (
         "a certificate for another name",
-        {"certificate": Served(pem=leaf(names=("other.svc",)))},
+        {"certificate": ServedCertificate(pem=leaf(names=("other.svc",)))},
         {"certificate": Code.CERTIFICATE_UNUSABLE},
     ),
-    ("a certificate that ended", {"certificate": Served(pem=leaf(days=9))}, {"certificate": Code.CERTIFICATE_EXPIRED}),
+    (
+        "a certificate that ended",
+        {"certificate": ServedCertificate(pem=leaf(days=9))},
+        {"certificate": Code.CERTIFICATE_EXPIRED},
+    ),
     (
         "a certificate near its end",
-        {"certificate": Served(pem=leaf(made=80))},
+        {"certificate": ServedCertificate(pem=leaf(made=80))},
         {"certificate": Code.CERTIFICATE_NEAR_EXPIRY},
     ),
     (
@@ -252,7 +256,7 @@ FINE: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     (
         "a certificate whose chain is not known",
-        {"certificate": Served(pem=leaf(of=OTHER_CA), whole=False)},
+        {"certificate": ServedCertificate(pem=leaf(of=OTHER_CA), whole=False)},
         "webhooks",
         "not compared",
     ),
@@ -278,7 +282,12 @@ FINE: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     ("restarts", {"pods": (pod("server", restarts=3), pod("server"))}, "servers", "2 of 2 ready; 3 restarts"),
     ("the end", {}, "certificate", "ends in 80 d"),
-    ("a short life, half over", {"certificate": Served(pem=leaf(days=2, made=1))}, "certificate", "ends in 24 h"),
+    (
+        "a short life, half over",
+        {"certificate": ServedCertificate(pem=leaf(days=2, made=1))},
+        "certificate",
+        "ends in 24 h",
+    ),
     ("leads", {}, "controller", "leads for 3 d"),
     ("a clock that is a minute off", {"lease": lease(renewed=timedelta(seconds=70))}, "controller", "leads for 3 d"),
 ]
@@ -288,7 +297,7 @@ FINE: list[tuple[str, dict[str, Any], str, str]] = [
 def test_what_is_fine_is_said(changes: dict[str, Any], name: str, text: str) -> None:
     found = station(evidence(**changes), name)
 
-    assert found.state is State.OK
+    assert found.state is StationState.OK
     assert text in found.text
 
 
@@ -310,7 +319,7 @@ SKIPPED = [
 @pytest.mark.parametrize(("part", "stations"), SKIPPED)
 def test_what_may_not_be_read_is_said_and_is_no_fault(part: str, stations: set[str]) -> None:
     read = evidence(**{part: UNREAD})
-    skipped = {each.name: each.text for each in all_of(read) if each.state is State.SKIPPED}
+    skipped = {each.name: each.text for each in all_of(read) if each.state is StationState.SKIPPED}
 
     assert faults(read) == {}
     assert stations <= set(skipped)
@@ -338,7 +347,7 @@ def test_settings_that_may_not_be_read_are_said_with_what_is_taken_for_them() ->
     release = replace(RELEASE, rules=default_rules(RELEASE_NAMESPACE), rules_unread=UNREAD)
     found = station(evidence(release=release, server=UNREAD), "settings")
 
-    assert found.state is State.SKIPPED
+    assert found.state is StationState.SKIPPED
     assert found.text == "not looked at: you may not list secrets; ghcr.io/* is taken as selected"
 
 
@@ -346,7 +355,7 @@ def test_where_nothing_is_installed_that_is_the_one_thing_to_fix() -> None:
     read = evidence(release=replace(RELEASE, found=False), mutating=(), validating=(), server=None, controller=None)
 
     assert faults(read) == {"webhooks": Code.NOT_INSTALLED}
-    assert {each.state for each in all_of(read)[1:]} == {State.SKIPPED}
+    assert {each.state for each in all_of(read)[1:]} == {StationState.SKIPPED}
 
 
 def test_a_parameter_that_is_not_found_names_the_terraform_that_makes_it_and_how_to_read_it_again() -> None:

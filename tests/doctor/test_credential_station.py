@@ -17,7 +17,7 @@ from webhook.core.copies import read_keyring
 from webhook.core.vocabulary import CredentialState
 from webhook.credential.judging import CredentialReport
 from webhook.doctor.chain_credential import MAX_IMAGES, Answers, ask_registries, judge
-from webhook.doctor.model import Diagnosis, PodFindings, Question, State
+from webhook.doctor.model import Diagnosis, PodFindings, Question, StationState
 from webhook.doctor.run import Doctor, Wanted
 from webhook.doctor.stations import Code
 from webhook.failures import ConnectionFailure, ConnectionFault
@@ -69,7 +69,7 @@ FAULTS: list[tuple[Answers, Code, str]] = [
 def test_each_answer_that_is_bad_is_a_fault(answers: Answers, code: Code, text: str) -> None:
     found = judge(answers, NOW)
 
-    assert (found.state, found.code, found.text) == (State.FAULT, code, text)
+    assert (found.state, found.code, found.text) == (StationState.FAULT, code, text)
     assert found.remedy
 
 
@@ -91,7 +91,7 @@ def test_each_answer_that_is_bad_is_a_fault(answers: Answers, code: Code, text: 
 def test_a_good_answer_says_what_was_tried_and_when_the_token_ends(answers: Answers, text: str) -> None:
     found = judge(answers, NOW)
 
-    assert (found.state, found.text) == (State.OK, text)
+    assert (found.state, found.text) == (StationState.OK, text)
 
 
 def test_each_image_in_use_is_tried_once_with_its_own_scope() -> None:

@@ -12,8 +12,8 @@ from tests.doctor.asks import FakeAsks
 from tests.doctor.builders import NAME, NOW, leaf
 from tests.doctor.cluster import certificate, configuration, contested, deployment, operator, release
 from tests.objects import CANARY, RELEASE_NAMESPACE
-from webhook.doctor.evidence import Evidence, Served, Source, Unread
-from webhook.doctor.model import State
+from webhook.doctor.evidence import Evidence, ServedCertificate, Source, Unread
+from webhook.doctor.model import StationState
 from webhook.doctor.reading import Reading
 from webhook.doctor.run import Doctor, Wanted, exit_code
 from webhook.ports import Unauthorized
@@ -35,7 +35,7 @@ def test_a_healthy_release_is_read_whole_and_found_healthy() -> None:
     _, diagnosis = Doctor(FakeAsks(release())).look(Wanted(), NOW)
 
     assert diagnosis.healthy
-    assert {each.name for each in diagnosis.stations if each.state is State.SKIPPED} == {"sync", "credential"}
+    assert {each.name for each in diagnosis.stations if each.state is StationState.SKIPPED} == {"sync", "credential"}
     assert exit_code(diagnosis) == 0
 
 
@@ -142,8 +142,8 @@ def test_the_certificate_is_that_of_the_secret_the_server_reads() -> None:
     mounted["spec"]["template"]["spec"]["volumes"] = [{"name": "tls", "secret": {"secretName": "mounted"}}]
     named = deployment("server", "--tls-secret=own")
 
-    assert isinstance(read([*bare, named, certificate("own")]).certificate, Served)
-    assert isinstance(read([*bare, mounted, certificate("mounted")]).certificate, Served)
+    assert isinstance(read([*bare, named, certificate("own")]).certificate, ServedCertificate)
+    assert isinstance(read([*bare, mounted, certificate("mounted")]).certificate, ServedCertificate)
     assert read([*bare, named, certificate("mounted")]).certificate is None
     for data in ({}, {"data": None}, {"data": {"tls.crt": ""}}):
         assert read([*bare, named, {**without_data(certificate("own")), **data}]).certificate is None
@@ -153,7 +153,7 @@ def test_where_secrets_may_not_be_read_the_certificate_is_what_the_service_serve
     asks = FakeAsks(release())
     asks.forbidden.add("secrets")
     beyond = Reading(asks).evidence(NOW).certificate
-    asks.handshake = Served(pem=leaf(), whole=False)
+    asks.handshake = ServedCertificate(pem=leaf(), whole=False)
 
     assert beyond == Unread("you may not get secrets in ghcr-pull-secrets, and the Service cannot be reached from here")
     assert Reading(asks).evidence(NOW).certificate == asks.handshake
@@ -198,7 +198,7 @@ def test_who_may_read_nothing_is_told_so_and_that_is_not_healthy() -> None:
     )  # fmt: skip
     _, diagnosis = Doctor(asks).look(Wanted(), NOW)
 
-    assert {each.state for each in diagnosis.stations} == {State.SKIPPED}
+    assert {each.state for each in diagnosis.stations} == {StationState.SKIPPED}
     assert "not looked at: you may not get secrets in ghcr-pull-secrets" in {each.text for each in diagnosis.stations}
     assert exit_code(diagnosis) == 2
 

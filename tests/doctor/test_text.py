@@ -8,22 +8,22 @@ from datetime import timedelta
 
 from tests.doctor.builders import NOW, evidence
 from webhook.doctor import chain, chain_credential
-from webhook.doctor.model import Counts, Diagnosis, PodGroup, State, Station
+from webhook.doctor.model import Counts, Diagnosis, PodGroup, Station, StationState
 from webhook.doctor.outputs import plain_json, text
 from webhook.doctor.run import exit_code
 
 STATIONS = (
-    Station(name="source", state=State.OK, text="ExternalSecret ghcr-pull-secrets/ghcr-secret reads the store"),
+    Station(name="source", state=StationState.OK, text="ExternalSecret ghcr-pull-secrets/ghcr-secret reads the store"),
     Station(
         name="controller",
-        state=State.FAULT,
+        state=StationState.FAULT,
         text="none leads",
         code="no_leader",
         remedy="see the controller's log",
         commands=("kubectl get lease x",),
     ),
 )
-NODES = Station(name="nodes", state=State.SKIPPED, text="not looked at: you may not list nodes")
+NODES = Station(name="nodes", state=StationState.SKIPPED, text="not looked at: you may not list nodes")
 RESTART = "kubectl rollout restart deployment/chat-api --namespace chat"
 GROUPS = (
     PodGroup(
@@ -140,7 +140,7 @@ def test_verify_says_where_it_breaks_and_what_fixes_it() -> None:
 
 
 def test_verify_does_not_tick_off_pods_that_were_not_looked_at() -> None:
-    pods = Station(name="pods", state=State.SKIPPED, text="not looked at: you may not list pods")
+    pods = Station(name="pods", state=StationState.SKIPPED, text="not looked at: you may not list pods")
 
     assert "– pull    not looked at" in text.verified(Diagnosis(stations=STATIONS, skipped=(pods,)))
 

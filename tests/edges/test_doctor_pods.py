@@ -22,7 +22,7 @@ from webhook.core.copies import desired
 from webhook.core.vocabulary import CredentialState
 from webhook.core.waiting import Symptom
 from webhook.doctor import pods
-from webhook.doctor.model import PodFindings, Question, State
+from webhook.doctor.model import PodFindings, Question, StationState
 from webhook.doctor.pods import find_pod_groups
 from webhook.ports import Deadline, Forbidden
 
@@ -373,7 +373,7 @@ def test_what_may_not_be_read_is_said_and_the_rest_is_reported(world: World) -> 
 
     assert {group.cause for group in found.groups} == {"unverifiable"}
     assert {group.owner_kind for group in found.groups} == {"ReplicaSet"}
-    assert {station.state for station in found.skipped} == {State.SKIPPED}
+    assert {station.state for station in found.skipped} == {StationState.SKIPPED}
     said = {station.name: station.text for station in found.skipped}
     assert set(said) == {
         "mutatingwebhookconfigurations", "namespaces", "nodes", "replicasets", "secrets", "serviceaccounts"

@@ -34,7 +34,7 @@ _DOCKER_HUB_SERVER: Final = "https://index.docker.io/v1/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Position:
     """Where a manifest stands."""
 
     file: str
@@ -52,7 +52,7 @@ class KnownSecret:
     """
 
     secret: Secret
-    place: Place | None = None
+    place: Position | None = None
     trusted: bool = False
 
     def for_images(self, repositories: Sequence[str]) -> Secret:
@@ -63,7 +63,7 @@ class KnownSecret:
 
 
 @dataclass(slots=True)
-class Evidence:
+class ManifestEvidence:
     """What the manifests hold.
 
     Attributes:
@@ -74,7 +74,7 @@ class Evidence:
     """
 
     namespaces: dict[str, Namespace] = field(default_factory=dict)
-    places: dict[str, Place] = field(default_factory=dict)
+    places: dict[str, Position] = field(default_factory=dict)
     accounts: dict[tuple[str, str], ServiceAccount] = field(default_factory=dict)
     secrets: dict[tuple[str, str], KnownSecret] = field(default_factory=dict)
 
@@ -101,7 +101,7 @@ class Evidence:
         metadata = fields.mapping(manifest.obj, "metadata")
         name = fields.text(metadata, "name", "metadata")
         home = fields.text(metadata, "namespace", "metadata") or namespace
-        place = Place(file=manifest.origin.file, line=manifest.line)
+        place = Position(file=manifest.origin.file, line=manifest.line)
         match manifest.kind:
             case "Namespace":
                 labels = fields.mapping(metadata, "labels", "metadata")
@@ -117,7 +117,7 @@ class Evidence:
             case _:
                 self._external(fields, manifest.obj, home, name, place)
 
-    def _external(self, fields: "_Fields", obj: Json, home: str, name: str, place: Place) -> None:
+    def _external(self, fields: "_Fields", obj: Json, home: str, name: str, place: Position) -> None:
         target = fields.mapping(fields.mapping(obj, "spec"), "target", "spec")
         if fields.text(target, "creationPolicy", "spec", "target") in ("Merge", "None"):
             return  # it makes no Secret; who does is not known
@@ -164,7 +164,7 @@ def _entry(repository: str) -> str:
     return _DOCKER_HUB_SERVER if host == _DOCKER_HUB else host
 
 
-def _secret(fields: "_Fields", obj: Json, metadata: Json, home: str, name: str, place: Place) -> KnownSecret:
+def _secret(fields: "_Fields", obj: Json, metadata: Json, home: str, name: str, place: Position) -> KnownSecret:
     marks = {
         key: value
         for part in ("labels", "annotations")

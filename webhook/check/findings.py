@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from webhook.check.documents import Manifest, Origin
-from webhook.check.evidence import Evidence, Place
+from webhook.check.evidence import ManifestEvidence, Position
 from webhook.check.judging import Preview
 from webhook.check.report import INVALID_SETTING, Checked, Finding, Level, ManifestOutcome, Pull, Related
 from webhook.core import remedies, texts
@@ -32,7 +32,7 @@ class ManifestPart:
     part: Part
     namespace: str
     origin: Origin
-    place: Place
+    place: Position
     repositories: tuple[str, ...] = ()
     lines: dict[PodImage, int] = field(default_factory=dict, repr=False)
 
@@ -94,7 +94,7 @@ def _outcome(preview: Preview) -> ManifestOutcome:
     return ManifestOutcome.INJECTED if injected else ManifestOutcome.COVERED
 
 
-def findings(found: ManifestPart, preview: Preview, evidence: Evidence) -> Iterator[Finding]:
+def findings(found: ManifestPart, preview: Preview, evidence: ManifestEvidence) -> Iterator[Finding]:
     """Say what is wrong with a workload."""
     workload, verdict = found.workload, preview.verdict
     about = _About(found, preview, evidence)
@@ -110,7 +110,7 @@ def findings(found: ManifestPart, preview: Preview, evidence: Evidence) -> Itera
 class _About:
     """Makes the findings of one workload."""
 
-    def __init__(self, found: ManifestPart, preview: Preview, evidence: Evidence) -> None:
+    def __init__(self, found: ManifestPart, preview: Preview, evidence: ManifestEvidence) -> None:
         self._found = found
         self._preview = preview
         self._evidence = evidence
@@ -195,7 +195,7 @@ class _About:
         return tuple(related)
 
 
-def of_namespaces(evidence: Evidence) -> Iterator[Finding]:
+def of_namespaces(evidence: ManifestEvidence) -> Iterator[Finding]:
     """Say which labels of ours on a Namespace mean nothing."""
     for name, namespace in evidence.namespaces.items():
         for cause in texts.unknown_labels(namespace):

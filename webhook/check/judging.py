@@ -7,9 +7,9 @@ half on what that made. A test holds both to the same answers.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from webhook.check.evidence import Evidence, assumed
+from webhook.check.evidence import ManifestEvidence, assumed
 from webhook.core import copies, judging, policy
-from webhook.core.copies import Place as CopyPlace
+from webhook.core.copies import Place
 from webhook.core.judging import PullFacts, SecretFact, Verdict
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Secret
@@ -58,7 +58,7 @@ class Preview:
 
 
 def preview(
-    part: Part, repositories: Sequence[str], namespace: Namespace, evidence: Evidence, assumptions: Assumptions
+    part: Part, repositories: Sequence[str], namespace: Namespace, evidence: ManifestEvidence, assumptions: Assumptions
 ) -> Preview:
     """Say what would become of a workload that is created.
 
@@ -108,7 +108,7 @@ def _facts(
     decision: Decision,
     namespace: Namespace,
     repositories: Sequence[str],
-    evidence: Evidence,
+    evidence: ManifestEvidence,
     assumptions: Assumptions,
 ) -> PullFacts:
     read = judging.secrets_to_read(listed)
@@ -126,7 +126,7 @@ def _facts(
         return PullFacts(listed=listed, secrets=secrets, detail=ABSENT)
     central = _central(repositories, evidence, assumptions)
     assert not isinstance(existing, judging.UnreadableSecret)  # noqa: S101 - `secrets_to_read` has ours first
-    place = CopyPlace(namespace=namespace.name, release_namespace=rules.release_namespace)
+    place = Place(namespace=namespace.name, release_namespace=rules.release_namespace)
     secrets[SECRET_NAME] = copies.preview(place, central, existing, rules.patterns, repositories)
     if secrets[SECRET_NAME] is not None:
         return PullFacts(listed=listed, secrets=secrets)
@@ -134,7 +134,7 @@ def _facts(
     return PullFacts(listed=listed, secrets=secrets, missing_because=Reason.CENTRAL_UNUSABLE, central_fault=fault)
 
 
-def _central(repositories: Sequence[str], evidence: Evidence, assumptions: Assumptions) -> Secret:
+def _central(repositories: Sequence[str], evidence: ManifestEvidence, assumptions: Assumptions) -> Secret:
     home = assumptions.rules.release_namespace
     known = evidence.secrets.get((home, SECRET_NAME))
     if known is not None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from webhook.check.documents import Origin, Trouble
-from webhook.check.evidence import Place
+from webhook.check.evidence import Position
 from webhook.core.display import named
 from webhook.core.texts import template_named
 from webhook.core.vocabulary import Reason
@@ -48,7 +48,7 @@ class Related:
     """Another manifest that bears on a finding."""
 
     text: str
-    place: Place
+    place: Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class Finding:
 
     level: Level
     reason: str
-    place: Place
+    place: Position
     kind: str
     namespace: str
     name: str
@@ -100,7 +100,7 @@ class Finding:
 class Checked:
     """A workload with selected images, or one pod template of several that it has, and what would become of it."""
 
-    place: Place
+    place: Position
     kind: str
     namespace: str
     name: str

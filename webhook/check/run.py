@@ -7,7 +7,7 @@ from typing import Final
 
 from webhook.check import findings
 from webhook.check.documents import RENDER_FIRST, Manifest, Reader, Trouble
-from webhook.check.evidence import KINDS, Evidence, Place
+from webhook.check.evidence import KINDS, ManifestEvidence, Position
 from webhook.check.findings import ManifestPart
 from webhook.check.judging import Assumptions, preview
 from webhook.check.plain import Unusable
@@ -42,7 +42,7 @@ class Checker:
     assumptions: Assumptions
     kinds: Sequence[WorkloadKind]
     namespace: str
-    evidence: Evidence = field(default_factory=Evidence)
+    evidence: ManifestEvidence = field(default_factory=ManifestEvidence)
     _found: list[ManifestPart] = field(default_factory=list)
     _troubles: list[Trouble] = field(default_factory=list)
     _resources: frozenset[str] = field(init=False)
@@ -124,7 +124,7 @@ class Checker:
                 part=each,
                 namespace=namespace or self.namespace,
                 origin=manifest.origin,
-                place=Place(file=manifest.origin.file, line=_line_of(manifest, each.workload)),
+                place=Position(file=manifest.origin.file, line=_line_of(manifest, each.workload)),
                 repositories=together,
                 lines=findings.image_lines(manifest, each.workload),
             )

@@ -12,7 +12,7 @@ from webhook.doctor import (
     chain_webhooks,
 )
 from webhook.doctor.evidence import Evidence, Unread
-from webhook.doctor.model import State, Station
+from webhook.doctor.model import Station, StationState
 from webhook.doctor.stations import Code, names, skipped
 
 _ALONE = "of a release that is not there"
@@ -61,4 +61,4 @@ def _settings(evidence: Evidence) -> tuple[Station, ...]:
 
 
 def _nothing_else(stations: Sequence[str]) -> tuple[Station, ...]:
-    return tuple(Station(name=each, state=State.SKIPPED, text=f"not looked at: {_ALONE}") for each in stations)
+    return tuple(Station(name=each, state=StationState.SKIPPED, text=f"not looked at: {_ALONE}") for each in stations)

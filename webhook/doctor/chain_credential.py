@@ -13,7 +13,7 @@ from webhook.core.vocabulary import CredentialState
 from webhook.credential.asking import ask
 from webhook.credential.judging import EXPIRY_WARNINGS, CredentialReport, LoginTarget, judge_pull, targets
 from webhook.credential.probing import images_in_use, tried_first
-from webhook.doctor.model import State, Station
+from webhook.doctor.model import Station, StationState
 from webhook.doctor.stations import Code, fault, names, ok, span
 from webhook.ports import Deadline, Registry
 
@@ -44,7 +44,9 @@ class Answers:
     words: Mapping[str, CredentialState] = field(default_factory=dict)
 
 
-NOT_ASKED: Final = Station(name=NAME, state=State.SKIPPED, text="not looked at: --check-credential asks the registry")
+NOT_ASKED: Final = Station(
+    name=NAME, state=StationState.SKIPPED, text="not looked at: --check-credential asks the registry"
+)
 
 
 def ask_registries(registry: Registry, keyring: Keyring, pods: Iterable[Json], rules: Rules) -> Answers:

@@ -7,8 +7,8 @@ from typing import Final
 from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
 from webhook.doctor.evidence import Evidence, Source, Unread
-from webhook.doctor.model import State, Station
-from webhook.doctor.objects import ExternalSecret, Store
+from webhook.doctor.model import Station, StationState
+from webhook.doctor.objects import ExternalSecret, SecretStore
 from webhook.doctor.stations import Code, ago, fault, foreign_text, names, ok, skipped, span
 
 _EXAMPLE: Final = re.compile(r"/(?P<project>[\w.-]+)/(?P<environment>[\w.-]+)/ghcr/(?P<name>username|token)")
@@ -37,7 +37,7 @@ def judge(evidence: Evidence) -> tuple[Station, Station]:
     if isinstance(source, Unread):
         return skipped("source", source), skipped("sync", source)
     if source.external is None:
-        nothing = Station(name="sync", state=State.SKIPPED, text="there is nothing to sync")
+        nothing = Station(name="sync", state=StationState.SKIPPED, text="there is nothing to sync")
         return _by_hand(evidence), nothing
     return _store(source, source.external, evidence.release.namespace), _sync(source.external, evidence)
 
@@ -153,5 +153,5 @@ def _resource(external: ExternalSecret) -> str:
     return "clustersecretstore" if _kind(external) == "ClusterSecretStore" else "secretstore"
 
 
-def _ref(store: Store) -> str:
+def _ref(store: SecretStore) -> str:
     return store.metadata.name

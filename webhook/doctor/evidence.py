@@ -15,7 +15,7 @@ from webhook.doctor.objects import (
     ExternalSecret,
     NamespaceObject,
     Policy,
-    Store,
+    SecretStore,
 )
 from webhook.doctor.processes import (
     Deployment,
@@ -72,12 +72,12 @@ class Source:
     """
 
     external: ExternalSecret | None = None
-    store: Store | Unread | None = None
+    store: SecretStore | Unread | None = None
     api: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class ServedCertificate:
     """The certificate that the servers serve, as PEM, the leaf first.
 
     Attributes:
@@ -122,7 +122,7 @@ class Evidence:
     mutating: tuple[Configuration, ...] | Unread = ()
     validating: tuple[Configuration, ...] | Unread = ()
     service: Service | Unread | None = None
-    certificate: Served | Unread | None = None
+    certificate: ServedCertificate | Unread | None = None
     mutating_policies: tuple[Policy, ...] | Unread | None = None
     validating_policies: tuple[Policy, ...] | Unread | None = None
     mutating_bindings: tuple[Binding, ...] | Unread = ()

@@ -10,7 +10,7 @@ from webhook.core.scope import Rules
 from webhook.core.vocabulary import CredentialState
 
 
-class State(StrEnum):
+class StationState(StrEnum):
     """How a station is; part of the JSON.
 
     `skipped` was not looked at: a permission is missing, or there is no such thing in this cluster.
@@ -35,7 +35,7 @@ class Station:
     """
 
     name: str
-    state: State
+    state: StationState
     text: str
     code: str | None = None
     remedy: str | None = None
@@ -140,7 +140,7 @@ class Diagnosis:
     @property
     def faults(self) -> tuple[Station, ...]:
         """The stations that are broken."""
-        return tuple(station for station in self.stations if station.state is State.FAULT)
+        return tuple(station for station in self.stations if station.state is StationState.FAULT)
 
     @property
     def unable(self) -> tuple[PodGroup, ...]:

@@ -122,7 +122,7 @@ class ExternalSecret(ApiObject, frozen=True):
         return tuple(dict.fromkeys(each.remote_ref.key for each in data if each.remote_ref and each.remote_ref.key))
 
 
-class Store(ApiObject, frozen=True):
+class SecretStore(ApiObject, frozen=True):
     """A SecretStore or ClusterSecretStore."""
 
     metadata: Metadata

@@ -9,7 +9,7 @@ from webhook.cluster.surroundings import ClusterSurroundings, WrittenSecret
 from webhook.core.judging import UnreadableSecret
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
-from webhook.doctor.model import State, Station
+from webhook.doctor.model import Station, StationState
 from webhook.ports import Deadline, Forbidden
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ class Permissions:
         return tuple(
             Station(
                 name=resource,
-                state=State.SKIPPED,
+                state=StationState.SKIPPED,
                 text=f"not looked at: you may not {_verb(resource)} {resource}{_where(names)}",
             )
             for resource, names in sorted(self._refused.items())

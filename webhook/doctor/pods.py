@@ -26,7 +26,7 @@ from webhook.core.scope import Namespace
 from webhook.core.vocabulary import CredentialState
 from webhook.core.waiting import Symptom
 from webhook.core.workloads import MalformedObject, Workload
-from webhook.doctor.model import Counts, PodFindings, PodGroup, Question, State, Station
+from webhook.doctor.model import Counts, PodFindings, PodGroup, Question, Station, StationState
 from webhook.doctor.permissions import Permissions
 from webhook.ports import Deadline
 
@@ -91,7 +91,7 @@ def find_pod_groups(
     skipped = permissions.skipped()
     if cut_off:
         text = f"no more than {MAX_WAITING_PODS} Pods that wait were looked at; {cut_off} were not"
-        skipped = (*skipped, Station(name="pods", state=State.SKIPPED, text=text))
+        skipped = (*skipped, Station(name="pods", state=StationState.SKIPPED, text=text))
     unable = sum(group.pods for group in found if not group.pulled)
     return PodFindings(groups=found, counts=replace(counts, unable=unable), skipped=skipped)
 

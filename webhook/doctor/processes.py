@@ -74,7 +74,7 @@ class Deployment(ApiObject, frozen=True):
         return self.status.ready_replicas if self.status else 0
 
 
-class Waiting(ApiObject, frozen=True):
+class WaitingState(ApiObject, frozen=True):
     """Why a container does not run."""
 
     reason: str = ""
@@ -83,7 +83,7 @@ class Waiting(ApiObject, frozen=True):
 class ContainerState(ApiObject, frozen=True):
     """How a container is."""
 
-    waiting: Waiting | None = None
+    waiting: WaitingState | None = None
 
 
 class ContainerStatus(ApiObject, frozen=True):

@@ -11,8 +11,8 @@ from webhook.cluster.requests import CORE_V1, Target, Verb
 from webhook.core.copies import Secret
 from webhook.core.names import FIELD_MANAGER, SECRET_NAME
 from webhook.doctor.asking import Asks, attempt
-from webhook.doctor.evidence import COMPONENT, PART_OF, VERSION, Evidence, Release, Served, Source, Unread
-from webhook.doctor.objects import Binding, Configuration, ExternalSecret, NamespaceObject, Policy, Store
+from webhook.doctor.evidence import COMPONENT, PART_OF, VERSION, Evidence, Release, ServedCertificate, Source, Unread
+from webhook.doctor.objects import Binding, Configuration, ExternalSecret, NamespaceObject, Policy, SecretStore
 from webhook.doctor.processes import ApiGroup, CertificateSecret, Deployment, Event, Lease, Pod, Service
 from webhook.doctor.settings import default_rules, rules_told, tls_secret
 from webhook.ports import EventReason
@@ -124,17 +124,17 @@ class Reading:
 
         return attempt(read)
 
-    def _store(self, external: ExternalSecret | None, home: str, api: str) -> Store | Unread | None:
+    def _store(self, external: ExternalSecret | None, home: str, api: str) -> SecretStore | Unread | None:
         reference = external.spec.secret_store_ref if external and external.spec else None
         if reference is None or not reference.name:
             return Unread("the ExternalSecret names no store")
         whole = reference.kind == "ClusterSecretStore"
         resource = "clustersecretstores" if whole else "secretstores"
-        return attempt(lambda: self._get(Store, resource, "" if whole else home, reference.name, api))
+        return attempt(lambda: self._get(SecretStore, resource, "" if whole else home, reference.name, api))
 
     def _certificate(
         self, release: Release, server: Deployment | Unread | None, service: Service | Unread | None
-    ) -> Served | Unread | None:
+    ) -> ServedCertificate | Unread | None:
         """Take the certificate from its Secret, or from the Service where that may not be read."""
         told = tls_secret(server) if isinstance(server, Deployment) else ""
         name = told or f"{release.name}-webhook-tls"
@@ -142,7 +142,7 @@ class Reading:
         if secret is None:
             return None
         if isinstance(secret, CertificateSecret):
-            return Served(pem=secret.data.certificate) if secret.data and secret.data.certificate else None
+            return ServedCertificate(pem=secret.data.certificate) if secret.data and secret.data.certificate else None
         if isinstance(service, Service) and service.spec.ports and service.spec.cluster_ip not in ("", "None"):
             served = self._asks.served(service.spec.cluster_ip, service.spec.ports[0].port)
             if served is not None:

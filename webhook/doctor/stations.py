@@ -7,7 +7,7 @@ from typing import Final
 
 from webhook.core.display import shown
 from webhook.doctor.evidence import Unread
-from webhook.doctor.model import State, Station
+from webhook.doctor.model import Station, StationState
 from webhook.telemetry.redaction import redact_text
 
 NAMED: Final = 5
@@ -49,17 +49,17 @@ class Code(StrEnum):
 
 def ok(name: str, text: str) -> Station:
     """Make a station with nothing to fix."""
-    return Station(name=name, state=State.OK, text=text)
+    return Station(name=name, state=StationState.OK, text=text)
 
 
 def fault(name: str, code: Code, text: str, remedy: str, *commands: str) -> Station:
     """Make a station that is broken."""
-    return Station(name=name, state=State.FAULT, text=text, code=code, remedy=remedy, commands=commands)
+    return Station(name=name, state=StationState.FAULT, text=text, code=code, remedy=remedy, commands=commands)
 
 
 def skipped(name: str, unread: Unread) -> Station:
     """Make a station that was not looked at."""
-    return Station(name=name, state=State.SKIPPED, text=f"not looked at: {unread.why}")
+    return Station(name=name, state=StationState.SKIPPED, text=f"not looked at: {unread.why}")
 
 
 def foreign_text(text: str) -> str:

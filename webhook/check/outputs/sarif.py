@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from webhook.check.evidence import Place
+from webhook.check.evidence import Position
 from webhook.check.outputs.plain_json import printable
 from webhook.check.report import INVALID_SETTING, Finding, Level, Report
 from webhook.core.vocabulary import REFUSING
@@ -49,7 +49,7 @@ def render(report: Report) -> str:
         {
             "level": "error" if trouble.fatal else "warning",
             "message": {"text": trouble.problem},
-            "locations": [_location(Place(file=trouble.file, line=trouble.line))],
+            "locations": [_location(Position(file=trouble.file, line=trouble.line))],
         }
         for trouble in report.troubles
     ]
@@ -94,7 +94,7 @@ def _result(finding: Finding, rules: list[str]) -> dict[str, Any]:
         "ruleIndex": rules.index(finding.reason),
         "level": "error" if finding.level is Level.ERROR else "warning",
         "message": {"text": f"{finding.subject}: {finding.cause}.{images}{fix}"},
-        "locations": [_location(Place(file=finding.place.file, line=finding.line))],
+        "locations": [_location(Position(file=finding.place.file, line=finding.line))],
         "relatedLocations": [
             {"id": number, "message": {"text": related.text}, **_location(related.place)}
             for number, related in enumerate(finding.related)
@@ -103,7 +103,7 @@ def _result(finding: Finding, rules: list[str]) -> dict[str, Any]:
     }
 
 
-def _location(place: Place) -> dict[str, Any]:
+def _location(place: Position) -> dict[str, Any]:
     # Normalised, so that a file has one name however the command line spells it: alerts are told apart by it.
     uri = quote(posixpath.normpath(place.file.encode("utf-8", "surrogateescape")))
     return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": place.line}}}

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-from webhook.doctor.model import Diagnosis, PodGroup, State, Station
+from webhook.doctor.model import Diagnosis, PodGroup, Station, StationState
 from webhook.doctor.stations import count, span
 
-MARKS: Final = {State.OK: "✓", State.FAULT: "✗", State.SKIPPED: "–"}
+MARKS: Final = {StationState.OK: "✓", StationState.FAULT: "✗", StationState.SKIPPED: "–"}
 _CODE_COLUMN: Final = 2
 _WIDTH: Final = 96
 _NARROWEST: Final = 40
@@ -45,13 +45,13 @@ def pull(diagnosis: Diagnosis) -> Station:
     """Make the last station of all from the Pods."""
     counts, unable = diagnosis.counts, diagnosis.counts.unable
     if not counts.pods and any(each.name == "pods" for each in diagnosis.skipped):
-        return Station(name="pull", state=State.SKIPPED, text="not looked at")
+        return Station(name="pull", state=StationState.SKIPPED, text="not looked at")
     of = f"{counts.selected} Pods with selected images"
     if diagnosis.unable:
         return Station(
-            name="pull", state=State.FAULT, text=f"{unable} of {of} cannot pull", code=diagnosis.unable[0].cause
+            name="pull", state=StationState.FAULT, text=f"{unable} of {of} cannot pull", code=diagnosis.unable[0].cause
         )
-    return Station(name="pull", state=State.OK, text=f"none of {of} fails to pull")
+    return Station(name="pull", state=StationState.OK, text=f"none of {of} fails to pull")
 
 
 def _stations(stations: Sequence[Station]) -> list[str]:
@@ -70,7 +70,7 @@ def _pods(diagnosis: Diagnosis, now: datetime) -> str:
     head = f"Pods that cannot pull: {counts.unable} of {counts.selected} with selected images"
     rows = [("NAMESPACE", "OWNER", "PODS", "FOR", "CAUSE", ""), *(_row(group, now) for group in diagnosis.groups)]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    marks = [" ", *(" " if group.pulled else MARKS[State.FAULT] for group in diagnosis.groups)]
+    marks = [" ", *(" " if group.pulled else MARKS[StationState.FAULT] for group in diagnosis.groups)]
     return "\n".join([head, *(_line(mark, row, widths) for mark, row in zip(marks, rows, strict=True))])
 
 
