@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from webhook.core import copies
-from webhook.core.images import ImagePatterns
 from webhook.core.names import MANAGED_BY_LABEL, MANAGED_BY_VALUE, SECRET_NAME, SECRET_TYPE
+from webhook.core.patterns import ImagePatterns
 from webhook.core.scope import Rules
 
 RELEASE_NAMESPACE = "ghcr-pull-secrets"

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from webhook.core.images import compile_pattern
+from webhook.core.patterns import compile_pattern
 
 _HOST_REGEX: Final = {".": r"\.", "[": r"\[", "]": r"\]", "*": "[^/:]*"} | {same: same for same in "0123456789-:"}
 

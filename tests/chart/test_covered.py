@@ -21,11 +21,11 @@ from tests.chart.switches import BASE
 from tests.matching import IMAGES, container
 from tests.objects import RELEASE_NAMESPACE, payload, workload
 from webhook.core import copies, covering, judging, patch, policy, workloads
-from webhook.core.images import ImagePatterns
 from webhook.core.judging import PullFacts
 from webhook.core.kinds import POD
 from webhook.core.ownership import Secret
 from webhook.core.parts import parts
+from webhook.core.patterns import ImagePatterns
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Enforcement, Namespace, Rules
 from webhook.core.vocabulary import Reason

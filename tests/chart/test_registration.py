@@ -9,7 +9,7 @@ import pytest
 from tests import helm
 from tests.chart import injectors
 from tests.chart.switches import SWITCHES, everything
-from webhook.core.images import ImagePatterns
+from webhook.core.patterns import ImagePatterns
 from webhook.core.scope import Enforcement, Namespace, Rules
 
 BASE = {"centralSecret": {"existing": True}}

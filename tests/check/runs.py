@@ -7,8 +7,8 @@ import yaml
 
 from tests.matching import PYTORCH, RAY
 from tests.objects import RELEASE_NAMESPACE, RULES
-from webhook.check.documents import Trouble
 from webhook.check.judging import Assumptions
+from webhook.check.manifests import Trouble
 from webhook.check.report import Report
 from webhook.check.run import Checker
 from webhook.check.sources import Text

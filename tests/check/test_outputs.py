@@ -13,8 +13,8 @@ import pytest
 from tests.check.published import junit_faults, sarif_faults
 from tests.check.runs import check, check_objects
 from tests.objects import RESOURCES, workload
-from webhook.check.documents import Trouble
 from webhook.check.evidence import Position
+from webhook.check.manifests import Trouble
 from webhook.check.outputs import FORMATS, junit, sarif
 from webhook.check.report import Finding, Level, Report
 from webhook.check.sources import Text

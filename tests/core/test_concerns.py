@@ -7,8 +7,8 @@ import pytest
 
 from tests.objects import CANARY
 from webhook.core.concerns import MAX_CONCERNS, Concern, ConcernKind, concerns, text
-from webhook.core.images import ImagePatterns
 from webhook.core.keyring import DOCKER_CONFIG_JSON, Keyring
+from webhook.core.patterns import ImagePatterns
 
 
 def found(auths: dict[str, Any], *include: str) -> list[tuple[str, str]]:

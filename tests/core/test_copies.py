@@ -8,7 +8,6 @@ import pytest
 from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, secret
 from webhook.core import copies
 from webhook.core.copies import Create, Delete, Leave, LeaveReason, Place, Replace, Secret, Step, Update
-from webhook.core.images import ImagePatterns
 from webhook.core.names import (
     ADOPT_ANNOTATION,
     COVERS_ANNOTATION,
@@ -17,6 +16,7 @@ from webhook.core.names import (
     SOURCE_ANNOTATION,
 )
 from webhook.core.ownership import is_ours
+from webhook.core.patterns import ImagePatterns
 from webhook.core.vocabulary import CentralFault
 
 CENTRAL = secret()

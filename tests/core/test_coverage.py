@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from webhook.core import coverage, images
 from webhook.core.coverage import Coverage, PatternCoverage
 from webhook.core.hostmatch import glob_matches, globs_meet
-from webhook.core.images import ImagePatterns
 from webhook.core.keyring import DOCKER_CONFIG_JSON, Keyring
+from webhook.core.patterns import ImagePatterns, InvalidPattern
 
 GOOD = {"username": "u", "password": "p"}
 EMPTY_TOKEN = {"username": "u", "password": ""}
@@ -112,7 +112,7 @@ entries = st.dictionaries(st.builds("{}/{}".format, globs, paths) | globs, crede
 def is_pattern(text: str) -> bool:
     try:
         ImagePatterns(include=(text,))
-    except images.InvalidPattern:
+    except InvalidPattern:
         return False
     return True
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.patterns import pattern_to_regex
 from webhook.core import images
-from webhook.core.images import ImagePatterns, InvalidPattern, InvalidReference, ReferenceFault
+from webhook.core.images import InvalidReference, ReferenceFault
+from webhook.core.patterns import ImagePatterns, InvalidPattern
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "kubelet-keyring.jsonl"
 re2: Any = import_module("re2")  # it has no types

@@ -32,8 +32,8 @@ from tests.doctor.builders import (
     store,
 )
 from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, secret
-from webhook.core.images import ImagePatterns
 from webhook.core.names import SOURCE_ANNOTATION
+from webhook.core.patterns import ImagePatterns
 from webhook.doctor import chain, chain_credential, chain_webhooks
 from webhook.doctor.evidence import Evidence, ServedCertificate, Unread
 from webhook.doctor.model import Station, StationState

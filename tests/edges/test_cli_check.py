@@ -15,7 +15,7 @@ import yaml
 from tests.check.published import sarif_faults
 from tests.objects import CANARY, workload
 from webhook.check import sources
-from webhook.check.documents import Trouble
+from webhook.check.manifests import Trouble
 from webhook.check.sources import Sources, Text
 
 pytestmark = pytest.mark.processes

@@ -13,9 +13,9 @@ from webhook.cluster import wire
 from webhook.cluster.objects import KEPT_NAMES, READ_NAMES, PullSecrets, decode_pull_secrets, decode_service_account
 from webhook.cluster.secrets import decode, encode
 from webhook.core.copies import Secret, central_fault, fault, read_keyring
-from webhook.core.images import ImagePatterns
 from webhook.core.keyring import MAX_BYTES, SecretTooLarge
 from webhook.core.names import SECRET_KEY
+from webhook.core.patterns import ImagePatterns
 from webhook.core.vocabulary import CentralFault, Reason
 
 MIB = 1 << 20

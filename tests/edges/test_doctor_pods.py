@@ -21,7 +21,7 @@ from webhook.cluster.pods import ClusterPods
 from webhook.core.copies import desired
 from webhook.core.vocabulary import CredentialState
 from webhook.core.waiting import Symptom
-from webhook.doctor import pods
+from webhook.doctor import pods, waiting_pods
 from webhook.doctor.model import PodFindings, Question, StationState
 from webhook.doctor.pods import find_pod_groups
 from webhook.ports import Deadline, Forbidden
@@ -414,7 +414,7 @@ def test_the_progress_is_reported(world: World) -> None:
 
 
 def test_of_more_pods_than_are_kept_the_others_are_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pods, "MAX_WAITING_PODS", 2)
+    monkeypatch.setattr(waiting_pods, "MAX_WAITING_PODS", 2)
     world.namespace("auth")
     world.load(*(pod(f"p{number}") for number in range(5)))
 
@@ -475,7 +475,9 @@ def test_pods_pass_through_memory_a_page_at_a_time() -> None:
         client = script.client()
         tracemalloc.start()
         try:
-            kept, counts, _ = pods.collect(ClusterPods(client).list(Deadline.after(60)), question(), lambda _: None)
+            kept, counts, _ = waiting_pods.collect(
+                ClusterPods(client).list(Deadline.after(60)), question(), lambda _: None
+            )
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -505,13 +507,13 @@ def test_a_healthy_cluster_of_a_thousand_namespaces_gives_no_finding_and_only_it
 
 def test_a_pod_that_a_list_gives_twice_is_reported_once() -> None:
     twice = [pod("a"), pod("b", reason=""), pod("a"), pod("b", reason="")]
-    kept, counts, _ = pods.collect(twice, question(), lambda _: None)
+    kept, counts, _ = waiting_pods.collect(twice, question(), lambda _: None)
 
     assert (len(kept), counts.pods, counts.selected, counts.namespaces) == (1, 2, 2, 1)
 
 
 def test_of_a_runtimes_message_the_beginning_is_kept() -> None:
-    [kept], _, _ = pods.collect([pod("a", message=ANONYMOUS + "x" * 4_000)], question(), lambda _: None)
+    [kept], _, _ = waiting_pods.collect([pod("a", message=ANONYMOUS + "x" * 4_000)], question(), lambda _: None)
 
     assert len(kept.stuck.waiting.message) == 1024
     assert kept.stuck.symptom is Symptom.ANONYMOUS
@@ -520,17 +522,17 @@ def test_of_a_runtimes_message_the_beginning_is_kept() -> None:
 
 @pytest.mark.parametrize("text", ["", None, "yesterday", "2026-05-04T12:00:00"])
 def test_what_is_no_time_of_an_api_server_is_none(text: str | None) -> None:
-    assert pods.parse_time(text) is None
+    assert waiting_pods.parse_time(text) is None
 
 
 def test_a_pod_is_waiting_since_its_containers_were_not_ready_or_it_was_made() -> None:
     made = pod("a", since=NOW)
     del made["status"]["conditions"]
-    [by_creation], _, _ = pods.collect([made], question(), lambda _: None)
+    [by_creation], _, _ = waiting_pods.collect([made], question(), lambda _: None)
     made["status"]["startTime"] = stamp(NOW + timedelta(seconds=5))
-    [by_start], _, _ = pods.collect([made], question(), lambda _: None)
+    [by_start], _, _ = waiting_pods.collect([made], question(), lambda _: None)
     del made["metadata"]["creationTimestamp"], made["status"]["startTime"]
-    [unknown], _, _ = pods.collect([made], question(), lambda _: None)
+    [unknown], _, _ = waiting_pods.collect([made], question(), lambda _: None)
 
     assert (by_creation.since, by_start.since, unknown.since) == (NOW, NOW + timedelta(seconds=5), None)
     assert IMAGE in {image.image for image in unknown.workload.images}

@@ -16,9 +16,10 @@ from tests.services.controller_fakes import FakeEvents, FakePods, ManualClock, p
 from tests.services.credential_fakes import END, FakeRegistry, keyring
 from tests.services.fakes import FakeCluster
 from webhook.core import images
-from webhook.core.images import ImagePatterns, ImageReference
+from webhook.core.images import ImageReference
 from webhook.core.keyring import Credential, Keyring
 from webhook.core.names import SECRET_NAME
+from webhook.core.patterns import ImagePatterns
 from webhook.core.scope import Rules
 from webhook.core.vocabulary import CredentialState
 from webhook.credential import CredentialWatch

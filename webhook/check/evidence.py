@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from webhook.check.documents import Manifest
+from webhook.check.manifests import Manifest
 from webhook.check.plain import Unusable
 from webhook.core import images
 from webhook.core.copies import Secret
@@ -29,8 +29,6 @@ KINDS: Final = frozenset(
 """Group and kind of what is evidence."""
 
 _LABELS: Final = (INJECT_KEY, ENFORCE_LABEL, PROVISION_LABEL)
-_DOCKER_HUB: Final = "docker.io"
-_DOCKER_HUB_SERVER: Final = "https://index.docker.io/v1/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,8 +158,7 @@ def _assumed_content(hosts: tuple[str, ...], *, within_auths: bool) -> bytes:
 
 
 def _entry(repository: str) -> str:
-    host = images.plain_host(repository.partition("/")[0])
-    return _DOCKER_HUB_SERVER if host == _DOCKER_HUB else host
+    return images.login_server(images.plain_host(repository.partition("/")[0]))
 
 
 def _secret(fields: "_Fields", obj: Json, metadata: Json, home: str, name: str, place: Position) -> KnownSecret:

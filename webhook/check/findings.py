@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from webhook.check.documents import Manifest, Origin
 from webhook.check.evidence import ManifestEvidence, Position
 from webhook.check.judging import Preview
+from webhook.check.manifests import Manifest, Origin
 from webhook.check.report import INVALID_SETTING, Checked, Finding, Level, ManifestOutcome, Pull, Related
 from webhook.core import remedies, texts
 from webhook.core.display import named, shown

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from webhook.check.documents import Reader, Trouble
+from webhook.check.documents import Reader
 from webhook.check.fixing import PodSpec, diff, fix
+from webhook.check.manifests import Trouble
 from webhook.check.report import Report
 from webhook.check.run import Checker
 from webhook.check.sources import STDIN_NAME, Text

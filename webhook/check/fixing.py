@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import yaml
 
-from webhook.check.documents import Manifest, Origin, Reader, child
+from webhook.check.documents import Reader
+from webhook.check.manifests import Manifest, Origin, child
 from webhook.core.names import SECRET_NAME
 
 _LIST: Final = "imagePullSecrets"

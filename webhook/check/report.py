@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from webhook.check.documents import Origin, Trouble
 from webhook.check.evidence import Position
+from webhook.check.manifests import Origin, Trouble
 from webhook.core.display import named
 from webhook.core.texts import template_named
 from webhook.core.vocabulary import Reason

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from webhook.check import findings
-from webhook.check.documents import RENDER_FIRST, Manifest, Reader, Trouble
+from webhook.check.documents import RENDER_FIRST, Reader
 from webhook.check.evidence import KINDS, ManifestEvidence, Position
 from webhook.check.findings import ManifestPart
 from webhook.check.judging import Assumptions, preview
+from webhook.check.manifests import Manifest, Trouble
 from webhook.check.plain import Unusable
 from webhook.check.report import Report
 from webhook.check.sources import Text

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from webhook.check.documents import Trouble
+from webhook.check.manifests import Trouble
 
 STDIN: Final = "-"
 STDIN_NAME: Final = "stdin"

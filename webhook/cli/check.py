@@ -14,7 +14,7 @@ from webhook.cli.connecting import checked_namespace
 from webhook.cli.options import EXIT_USAGE, reporting_faults, show
 
 if TYPE_CHECKING:
-    from webhook.check.documents import Trouble
+    from webhook.check.manifests import Trouble
     from webhook.check.report import Report
     from webhook.check.run import Checker
     from webhook.check.sources import Text
@@ -204,8 +204,8 @@ def _fixed(
     report: "Report", texts: "Sequence[Text | Trouble]", checker: "Callable[[], Checker]", *, show_only: bool
 ) -> "Report":
     """Give manifests that list no pull secret ours, and look again; or show what would be written."""
-    from webhook.check.documents import Trouble  # noqa: PLC0415
     from webhook.check.fixes import fixes  # noqa: PLC0415
+    from webhook.check.manifests import Trouble  # noqa: PLC0415
 
     troubles: list[Trouble] = []
     fixed, changed = 0, {}

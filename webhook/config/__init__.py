@@ -19,8 +19,8 @@ from webhook.config.declared import (
 )
 from webhook.config.resolving import ENVIRONMENT_PREFIX, ConfigError, Fault, Raw, Setting, resolve
 from webhook.config.values import Address
-from webhook.core.images import ImagePatterns
 from webhook.core.kinds import BUILT_IN_KINDS, WorkloadKind
+from webhook.core.patterns import ImagePatterns
 from webhook.core.scope import Enforcement, Rules
 from webhook.trust import Trust
 

@@ -11,7 +11,7 @@ from webhook.config.certificates import CERTIFICATE_SETTINGS, terms_of
 from webhook.config.declared import CLUSTER_SETTINGS, LOG_SETTINGS, POLICY_SETTINGS, SERVER_SETTINGS
 from webhook.config.resolving import Raw, Setting, resolve, under
 from webhook.config.values import Address, BadValue, namespace, object_name, seconds, switch, threads
-from webhook.core.images import ImagePatterns
+from webhook.core.patterns import ImagePatterns
 from webhook.core.scope import Rules
 from webhook.trust import Trust
 

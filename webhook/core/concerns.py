@@ -19,8 +19,8 @@ from enum import StrEnum
 from typing import Final
 
 from webhook.core import coverage
-from webhook.core.images import ImagePatterns, Pattern
 from webhook.core.keyring import Credential, Endpoint, Keyring
+from webhook.core.patterns import ImagePatterns, Pattern
 
 MAX_CONCERNS: Final = 8
 """Most that are named. Each becomes an Event."""

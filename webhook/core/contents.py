@@ -12,9 +12,9 @@ from typing import Final
 from webhook.core import coverage, images
 from webhook.core.concerns import Concern, concerns
 from webhook.core.coverage import Coverage
-from webhook.core.images import ImagePatterns
 from webhook.core.keyring import MAX_BYTES, MAX_ENTRIES, Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.names import PULL_SECRET_KEYS, SECRET_TYPE
+from webhook.core.patterns import ImagePatterns
 from webhook.core.vocabulary import CentralFault, Reason
 
 _SMALL_BYTES: Final = 4 * 1024

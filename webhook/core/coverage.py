@@ -23,8 +23,8 @@ from typing import Final
 
 from webhook.core import hostmatch
 from webhook.core.hostmatch import Location, glob_matches, globs_meet
-from webhook.core.images import ImagePatterns, Pattern
 from webhook.core.keyring import Keyring
+from webhook.core.patterns import ImagePatterns, Pattern
 
 
 class Coverage(StrEnum):

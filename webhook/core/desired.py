@@ -1,7 +1,6 @@
 """What the copy of a central secret looks like in a namespace."""
 
 from webhook.core import contents
-from webhook.core.images import ImagePatterns
 from webhook.core.names import (
     ADOPT_ANNOTATION,
     ARGOCD_ANNOTATIONS,
@@ -14,6 +13,7 @@ from webhook.core.names import (
     SOURCE_ANNOTATION,
 )
 from webhook.core.ownership import Secret, is_ours
+from webhook.core.patterns import ImagePatterns
 
 
 def desired(namespace: str, central: Secret, patterns: ImagePatterns, existing: Secret | None = None) -> Secret:

@@ -22,10 +22,6 @@ from webhook.core.workloads import Workload
 _DNS_SUBDOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 """Names a Secret can have, a little wider than RFC 1123; all of them are safe within a shell command."""
 
-_DOCKER_HUB: Final = "docker.io"
-_DOCKER_HUB_SERVER: Final = "https://index.docker.io/v1/"
-"""The key under which Docker's own tools keep the login of Docker Hub."""
-
 _MADE_BY_ANOTHER: Final = frozenset({"ReplicaSet"})
 """Controllers of Pods that mostly have a controller of their own: what is edited is a Deployment or a Rollout."""
 
@@ -60,8 +56,8 @@ def server(image: str) -> str:
     except images.InvalidReference:
         return ""
     host, _, path = repository.partition("/")
-    if host == _DOCKER_HUB:
-        return _DOCKER_HUB_SERVER
+    if (login := images.login_server(host)) != host:
+        return login
     organisation, slash, _ = path.partition("/")
     return f"{host}/{organisation}/" if slash else host
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from webhook.core.images import ImagePatterns
 from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL, SYSTEM_NAMESPACES
+from webhook.core.patterns import ImagePatterns
 
 
 class Enforcement(StrEnum):

@@ -3,9 +3,9 @@
 from webhook.core import concerns, copies, coverage, texts
 from webhook.core.copies import Secret
 from webhook.core.coverage import Coverage
-from webhook.core.images import ImagePatterns
 from webhook.core.keyring import Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.names import SECRET_NAME, SECRET_TYPE
+from webhook.core.patterns import ImagePatterns
 from webhook.core.scope import Rules
 from webhook.core.vocabulary import CentralFault
 from webhook.doctor.evidence import Evidence, Source, Unread

@@ -4,7 +4,7 @@ Pods are read in pages, and only those that wait are kept. What there is to pull
 a namespace at a time, and forgotten with its diagnosis.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,60 +13,27 @@ from typing import Final
 from webhook.cluster.client import Client
 from webhook.cluster.pods import ClusterPods
 from webhook.cluster.surroundings import ClusterSurroundings
-from webhook.core import diagnosing, waiting, workloads
+from webhook.core import diagnosing, waiting
 from webhook.core.advice import StuckPod, advise
-from webhook.core.causes import Cause, PodDiagnosis, Stuck, Surroundings
+from webhook.core.causes import Cause, PodDiagnosis, Surroundings
 from webhook.core.judging import SecretFact, UnreadableSecret
-from webhook.core.kinds import POD
 from webhook.core.names import SECRET_NAME
 from webhook.core.parts import repositories
 from webhook.core.policy import ServiceAccount
-from webhook.core.review import Json
 from webhook.core.scope import Namespace
 from webhook.core.vocabulary import CredentialState
 from webhook.core.waiting import Symptom
-from webhook.core.workloads import MalformedObject, Workload
-from webhook.doctor.model import Counts, PodFindings, PodGroup, Question, Station, StationState
+from webhook.doctor import waiting_pods
+from webhook.doctor.model import PodFindings, PodGroup, Question, Station, StationState
 from webhook.doctor.permissions import Permissions
+from webhook.doctor.waiting_pods import Progress, WaitingPod, collect, parse_time
 from webhook.ports import Deadline
-
-MAX_WAITING_PODS: Final = 20_000
-"""Pods that wait and are kept; each takes some two kilobytes."""
 
 MAX_NAMES: Final = 64
 """Secrets that are read of one namespace; a tenant decides how many its Pods list."""
 
-_KEPT_MESSAGE: Final = 1024
-"""Characters of a runtime's message that are kept of each Pod; a real one has some hundred."""
-
 _AT_ONCE: Final = 8
 """Namespaces that are looked into at the same time."""
-
-_TELL_EVERY: Final = 100
-
-Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingPod:
-    """A Pod that does not run, as far as it is kept.
-
-    Attributes:
-        workload: The Pod, without its spec as it came.
-        stuck: The container that says why.
-        controller: Kind and name, `("", "")` without one.
-        node: Where it runs; "" if nowhere yet.
-        created: When it was made, as the API server has it.
-        since: Since when it waits; `None` if that is not said.
-    """
-
-    namespace: str
-    workload: Workload
-    stuck: Stuck
-    controller: tuple[str, str]
-    node: str
-    created: str
-    since: datetime | None
 
 
 def find_pod_groups(
@@ -90,76 +57,10 @@ def find_pod_groups(
     found = _Diagnoser(question, permissions, kept).groups()
     skipped = permissions.skipped()
     if cut_off:
-        text = f"no more than {MAX_WAITING_PODS} Pods that wait were looked at; {cut_off} were not"
+        text = f"no more than {waiting_pods.MAX_WAITING_PODS} Pods that wait were looked at; {cut_off} were not"
         skipped = (*skipped, Station(name="pods", state=StationState.SKIPPED, text=text))
     unable = sum(group.pods for group in found if not group.pulled)
     return PodFindings(groups=found, counts=replace(counts, unable=unable), skipped=skipped)
-
-
-def collect(pods: Iterable[Json], question: Question, progress: Progress) -> tuple[list[WaitingPod], Counts, int]:
-    """Keep the Pods that do not run, count the others, and say how many of the former there was no room for."""
-    kept: list[WaitingPod] = []
-    selected = cut_off = 0
-    # A list that has to be begun again gives Pods twice.
-    seen: set[tuple[str, str]] = set()
-    for pod in pods:
-        where = pod["metadata"].get("namespace", ""), pod["metadata"].get("name", "")
-        if where in seen:
-            continue
-        seen.add(where)
-        if len(seen) % _TELL_EVERY == 0:
-            progress(len(seen))
-        try:
-            workload = workloads.read(POD, pod)
-        except MalformedObject:
-            continue
-        selected += any(question.rules.patterns.selects(image.image) for image in workload.images)
-        stuck = diagnosing.find_stuck(workload, waiting.read(pod), question.rules)
-        if stuck is None or workload.mirror:
-            continue
-        if len(kept) == MAX_WAITING_PODS:
-            cut_off += 1
-            continue
-        kept.append(_kept(pod, workload, stuck))
-    progress(len(seen))
-    namespaces = {namespace for namespace, _ in seen}
-    return kept, Counts(namespaces=len(namespaces), pods=len(seen), selected=selected), cut_off
-
-
-def _kept(pod: Json, workload: Workload, stuck: Stuck) -> WaitingPod:
-    metadata = pod["metadata"]
-    owner: Json = next(iter(metadata.get("ownerReferences") or ()), {})
-    said = replace(stuck.waiting, message=stuck.waiting.message[:_KEPT_MESSAGE])
-    return WaitingPod(
-        namespace=metadata.get("namespace", ""),
-        workload=replace(workload, template={}),
-        stuck=replace(stuck, waiting=said),
-        controller=(owner.get("kind", ""), owner.get("name", "")),
-        node=pod["spec"].get("nodeName", ""),
-        created=metadata.get("creationTimestamp", ""),
-        since=_since(pod),
-    )
-
-
-def _since(pod: Json) -> datetime | None:
-    """Say since when a Pod waits: since its containers were not ready, else since it was begun with, or made."""
-    status = pod.get("status") or {}
-    not_ready = [
-        each.get("lastTransitionTime") for each in status.get("conditions") or () if each.get("status") == "False"
-    ]
-    for text in (*not_ready, status.get("startTime"), pod["metadata"].get("creationTimestamp")):
-        if (moment := parse_time(text)) is not None:
-            return moment
-    return None
-
-
-def parse_time(text: str | None) -> datetime | None:
-    """Read a time as the API server writes it; `None` for anything else."""
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from webhook.config import CLUSTER_SETTINGS, ENVIRONMENT_PREFIX, POLICY_SETTINGS, ConfigError, resolve, rules_of
-from webhook.core.images import ImagePatterns
+from webhook.core.patterns import ImagePatterns
 from webhook.core.scope import Rules
 from webhook.doctor.evidence import Unread
 from webhook.doctor.processes import Deployment
