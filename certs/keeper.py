@@ -28,10 +28,10 @@ from certs.plan import (
     plan,
 )
 from certs.ports import (
+    CertificateKind,
     CertificateStore,
     Changed,
     Done,
-    Kind,
     Published,
     Registered,
     Registration,
@@ -199,7 +199,7 @@ class Keeper:
             case CreateCA():
                 ca = new_ca(common_name=terms.common_name, now=now, validity=terms.ca_validity)
                 self._write(self._authority, authority_data(ca, observed.bundle(action.retain)), seen.authority)
-                self._report_renewed(Kind.AUTHORITY, self._authority, action.reason, ca)
+                self._report_renewed(CertificateKind.AUTHORITY, self._authority, action.reason, ca)
             case StoreBundle() | DropPreviousCA():
                 data = authority_data(_sound(observed.authority), observed.bundle(action.authorities))
                 self._write(self._authority, data, seen.authority)
@@ -211,7 +211,7 @@ class Keeper:
                 ca = _sound(observed.authority)
                 leaf = issue_leaf(ca, dns_names=action.dns_names, now=now, validity=terms.leaf_validity)
                 self._write(self._leaf, leaf_data(leaf, ca.certificate_pem), seen.leaf)
-                self._report_renewed(Kind.LEAF, self._leaf, action.reason, leaf)
+                self._report_renewed(CertificateKind.LEAF, self._leaf, action.reason, leaf)
             case Wait():
                 return action.until
             case _:
@@ -231,7 +231,7 @@ class Keeper:
                 registration.publish(bundle, found)
                 self._on_done(Published(registration=registration.name, authorities=action.authorities))
 
-    def _report_renewed(self, kind: Kind, secret: str, reason: RenewalReason, made: KeyPair) -> None:
+    def _report_renewed(self, kind: CertificateKind, secret: str, reason: RenewalReason, made: KeyPair) -> None:
         facts = inspect(made.certificate_pem)
         assert isinstance(facts, CertificateFacts)  # noqa: S101 (for the type checker; it was made just now)
         self._on_done(

@@ -83,7 +83,7 @@ class Registration(Protocol):
         ...
 
 
-class Kind(StrEnum):
+class CertificateKind(StrEnum):
     """Which certificate."""
 
     AUTHORITY = "authority"
@@ -94,7 +94,7 @@ class Kind(StrEnum):
 class Renewed:
     """A certificate was made and stored."""
 
-    kind: Kind
+    kind: CertificateKind
     secret: str
     reason: RenewalReason
     fingerprint: str

@@ -10,7 +10,7 @@ from certs.authority import issue_leaf, new_ca
 from certs.facts import CertificateFacts, KeyPair
 from certs.inspection import inspect
 from certs.keeper import LONGEST_PAUSE, REGISTRATION_PAUSE, ROUNDS_PAUSE, Keeper, Terms, UnendingRotation
-from certs.ports import Done, Kind, Published, Renewed, Retired, Stored
+from certs.ports import CertificateKind, Done, Published, Renewed, Retired, Stored
 from certs.renewal import RenewalReason
 from certs.state import SecretData, authority_data, leaf_data
 from tests.services.certificate_fakes import FakeCertificates, Refused
@@ -131,11 +131,11 @@ def test_each_thing_done_is_reported_once() -> None:
     house.keeper.keep()
     ca, *published, leaf = house.done
     assert isinstance(ca, Renewed)
-    assert (ca.kind, ca.secret, ca.reason) == (Kind.AUTHORITY, CA, RenewalReason.MISSING)
+    assert (ca.kind, ca.secret, ca.reason) == (CertificateKind.AUTHORITY, CA, RenewalReason.MISSING)
     assert ca.not_after == START + TERMS.ca_validity
     assert published == [Published(registration=name, authorities=(ca.fingerprint,)) for name in (MUTATING, VALIDATING)]
     assert isinstance(leaf, Renewed)
-    assert (leaf.kind, leaf.secret, leaf.reason) == (Kind.LEAF, TLS, RenewalReason.MISSING)
+    assert (leaf.kind, leaf.secret, leaf.reason) == (CertificateKind.LEAF, TLS, RenewalReason.MISSING)
     assert house.keeper.expiry() == (START + TERMS.leaf_validity).timestamp()
 
 
@@ -326,7 +326,7 @@ def test_two_keepers_that_start_at_once_make_one_ca(_: int) -> None:
         thread.start()
     for thread in threads:
         thread.join(10)
-    assert [each.kind for each in house.done if isinstance(each, Renewed)].count(Kind.AUTHORITY) == 1
+    assert [each.kind for each in house.done if isinstance(each, Renewed)].count(CertificateKind.AUTHORITY) == 1
     house.keeper.keep()
     assert house.cluster.bundles() == {house.data(CA)["tls.crt"]}
     house.calls_work()
@@ -343,7 +343,9 @@ def test_a_keeper_that_read_before_another_made_the_ca_takes_it() -> None:
 
     house.cluster.before = other_is_faster
     house.keeper.keep()
-    assert len([each for each in house.done if isinstance(each, Renewed) and each.kind is Kind.AUTHORITY]) == 1
+    assert (
+        len([each for each in house.done if isinstance(each, Renewed) and each.kind is CertificateKind.AUTHORITY]) == 1
+    )
     house.calls_work()
 
 

@@ -6,7 +6,7 @@ from typing import assert_never
 import structlog
 
 from certs.keeper import Keeper, Terms
-from certs.ports import Done, Kind, Published, Renewed, Retired
+from certs.ports import CertificateKind, Done, Published, Renewed, Retired
 from certs.renewal import RenewalReason
 from webhook.cluster.certificate_watches import certificate_watches
 from webhook.cluster.certificates import CertificateSecrets, WebhookConfiguration, WebhookRegistration, Writing
@@ -15,7 +15,7 @@ from webhook.cluster.watching import DEFAULT_PACING, Pacing
 from webhook.core.figures import WatchHealth
 from webhook.ports import EventReason, Events, ObjectRef
 
-_WHAT = {Kind.AUTHORITY: "CA", Kind.LEAF: "server certificate"}
+_WHAT = {CertificateKind.AUTHORITY: "CA", CertificateKind.LEAF: "server certificate"}
 
 
 class Certificates:
@@ -45,7 +45,7 @@ class Certificates:
         writing: Writing,
         events: Events,
         on_change: Callable[[], None],
-        on_renewed: Callable[[Kind, RenewalReason], None] = lambda _kind, _reason: None,
+        on_renewed: Callable[[CertificateKind, RenewalReason], None] = lambda _kind, _reason: None,
         pacing: Pacing = DEFAULT_PACING,
     ) -> None:
         self._namespace = namespace

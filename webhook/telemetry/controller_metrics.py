@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from certs.ports import Kind
+from certs.ports import CertificateKind
 from certs.renewal import RenewalReason
 from webhook.core.figures import CopyFigures
 from webhook.core.vocabulary import EventOutcome, Reconciliation
@@ -94,10 +94,10 @@ class CertificateMetrics:
             ("certificate", "reason"),
             registry=registry,
         )
-        for kind, reason in product(Kind, RenewalReason):
+        for kind, reason in product(CertificateKind, RenewalReason):
             self._renewals.labels(kind, reason)
 
-    def renewed(self, kind: Kind, reason: RenewalReason) -> None:
+    def renewed(self, kind: CertificateKind, reason: RenewalReason) -> None:
         """Count a certificate that was made and stored."""
         self._renewals.labels(kind, reason).inc()
 
