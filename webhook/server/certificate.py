@@ -20,7 +20,7 @@ _Version = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class ServedCertificate:
+class LoadedCertificate:
     """A certificate in use.
 
     Attributes:
@@ -80,11 +80,11 @@ class CertificateFiles:
         self._client_ca = client_ca
         self._lock = threading.Lock()
         self._seen: _Version | None = None
-        self._served: ServedCertificate | None = None
+        self._served: LoadedCertificate | None = None
         self._problem = "not read yet"
         self._log = structlog.get_logger()
 
-    def current(self) -> ServedCertificate | None:
+    def current(self) -> LoadedCertificate | None:
         """Give what is to be served now, `None` if there has been no good pair yet."""
         version = self._version()
         if version != self._seen:
@@ -133,7 +133,7 @@ class CertificateFiles:
             )
         self._seen = version
 
-    def _load(self) -> ServedCertificate:
+    def _load(self) -> LoadedCertificate:
         link = self.directory / DATA
         try:
             directory = link.resolve(strict=True) if link.is_symlink() else self.directory
@@ -149,7 +149,7 @@ class CertificateFiles:
             context.load_cert_chain(directory / CERTIFICATE, directory / KEY)
         except (OSError, ValueError) as error:
             raise CertificateUnusable(f"OpenSSL does not take the pair ({type(error).__name__})") from None
-        return ServedCertificate(context, facts.fingerprint, facts.not_after, facts.dns_names)
+        return LoadedCertificate(context, facts.fingerprint, facts.not_after, facts.dns_names)
 
     def _ask_for_certificates(self, context: ssl.SSLContext) -> None:
         if self._client_ca is None:
