@@ -14,8 +14,6 @@ from webhook.ports import Deadline, Facts
 from webhook.provisioning import Provisioner
 from webhook.settling import Settling
 
-__all__ = ["Admission", "Answer"]
-
 
 class Admission:
     """Both halves of the webhook.

@@ -12,7 +12,7 @@ from webhook.cluster.requests import Target, Verb
 from webhook.cluster.secrets import decode
 from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
-from webhook.doctor.evidence import ServedCertificate
+from webhook.doctor.evidence import PresentedCertificate
 from webhook.ports import Forbidden
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class FakeAsks:
         self.objects = list(objects)
         self.forbidden: set[str] = set()
         self.without = set(without)
-        self.handshake: ServedCertificate | None = None
+        self.handshake: PresentedCertificate | None = None
         self.asked: list[Target] = []
 
     def get(self, target: Target, kind: type[T]) -> T | None:
@@ -53,7 +53,7 @@ class FakeAsks:
         found = [each for each in self._of(target) if each["metadata"]["name"] == SECRET_NAME]
         return tuple(decode(msgspec.json.encode(each)) for each in found)
 
-    def served(self, host: str, port: int) -> ServedCertificate | None:
+    def served(self, host: str, port: int) -> PresentedCertificate | None:
         assert (host, port) == ("127.77.0.9", 8443)
         return self.handshake
 

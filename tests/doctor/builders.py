@@ -18,7 +18,7 @@ from certs.authority import issue_leaf, new_ca, service_dns_names
 from tests.objects import RELEASE_NAMESPACE, RULES, secret
 from webhook.core.copies import Secret, desired
 from webhook.core.names import COVERED_LABEL
-from webhook.doctor.evidence import COMPONENT, Evidence, Release, ServedCertificate, Source
+from webhook.doctor.evidence import COMPONENT, Evidence, PresentedCertificate, Release, Source
 from webhook.doctor.objects import Binding, Configuration, ExternalSecret, NamespaceObject, Policy, SecretStore
 from webhook.doctor.processes import Deployment, Lease, Pod, Service
 
@@ -175,7 +175,7 @@ def evidence(**changes: Any) -> Evidence:
         mutating=(configuration(), configuration(f"zz-{NAME}", policy="Ignore")),
         validating=(configuration(),),
         service=convert(Service, {"metadata": {"name": NAME}, "spec": {"selector": {COMPONENT: "server"}}}),
-        certificate=ServedCertificate(pem=_served()),
+        certificate=PresentedCertificate(pem=_served()),
         mutating_policies=(),
         validating_policies=(),
         server=deployment("server"),

@@ -35,7 +35,7 @@ from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, secret
 from webhook.core.names import SOURCE_ANNOTATION
 from webhook.core.patterns import ImagePatterns
 from webhook.doctor import chain, chain_credential, chain_webhooks
-from webhook.doctor.evidence import Evidence, ServedCertificate, Unread
+from webhook.doctor.evidence import Evidence, PresentedCertificate, Unread
 from webhook.doctor.model import Station, StationState
 from webhook.doctor.processes import Service
 from webhook.doctor.settings import default_rules
@@ -148,17 +148,17 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, Code]]] = [
     ("no certificate", {"certificate": None}, {"certificate": Code.CERTIFICATE_MISSING}),
     (
         "a certificate for another name",
-        {"certificate": ServedCertificate(pem=leaf(names=("other.svc",)))},
+        {"certificate": PresentedCertificate(pem=leaf(names=("other.svc",)))},
         {"certificate": Code.CERTIFICATE_UNUSABLE},
     ),
     (
         "a certificate that ended",
-        {"certificate": ServedCertificate(pem=leaf(days=9))},
+        {"certificate": PresentedCertificate(pem=leaf(days=9))},
         {"certificate": Code.CERTIFICATE_EXPIRED},
     ),
     (
         "a certificate near its end",
-        {"certificate": ServedCertificate(pem=leaf(made=80))},
+        {"certificate": PresentedCertificate(pem=leaf(made=80))},
         {"certificate": Code.CERTIFICATE_NEAR_EXPIRY},
     ),
     (
@@ -256,7 +256,7 @@ FINE: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     (
         "a certificate whose chain is not known",
-        {"certificate": ServedCertificate(pem=leaf(of=OTHER_CA), whole=False)},
+        {"certificate": PresentedCertificate(pem=leaf(of=OTHER_CA), whole=False)},
         "webhooks",
         "not compared",
     ),
@@ -284,7 +284,7 @@ FINE: list[tuple[str, dict[str, Any], str, str]] = [
     ("the end", {}, "certificate", "ends in 80 d"),
     (
         "a short life, half over",
-        {"certificate": ServedCertificate(pem=leaf(days=2, made=1))},
+        {"certificate": PresentedCertificate(pem=leaf(days=2, made=1))},
         "certificate",
         "ends in 24 h",
     ),

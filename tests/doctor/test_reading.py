@@ -12,7 +12,7 @@ from tests.doctor.asks import FakeAsks
 from tests.doctor.builders import NAME, NOW, leaf
 from tests.doctor.cluster import certificate, configuration, contested, deployment, operator, release
 from tests.objects import CANARY, RELEASE_NAMESPACE
-from webhook.doctor.evidence import Evidence, ServedCertificate, Source, Unread
+from webhook.doctor.evidence import Evidence, PresentedCertificate, Source, Unread
 from webhook.doctor.model import StationState
 from webhook.doctor.reading import Reading
 from webhook.doctor.run import Doctor, Wanted, exit_code
@@ -142,8 +142,8 @@ def test_the_certificate_is_that_of_the_secret_the_server_reads() -> None:
     mounted["spec"]["template"]["spec"]["volumes"] = [{"name": "tls", "secret": {"secretName": "mounted"}}]
     named = deployment("server", "--tls-secret=own")
 
-    assert isinstance(read([*bare, named, certificate("own")]).certificate, ServedCertificate)
-    assert isinstance(read([*bare, mounted, certificate("mounted")]).certificate, ServedCertificate)
+    assert isinstance(read([*bare, named, certificate("own")]).certificate, PresentedCertificate)
+    assert isinstance(read([*bare, mounted, certificate("mounted")]).certificate, PresentedCertificate)
     assert read([*bare, named, certificate("mounted")]).certificate is None
     for data in ({}, {"data": None}, {"data": {"tls.crt": ""}}):
         assert read([*bare, named, {**without_data(certificate("own")), **data}]).certificate is None
@@ -153,7 +153,7 @@ def test_where_secrets_may_not_be_read_the_certificate_is_what_the_service_serve
     asks = FakeAsks(release())
     asks.forbidden.add("secrets")
     beyond = Reading(asks).evidence(NOW).certificate
-    asks.handshake = ServedCertificate(pem=leaf(), whole=False)
+    asks.handshake = PresentedCertificate(pem=leaf(), whole=False)
 
     assert beyond == Unread("you may not get secrets in ghcr-pull-secrets, and the Service cannot be reached from here")
     assert Reading(asks).evidence(NOW).certificate == asks.handshake

@@ -22,6 +22,8 @@ from webhook.core.workloads import Workload
 _DNS_SUBDOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 """Names a Secret can have, a little wider than RFC 1123; all of them are safe within a shell command."""
 
+_NO_NAME_OF_A_SECRET: Final = "write a name that a Secret can have: lower-case letters, digits, '-' and '.'"
+
 _MADE_BY_ANOTHER: Final = frozenset({"ReplicaSet"})
 """Controllers of Pods that mostly have a controller of their own: what is edited is a Deployment or a Rollout."""
 
@@ -232,18 +234,15 @@ def _complete(task: str, problem: Problem, refusal: Refusal) -> str:
 def _recreate(problem: Problem, refusal: Refusal) -> str:
     delete = f"kubectl delete secret {problem.secret} --namespace {refusal.namespace}"
     if problem.secret == SECRET_NAME and refusal.provisions:
-        return (
-            f"run (if nothing else uses that Secret): {delete}; then {_again(refusal)}, which makes a copy of the "
-            "central secret in its place"
-        )
-    create = _create(problem.secret, refusal.namespace, problem, refusal)
-    return f"run (if nothing else uses that Secret): {delete}; {create.removeprefix('run: ')}"
+        then = f"then {_again(refusal)}, which makes a copy of the central secret in its place"
+    else:
+        then = "; ".join(create_commands(problem.secret, refusal.namespace, _server(problem, refusal)))
+    return f"run (if nothing else uses that Secret): {delete}; {then}"
 
 
 def _create(name: str, namespace: str, problem: Problem, refusal: Refusal) -> str:
-    if not _DNS_SUBDOMAIN.fullmatch(name):
-        return "write a name that a Secret can have: lower-case letters, digits, '-' and '.'"
-    return f"run: {'; '.join(create_commands(name, namespace, _server(problem, refusal)))}"
+    commands = "; ".join(create_commands(name, namespace, _server(problem, refusal)))
+    return f"run: {commands}" if commands else _NO_NAME_OF_A_SECRET
 
 
 def create_commands(name: str, namespace: str, entry: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from webhook.cluster.requests import Target, Verb
 from webhook.cluster.secrets import decode
 from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
-from webhook.doctor.evidence import ServedCertificate, Unread
+from webhook.doctor.evidence import PresentedCertificate, Unread
 from webhook.ports import ClusterError, Deadline, Forbidden, Invalid, NotFound, TooLarge, Unavailable
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class Asks(Protocol):
         """Read every `ghcr-secret`, or that of one namespace."""
         ...
 
-    def served(self, host: str, port: int) -> ServedCertificate | None:
+    def served(self, host: str, port: int) -> PresentedCertificate | None:
         """Look at the certificate that is served there; `None` if there is no way there from here."""
         ...
 
@@ -74,13 +74,13 @@ class ClusterAsks:
         found = self._client.find(target, Deadline.after(_CALL_S), decode)
         return () if found is None else (found,)
 
-    def served(self, host: str, port: int) -> ServedCertificate | None:
+    def served(self, host: str, port: int) -> PresentedCertificate | None:
         """Look at the certificate that is served there, and believe nothing of it."""
         try:
             pem = ssl.get_server_certificate((host, port), timeout=_HANDSHAKE_S)
         except (OSError, ValueError):
             return None
-        return ServedCertificate(pem=pem.encode("ascii"), whole=False)
+        return PresentedCertificate(pem=pem.encode("ascii"), whole=False)
 
 
 def attempt(read: Callable[[], T]) -> T | Unread:

@@ -77,7 +77,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServedCertificate:
+class PresentedCertificate:
     """The certificate that the servers serve, as PEM, the leaf first.
 
     Attributes:
@@ -122,7 +122,7 @@ class Evidence:
     mutating: tuple[Configuration, ...] | Unread = ()
     validating: tuple[Configuration, ...] | Unread = ()
     service: Service | Unread | None = None
-    certificate: ServedCertificate | Unread | None = None
+    certificate: PresentedCertificate | Unread | None = None
     mutating_policies: tuple[Policy, ...] | Unread | None = None
     validating_policies: tuple[Policy, ...] | Unread | None = None
     mutating_bindings: tuple[Binding, ...] | Unread = ()

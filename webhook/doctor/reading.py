@@ -11,7 +11,7 @@ from webhook.cluster.requests import CORE_V1, Target, Verb
 from webhook.core.copies import Secret
 from webhook.core.names import FIELD_MANAGER, SECRET_NAME
 from webhook.doctor.asking import Asks, attempt
-from webhook.doctor.evidence import COMPONENT, PART_OF, VERSION, Evidence, Release, ServedCertificate, Source, Unread
+from webhook.doctor.evidence import COMPONENT, PART_OF, VERSION, Evidence, PresentedCertificate, Release, Source, Unread
 from webhook.doctor.objects import Binding, Configuration, ExternalSecret, NamespaceObject, Policy, SecretStore
 from webhook.doctor.processes import ApiGroup, CertificateSecret, Deployment, Event, Lease, Pod, Service
 from webhook.doctor.settings import default_rules, rules_told, tls_secret
@@ -134,7 +134,7 @@ class Reading:
 
     def _certificate(
         self, release: Release, server: Deployment | Unread | None, service: Service | Unread | None
-    ) -> ServedCertificate | Unread | None:
+    ) -> PresentedCertificate | Unread | None:
         """Take the certificate from its Secret, or from the Service where that may not be read."""
         told = tls_secret(server) if isinstance(server, Deployment) else ""
         name = told or f"{release.name}-webhook-tls"
@@ -142,7 +142,9 @@ class Reading:
         if secret is None:
             return None
         if isinstance(secret, CertificateSecret):
-            return ServedCertificate(pem=secret.data.certificate) if secret.data and secret.data.certificate else None
+            return (
+                PresentedCertificate(pem=secret.data.certificate) if secret.data and secret.data.certificate else None
+            )
         if isinstance(service, Service) and service.spec.ports and service.spec.cluster_ip not in ("", "None"):
             served = self._asks.served(service.spec.cluster_ip, service.spec.ports[0].port)
             if served is not None:

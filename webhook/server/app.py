@@ -14,7 +14,7 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
-from webhook.admission import Answer
+from webhook.core.answers import Answer
 from webhook.core.review import Review, parse, render
 from webhook.core.vocabulary import Half
 from webhook.ports import Deadline
