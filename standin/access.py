@@ -2,7 +2,7 @@
 
 from standin import errors, selectors
 from standin.auth import ANONYMOUS, Tokens, service_account, user_of_certificate
-from standin.connection import Request, Subject
+from standin.connection import HttpRequest, Subject
 from standin.errors import ApiError
 from standin.interfaces import ResourceInfo, User
 from standin.reviews import Authorize
@@ -22,7 +22,7 @@ class Access:
         self._authorize = authorize
         self._refusals = refusals
 
-    def user(self, request: Request, subject: Subject) -> User:
+    def user(self, request: HttpRequest, subject: Subject) -> User:
         """Return who asks: by bearer token, else client certificate, else anonymous. Raises ApiError(401, 403)."""
         authorization = request.headers.get("authorization", "")
         if authorization:
@@ -34,7 +34,7 @@ class Access:
             user = user_of_certificate(subject) if subject else ANONYMOUS
         return self._impersonated(request, user)
 
-    def _impersonated(self, request: Request, user: User) -> User:
+    def _impersonated(self, request: HttpRequest, user: User) -> User:
         """Return the user that `kubectl --as` names, if this one may act as others."""
         name = request.headers.get("impersonate-user")
         if not name:

@@ -1,6 +1,6 @@
 """Runs the admission chain for the registry, and reads what it changed."""
 
-from standin.interfaces import Admission, Attributes, Json, Operation
+from standin.interfaces import Admitter, Attributes, Json, Operation
 from standin.writes import Target
 
 
@@ -12,7 +12,7 @@ class Admit:
     """
 
     def __init__(self) -> None:
-        self.chain: Admission | None = None
+        self.chain: Admitter | None = None
 
     def mutate(
         self,

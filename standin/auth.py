@@ -31,7 +31,7 @@ def service_account(namespace: str, name: str, uid: str = "") -> User:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyPair:
+class PemPair:
     """A certificate and its key, PEM."""
 
     certificate: bytes
@@ -72,7 +72,7 @@ class CertificateAuthority:
             .not_valid_after(now + dt.timedelta(days=1))
         )
 
-    def _issue(self, subject: x509.Name, usage: x509.ObjectIdentifier, names: list[x509.GeneralName]) -> KeyPair:
+    def _issue(self, subject: x509.Name, usage: x509.ObjectIdentifier, names: list[x509.GeneralName]) -> PemPair:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
             self._builder(subject, key.public_key())
@@ -82,14 +82,14 @@ class CertificateAuthority:
         )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        return KeyPair(
+        return PemPair(
             certificate=builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM),
             key=key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             ),
         )
 
-    def server(self) -> KeyPair:
+    def server(self) -> PemPair:
         """Return a certificate for loopback and the in-cluster names."""
         names: list[x509.GeneralName] = [
             x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
@@ -98,7 +98,7 @@ class CertificateAuthority:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")])
         return self._issue(subject, ExtendedKeyUsageOID.SERVER_AUTH, names)
 
-    def client(self, user: User) -> KeyPair:
+    def client(self, user: User) -> PemPair:
         """Return a certificate that authenticates a user: CN is the name, O the groups."""
         attributes = [x509.NameAttribute(NameOID.COMMON_NAME, user.name)]
         attributes += [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in user.groups]

@@ -6,7 +6,7 @@ import orjson
 import yaml
 
 from standin import errors, patches, wire
-from standin.connection import Request
+from standin.connection import HttpRequest
 from standin.gojson import json_error
 from standin.interfaces import Json, ResourceInfo
 from standin.routing import Route
@@ -17,11 +17,11 @@ _PATCH_TYPES = frozenset({patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRAT
 _UNKNOWN_FORMAT = "the body of the request was in an unknown format - accepted media types include: "
 
 
-def _content_type(request: Request) -> str:
+def _content_type(request: HttpRequest) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def options(asked: Route, request: Request, body: Json | None = None) -> WriteOptions:
+def options(asked: Route, request: HttpRequest, body: Json | None = None) -> WriteOptions:
     """Return the options of a write; those of a deletion can be in its body. Raises ApiError(422)."""
     query = asked.query
     manager = query.get("fieldManager", "")
@@ -40,14 +40,14 @@ def options(asked: Route, request: Request, body: Json | None = None) -> WriteOp
     )
 
 
-def deletion(asked: Route, request: Request, resource: ResourceInfo) -> Json:
+def deletion(asked: Route, request: HttpRequest, resource: ResourceInfo) -> Json:
     """Return the DeleteOptions of a request."""
     body = read(request, resource) if request.body else {}
     policy = asked.query.get("propagationPolicy")
     return {**body, "propagationPolicy": policy} if policy else body
 
 
-def read(request: Request, resource: ResourceInfo) -> Json:
+def read(request: HttpRequest, resource: ResourceInfo) -> Json:
     """Return the object a request carries, from JSON, YAML or protobuf. Raises ApiError(400, 415)."""
     content_type = _content_type(request)
     loaded: Any
@@ -71,7 +71,7 @@ def read(request: Request, resource: ResourceInfo) -> Json:
     return loaded
 
 
-def patch(request: Request) -> tuple[str, Any]:
+def patch(request: HttpRequest) -> tuple[str, Any]:
     """Return a patch and its media type. Raises ApiError(400, 415)."""
     content_type = _content_type(request)
     if content_type not in _PATCH_TYPES:

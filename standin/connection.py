@@ -23,7 +23,7 @@ Subject: TypeAlias = tuple[tuple[tuple[str, str], ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class HttpRequest:
     """A request as it was read. Header names are in lower case."""
 
     method: str
@@ -33,7 +33,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class HttpResponse:
     """An answer. With `stream` the body is sent in chunks as it comes; an empty piece checks that the client is there.
 
     `reset` cuts the connection instead; `silent` sends nothing and keeps it open.
@@ -93,7 +93,7 @@ def _read_chunked(reader: IO[bytes]) -> bytes:
         reader.readline(MAX_LINE)
 
 
-def read_request(reader: IO[bytes]) -> Request | None:
+def read_request(reader: IO[bytes]) -> HttpRequest | None:
     """Return the next request of a connection, None at its end. Raises BadRequest."""
     line = reader.readline(MAX_LINE)
     if not line:
@@ -109,10 +109,10 @@ def read_request(reader: IO[bytes]) -> Request | None:
         if not length.isdigit() or int(length) > MAX_BODY:
             raise BadRequest
         body = reader.read(int(length)) if length != "0" else b""
-    return Request(method=parts[0], target=parts[1], headers=headers, body=body)
+    return HttpRequest(method=parts[0], target=parts[1], headers=headers, body=body)
 
 
-def head(response: Response, *, chunked: bool = False) -> bytes:
+def head(response: HttpResponse, *, chunked: bool = False) -> bytes:
     """Return status line and headers."""
     lines = [
         f"HTTP/1.1 {response.code} {_TEXTS.get(response.code, 'Status')}".encode(),
@@ -137,7 +137,7 @@ class Connection:
         self,
         sock: socket.socket,
         context: ssl.SSLContext,
-        answer: Callable[[Request, Subject], Response],
+        answer: Callable[[HttpRequest, Subject], HttpResponse],
         stopping: Callable[[], bool],
     ) -> None:
         self._sock = sock
@@ -158,14 +158,14 @@ class Connection:
                     if not self._respond(tls, self._answer(request, subject)):
                         break
         except BadRequest:
-            self._send_quietly(head(Response(code=400)))
+            self._send_quietly(head(HttpResponse(code=400)))
         except (OSError, ValueError):
             # The client went away, or `abort` closed the socket under us: nobody is left to tell.
             pass
         finally:
             self._close()
 
-    def _respond(self, tls: ssl.SSLSocket, response: Response) -> bool:
+    def _respond(self, tls: ssl.SSLSocket, response: HttpResponse) -> bool:
         """Send a response; False ends the connection."""
         if response.reset:
             self._reset()

@@ -7,12 +7,12 @@ import orjson
 
 from standin import bodies, errors
 from standin.admission import warning_headers
-from standin.connection import Request, Response
+from standin.connection import HttpRequest, HttpResponse
 from standin.deletion import delete
 from standin.errors import ApiError
 from standin.faults import RequestInfo
 from standin.interfaces import Json, ResourceInfo, User
-from standin.reading import Reader
+from standin.reading import ObjectReader
 from standin.registry import Registry
 from standin.reviews import Reviews
 from standin.routing import Route
@@ -22,13 +22,13 @@ from standin.writes import Target, Written
 _CONNECTED = {"exec": "PodExecOptions", "attach": "PodAttachOptions", "portforward": "PodPortForwardOptions"}
 
 
-def json_response(code: int, obj: Any, warnings: list[str] | None = None) -> Response:
+def json_response(code: int, obj: Any, warnings: list[str] | None = None) -> HttpResponse:
     """Return an answer with a JSON body, given as bytes or as an object."""
     headers = tuple(("Warning", value.encode("latin-1")) for value in warning_headers(warnings or ()))
-    return Response(code=code, body=obj if isinstance(obj, bytes) else orjson.dumps(obj), headers=headers)
+    return HttpResponse(code=code, body=obj if isinstance(obj, bytes) else orjson.dumps(obj), headers=headers)
 
 
-def _written(written: Written) -> Response:
+def _written(written: Written) -> HttpResponse:
     return json_response(201 if written.created else 200, written.obj, written.warnings)
 
 
@@ -39,15 +39,15 @@ def _not_allowed() -> ApiError:
 class Dispatcher:
     """Answers requests for resources. Who asks, and that they may, is settled."""
 
-    def __init__(self, registry: Registry, reader: Reader, subresources: Subresources, reviews: Reviews) -> None:
+    def __init__(self, registry: Registry, reader: ObjectReader, subresources: Subresources, reviews: Reviews) -> None:
         self._registry = registry
         self._reader = reader
         self._subresources = subresources
         self._reviews = reviews
 
     def answer(
-        self, request: Request, asked: Route, resource: ResourceInfo, user: User, info: RequestInfo, *, gone: bool
-    ) -> Response:
+        self, request: HttpRequest, asked: Route, resource: ResourceInfo, user: User, info: RequestInfo, *, gone: bool
+    ) -> HttpResponse:
         """Return the response. Raises ApiError.
 
         Args:
@@ -64,7 +64,7 @@ class Dispatcher:
             case "list":
                 return json_response(200, self._reader.list(asked, resource, accept))
             case "watch":
-                return Response(code=200, stream=self._reader.watch(asked, resource, accept, info, gone=gone))
+                return HttpResponse(code=200, stream=self._reader.watch(asked, resource, accept, info, gone=gone))
             case "create":
                 return self._create(request, asked, resource, user)
             case "update" | "patch":
@@ -78,13 +78,15 @@ class Dispatcher:
                 raise _not_allowed()
 
     @staticmethod
-    def _target(request: Request, asked: Route, resource: ResourceInfo, user: User, body: Json | None = None) -> Target:
+    def _target(
+        request: HttpRequest, asked: Route, resource: ResourceInfo, user: User, body: Json | None = None
+    ) -> Target:
         return Target(
             user=user, resource=resource, namespace=asked.namespace, name=asked.name, subresource=asked.subresource,
             options=bodies.options(asked, request, body),
         )  # fmt: skip
 
-    def _create(self, request: Request, asked: Route, resource: ResourceInfo, user: User) -> Response:
+    def _create(self, request: HttpRequest, asked: Route, resource: ResourceInfo, user: User) -> HttpResponse:
         if asked.name:
             raise _not_allowed()
         body = bodies.read(request, resource)
@@ -94,13 +96,13 @@ class Dispatcher:
             raise ApiError(405, "MethodNotAllowed", "create is not supported without a namespace", {})
         return _written(self._registry.create(self._target(request, asked, resource, user), body))
 
-    def _change(self, request: Request, asked: Route, resource: ResourceInfo, user: User) -> Response:
+    def _change(self, request: HttpRequest, asked: Route, resource: ResourceInfo, user: User) -> HttpResponse:
         target = self._target(request, asked, resource, user)
         if asked.verb == "update":
             return _written(self._registry.update(target, bodies.read(request, resource)))
         return _written(self._registry.patch(target, *bodies.patch(request)))
 
-    def _subresource(self, request: Request, asked: Route, resource: ResourceInfo, user: User) -> Response:
+    def _subresource(self, request: HttpRequest, asked: Route, resource: ResourceInfo, user: User) -> HttpResponse:
         kind = asked.subresource
         target = self._target(request, asked, resource, user)
         match kind, asked.verb:
@@ -130,7 +132,9 @@ class Dispatcher:
             case _:
                 raise _not_allowed()
 
-    def _delete_collection(self, request: Request, asked: Route, resource: ResourceInfo, user: User) -> Response:
+    def _delete_collection(
+        self, request: HttpRequest, asked: Route, resource: ResourceInfo, user: User
+    ) -> HttpResponse:
         matches = self._reader.predicate(asked, resource)
         how = bodies.deletion(asked, request, resource)
         target = self._target(request, asked, resource, user, how)

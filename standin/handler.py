@@ -7,7 +7,7 @@ import orjson
 from standin import discovery, errors
 from standin.access import Access
 from standin.accounting import RequestLog
-from standin.connection import Request, Response, Subject
+from standin.connection import HttpRequest, HttpResponse, Subject
 from standin.dispatch import Dispatcher
 from standin.errors import ApiError
 from standin.faults import Fault, Faults, RequestInfo
@@ -28,7 +28,7 @@ class Handler:
         self._faults = faults
         self._log = log
 
-    def __call__(self, request: Request, subject: Subject) -> Response:
+    def __call__(self, request: HttpRequest, subject: Subject) -> HttpResponse:
         """Answer a request; no exception leaves it."""
         arrived = time.monotonic()
         asked = route(request.method, request.target, self._table)
@@ -46,7 +46,7 @@ class Handler:
         self._log.add(info, code, request.headers.get("user-agent", ""), arrived)
         return response
 
-    def _with_faults(self, request: Request, asked: Route, user: User, info: RequestInfo) -> Response:
+    def _with_faults(self, request: HttpRequest, asked: Route, user: User, info: RequestInfo) -> HttpResponse:
         fault = self._faults.meet(info)
         if fault is None:
             return self._answer(request, asked, user, info, gone=False)
@@ -55,24 +55,24 @@ class Handler:
         if fault.after:
             self._answer(request, asked, user, info, gone=False)
         if fault.reset:
-            return Response(code=0, reset=True)
+            return HttpResponse(code=0, reset=True)
         if fault.half_open:
-            return Response(code=0, silent=True)
+            return HttpResponse(code=0, silent=True)
         if fault.status is not None:
             raise _injected(fault, fault.status)
         if fault.gone and asked.verb != "watch":
             raise errors.gone("The provided resource version is too old.")
         return self._answer(request, asked, user, info, gone=fault.gone)
 
-    def _answer(self, request: Request, asked: Route, user: User, info: RequestInfo, *, gone: bool) -> Response:
+    def _answer(self, request: HttpRequest, asked: Route, user: User, info: RequestInfo, *, gone: bool) -> HttpResponse:
         self._access.check(asked, user)
         if asked.resource is not None:
             return self._dispatcher.answer(request, asked, asked.resource, user, info, gone=gone)
         found = discovery.answer(asked.path, request.headers, self._table) if asked.verb == "get" else None
         if found is None:
-            return Response(code=404, body=b"404 page not found\n", content_type=discovery.TEXT)
+            return HttpResponse(code=404, body=b"404 page not found\n", content_type=discovery.TEXT)
         content_type, body = found
-        return Response(code=200, body=body, content_type=content_type)
+        return HttpResponse(code=200, body=body, content_type=content_type)
 
 
 def _info(asked: Route, user: User | None) -> RequestInfo:
@@ -87,10 +87,10 @@ def _info(asked: Route, user: User | None) -> RequestInfo:
     )
 
 
-def _error(error: ApiError) -> Response:
+def _error(error: ApiError) -> HttpResponse:
     retry = (error.details or {}).get("retryAfterSeconds")
     headers = (("Retry-After", str(retry).encode()),) if retry is not None else ()
-    return Response(code=error.code, body=orjson.dumps(error.status()), headers=headers)
+    return HttpResponse(code=error.code, body=orjson.dumps(error.status()), headers=headers)
 
 
 def _injected(fault: Fault, code: int) -> ApiError:

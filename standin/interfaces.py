@@ -83,7 +83,7 @@ class Attributes:
     options: Json = field(default_factory=dict)
 
 
-class Admission(Protocol):
+class Admitter(Protocol):
     """The admission chain. Raise `ApiError` to reject."""
 
     def mutate(self, attributes: Attributes) -> tuple[Json | None, list[str]]:
@@ -216,7 +216,7 @@ class Controllers(Protocol):
     def stop(self) -> None: ...
 
 
-AdmissionFactory: TypeAlias = Callable[[Cluster], Admission]
+AdmissionFactory: TypeAlias = Callable[[Cluster], Admitter]
 AuthorizerFactory: TypeAlias = Callable[[Store], Authorizer]
 ControllersFactory: TypeAlias = Callable[[Cluster], Controllers]
 """How the server makes the parts: `admission.AdmissionChain(cluster)` (exported by `standin.admission`),

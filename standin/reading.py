@@ -40,7 +40,7 @@ def _parse_continue(token: str, namespace: str | None) -> tuple[int, tuple[str, 
     return revision, (space if slash else namespace or "", name)
 
 
-class Reader:
+class ObjectReader:
     """Reads from the store for requests.
 
     Attributes:

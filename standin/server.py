@@ -40,7 +40,7 @@ from standin.interfaces import (
     User,
 )
 from standin.rbac import RbacAuthorizer
-from standin.reading import Reader
+from standin.reading import ObjectReader
 from standin.registry import Registry
 from standin.resources import CRD, ResourceTable
 from standin.reviews import Authorize, Reviews
@@ -93,7 +93,7 @@ class ApiServer:
         self._table = ResourceTable()
         self._schemas = Schemas()
         self._registry = Registry(self.store, self._table, self._schemas)
-        self._reader = Reader(self.store, self._table, self.faults)
+        self._reader = ObjectReader(self.store, self._table, self.faults)
         self._services: dict[tuple[str, str, int], tuple[str, int]] = {}
         self._port = 0
         self._listener: socket.socket | None = None

@@ -36,7 +36,7 @@ class Record:
 Records: TypeAlias = list[Record]
 
 
-class Event:
+class StoreEvent:
     """One entry of the history: a change and the record it left (on DELETED: the last state)."""
 
     __slots__ = ("change", "record")
@@ -59,7 +59,7 @@ class Subscription:
     def __init__(self, store: "MemoryStore", key: str) -> None:
         self._store = store
         self.key = key
-        self.queue: SimpleQueue[Event] = SimpleQueue()
+        self.queue: SimpleQueue[StoreEvent] = SimpleQueue()
 
     def close(self) -> None:
         """Receive no more."""
@@ -84,7 +84,7 @@ class MemoryStore:
         self.revision = revision
         self._history_limit = history_limit
         self._records: dict[str, dict[str, dict[str, Record]]] = {}
-        self._history: dict[str, deque[Event]] = {}
+        self._history: dict[str, deque[StoreEvent]] = {}
         self._compacted: dict[str, int] = {}
         self._compacted_all = 0
         self._subscriptions: dict[str, list[Subscription]] = {}
@@ -167,7 +167,7 @@ class MemoryStore:
             return record
 
     def _emit(self, change: Change, record: Record) -> None:
-        event = Event(change, record)
+        event = StoreEvent(change, record)
         key = change.resource.key
         history = self._history.get(key)
         if history is None:

@@ -10,7 +10,7 @@ import orjson
 from standin.errors import ApiError
 from standin.interfaces import ChangeType, Json, ResourceInfo
 from standin.selectors import Predicate
-from standin.store import Event, MemoryStore, Record, Subscription
+from standin.store import MemoryStore, Record, StoreEvent, Subscription
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 # The API server's watch cache sends a bookmark every minute and in the last two seconds before the time-out.
@@ -111,7 +111,7 @@ class Stream:
             return False
         return request.matches is None or request.matches(obj)
 
-    def _event(self, event: Event) -> bytes | None:
+    def _event(self, event: StoreEvent) -> bytes | None:
         """An object that begins to be selected is ADDED, one that ceases to be is DELETED."""
         change = event.change
         old = change.old_object

@@ -28,7 +28,7 @@ _CHECKS: Mapping[str, Callable[[Json], list[FieldError]]] = MappingProxyType(
 
 
 class AdmissionChain:
-    """Admission for one cluster; an implementation of `interfaces.Admission`."""
+    """Admission for one cluster; an implementation of `interfaces.Admitter`."""
 
     def __init__(self, cluster: Cluster, *, transport: Transport | None = None) -> None:
         self._cluster = cluster

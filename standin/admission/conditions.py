@@ -42,7 +42,7 @@ class EvaluationError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class MatchOutcome:
     """What the conditions say of one request.
 
     Attributes:
@@ -83,7 +83,7 @@ class Conditions:
     def __init__(self) -> None:
         self._programs: dict[str, cel.Program] = {}
 
-    def evaluate(self, expressions: Sequence[str], variables: Mapping[str, Any]) -> Outcome:
+    def evaluate(self, expressions: Sequence[str], variables: Mapping[str, Any]) -> MatchOutcome:
         """Run all `expressions` on the same variables (plain JSON data).
 
         One that is false settles it, even beside one that fails; a result that is no boolean counts as true.
@@ -96,8 +96,8 @@ class Conditions:
                 errors.append(error.text)
             else:
                 if result is False:
-                    return Outcome(matches=False)
-        return Outcome(matches=True, errors=tuple(errors))
+                    return MatchOutcome(matches=False)
+        return MatchOutcome(matches=True, errors=tuple(errors))
 
     def run(self, expression: str, variables: Mapping[str, Any]) -> Any:
         """Run one expression on variables (plain JSON data).

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from standin.admission.transport import Answer
+from standin.admission.transport import HookAnswer
 
 REVIEW_KIND = ("admission.k8s.io/v1", "AdmissionReview")
 _META_TYPE = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
@@ -38,7 +38,7 @@ class CallError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class HookDecision:
     """A webhook's verified answer.
 
     Attributes:
@@ -56,7 +56,7 @@ class Decision:
     patch: str | None = None
 
 
-def decode(answer: Answer) -> dict[str, Any]:
+def decode(answer: HookAnswer) -> dict[str, Any]:
     """Return the JSON object of a successful answer.
 
     Raises:
@@ -87,7 +87,7 @@ def decode(answer: Answer) -> dict[str, Any]:
     return data
 
 
-def verify(review: dict[str, Any], *, uid: str, mutating: bool) -> Decision:
+def verify(review: dict[str, Any], *, uid: str, mutating: bool) -> HookDecision:
     """Check a decoded AdmissionReview as the API server does.
 
     Raises:
@@ -116,7 +116,7 @@ def verify(review: dict[str, Any], *, uid: str, mutating: bool) -> Decision:
         raise _invalid("validating webhook may not return response.patch")
     elif patch_type is not None:
         raise _invalid("validating webhook may not return response.patchType")
-    return Decision(
+    return HookDecision(
         allowed=response.get("allowed", False),
         status=response.get("status"),
         warnings=tuple(response.get("warnings") or ()),
@@ -180,7 +180,7 @@ def _check_types(response: Any) -> None:
             )
 
 
-def _failure_text(answer: Answer) -> str:
+def _failure_text(answer: HookAnswer) -> str:
     try:
         status = json.loads(answer.body)
     except (json.JSONDecodeError, UnicodeDecodeError):

@@ -30,7 +30,7 @@ IDLE_SECONDS = 90.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class HookEndpoint:
     """Where a webhook listens.
 
     Attributes:
@@ -49,7 +49,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class HookAnswer:
     status: int
     content_type: str
     body: bytes
@@ -89,7 +89,7 @@ class Transport:
         # An admission chain has no end of its own that could close them.
         weakref.finalize(self, _close_all, self._idle)
 
-    def post(self, endpoint: Endpoint, body: bytes, *, timeout_seconds: float) -> Answer:
+    def post(self, endpoint: HookEndpoint, body: bytes, *, timeout_seconds: float) -> HookAnswer:
         """Send one POST of JSON, bounded as a whole by `timeout_seconds`.
 
         Raises:
@@ -121,7 +121,7 @@ class Transport:
         with self._lock:
             _close_all(self._idle)
 
-    def _exchange(self, endpoint: Endpoint, request: bytes, deadline: float) -> Answer:
+    def _exchange(self, endpoint: HookEndpoint, request: bytes, deadline: float) -> HookAnswer:
         connection = self._take(endpoint) or self._dial(endpoint, deadline)
         try:
             try:
@@ -142,7 +142,7 @@ class Transport:
             connection.close()
         return answer
 
-    def _take(self, endpoint: Endpoint) -> _Connection | None:
+    def _take(self, endpoint: HookEndpoint) -> _Connection | None:
         self._drop_expired()
         with self._lock:
             pool = self._idle.get((endpoint.address, endpoint.server_name, endpoint.ca_bundle))
@@ -155,7 +155,7 @@ class Transport:
                 connection.close()
         return None
 
-    def _put(self, endpoint: Endpoint, connection: _Connection) -> None:
+    def _put(self, endpoint: HookEndpoint, connection: _Connection) -> None:
         connection.idle_since = time.monotonic()
         with self._lock:
             pool = self._idle.setdefault((endpoint.address, endpoint.server_name, endpoint.ca_bundle), deque())
@@ -174,7 +174,7 @@ class Transport:
                 if not pool:
                     del self._idle[key]
 
-    def _dial(self, endpoint: Endpoint, deadline: float) -> _Connection:
+    def _dial(self, endpoint: HookEndpoint, deadline: float) -> _Connection:
         with self._lock:
             context = self._contexts.get(endpoint.ca_bundle)
             if context is None:
@@ -221,7 +221,7 @@ class _Connection:
             self.sock.settimeout(_left(deadline))
             self.written += self.sock.send(view[self.written :])
 
-    def receive(self, deadline: float) -> tuple[Answer, bool]:
+    def receive(self, deadline: float) -> tuple[HookAnswer, bool]:
         source = _DeadlineSource(self.sock, deadline)
         # HTTPResponse asks its socket for nothing but a file to read from.
         response = http.client.HTTPResponse(cast(socket.socket, source), method="POST")
@@ -230,7 +230,9 @@ class _Connection:
             body = response.read()
             if response.getheader("Content-Encoding", "").lower() == "gzip":
                 body = gzip.decompress(body)
-            answer = Answer(status=response.status, content_type=response.getheader("Content-Type") or "", body=body)
+            answer = HookAnswer(
+                status=response.status, content_type=response.getheader("Content-Type") or "", body=body
+            )
             return answer, not response.will_close
 
     def close(self) -> None:
@@ -283,7 +285,7 @@ def _go_seconds(seconds: float) -> str:
     return f"{whole}s" if whole < 60 else f"{whole // 60}m{whole % 60}s"
 
 
-def _go_text(error: Exception, endpoint: Endpoint) -> str:
+def _go_text(error: Exception, endpoint: HookEndpoint) -> str:
     host, port = endpoint.address
     match error:
         case ConnectionRefusedError():

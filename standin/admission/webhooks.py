@@ -17,7 +17,7 @@ from standin.admission.equality import semantically_equal
 from standin.admission.reinvocation import Reinvocation
 from standin.admission.rules import Target
 from standin.admission.selection import MUTATING, VALIDATING, Hook, Selection
-from standin.admission.transport import Endpoint, Transport, TransportError
+from standin.admission.transport import HookEndpoint, Transport, TransportError
 from standin.errors import ApiError, bad_request, internal
 from standin.interfaces import Attributes, Cluster, Json, Operation
 
@@ -125,7 +125,7 @@ class WebhookDispatcher:
         *,
         mutating: bool,
         round_number: int = 0,
-    ) -> replies.Decision:
+    ) -> replies.HookDecision:
         """Call one webhook; raise CallError without a decision and ApiError for a denial."""
         call = Call(
             configuration=hook.configuration,
@@ -151,7 +151,7 @@ class WebhookDispatcher:
 
     def _decision(
         self, hook: Hook, attributes: Attributes, form: Target, obj: Json | None, *, mutating: bool
-    ) -> replies.Decision:
+    ) -> replies.HookDecision:
         if attributes.dry_run:
             effects = hook.spec.get("sideEffects")
             if effects is None:
@@ -168,13 +168,13 @@ class WebhookDispatcher:
             raise replies.CallError(f"failed to call webhook: {error.text}") from error
         return replies.verify(replies.decode(answer), uid=uid, mutating=mutating)
 
-    def _endpoint(self, hook: Hook) -> Endpoint:
+    def _endpoint(self, hook: Hook) -> HookEndpoint:
         client = hook.spec.get("clientConfig") or {}
         bundle = _ca_bundle(client)
         if "url" in client:
             url = urllib.parse.urlsplit(client["url"])
             host, port = url.hostname or "", url.port or 443
-            return Endpoint(
+            return HookEndpoint(
                 authority=url.netloc, address=(host, port), server_name=host, path=url.path or "/", ca_bundle=bundle
             )
         service = client["service"]
@@ -188,7 +188,7 @@ class WebhookDispatcher:
                 f'failed to call webhook: Post "https://{host}:{port}{path}?timeout={timeout}s": '
                 f'service "{service["name"]}" not found'
             ) from error
-        return Endpoint(authority=f"{host}:{port}", address=address, server_name=host, path=path, ca_bundle=bundle)
+        return HookEndpoint(authority=f"{host}:{port}", address=address, server_name=host, path=path, ca_bundle=bundle)
 
     def _record(self, call: Call) -> None:
         with self._lock:

@@ -227,8 +227,8 @@ def _find_new(deployment: Json, owned: list[Json]) -> Json | None:
     return next((item for item in owned if same_template(item["spec"]["template"], template)), None)
 
 
-def _counts(deployment: Json, new: Json | None, olds: list[Json]) -> rolling.Counts:
-    return rolling.Counts(
+def _counts(deployment: Json, new: Json | None, olds: list[Json]) -> rolling.ReplicaCounts:
+    return rolling.ReplicaCounts(
         desired=deployment["spec"].get("replicas", 1),
         new=new["spec"].get("replicas", 0) if new else 0,
         new_available=replica_count(new, "availableReplicas") if new else 0,

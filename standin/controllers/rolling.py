@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class ReplicaCounts:
     """Replicas of the new ReplicaSet and of all old ones together."""
 
     desired: int
@@ -33,7 +33,7 @@ def _resolve(value: int | str, total: int, *, up: bool) -> int:
     return math.ceil(share) if up else math.floor(share)
 
 
-def new_size(counts: Counts, surge: int) -> int:
+def new_size(counts: ReplicaCounts, surge: int) -> int:
     """Return how large the new ReplicaSet may be now."""
     if counts.new >= counts.desired:
         return counts.desired
@@ -41,7 +41,7 @@ def new_size(counts: Counts, surge: int) -> int:
     return counts.new + max(0, min(room, counts.desired - counts.new))
 
 
-def old_size(counts: Counts, unavailable: int) -> int:
+def old_size(counts: ReplicaCounts, unavailable: int) -> int:
     """Return how many old replicas must stay, so that `desired - unavailable` are available; the broken go first."""
     new_unavailable = counts.new - counts.new_available
     removable = counts.new + counts.old - (counts.desired - unavailable) - new_unavailable

@@ -19,7 +19,7 @@ import pytest
 
 from standin.admission import tls
 from standin.admission.fake_webhook import Authority, FakeWebhook, Reply
-from standin.admission.transport import Endpoint, Transport, TransportError
+from standin.admission.transport import HookEndpoint, Transport, TransportError
 
 NAME = "webhook.ghcr-pull-secrets.svc"
 
@@ -43,8 +43,8 @@ def transport() -> Iterator[Transport]:
     client.close()
 
 
-def endpoint(webhook: FakeWebhook, authority: Authority, *, name: str = NAME, path: str = "/") -> Endpoint:
-    return Endpoint(
+def endpoint(webhook: FakeWebhook, authority: Authority, *, name: str = NAME, path: str = "/") -> HookEndpoint:
+    return HookEndpoint(
         authority=f"{name}:443",
         address=("127.0.0.1", webhook.port),
         server_name=name,
@@ -53,11 +53,11 @@ def endpoint(webhook: FakeWebhook, authority: Authority, *, name: str = NAME, pa
     )
 
 
-def post(transport: Transport, target: Endpoint, *, timeout_seconds: float = 5) -> int:
+def post(transport: Transport, target: HookEndpoint, *, timeout_seconds: float = 5) -> int:
     return transport.post(target, b'{"request": {}}', timeout_seconds=timeout_seconds).status
 
 
-def refusal(transport: Transport, target: Endpoint, *, timeout_seconds: float = 5) -> str:
+def refusal(transport: Transport, target: HookEndpoint, *, timeout_seconds: float = 5) -> str:
     with pytest.raises(TransportError) as caught:
         post(transport, target, timeout_seconds=timeout_seconds)
     prefix = f'Post "https://{target.authority}{target.path}?timeout={timeout_seconds:.0f}s": '
@@ -274,7 +274,7 @@ def test_a_server_that_accepts_and_is_silent_costs_no_more_than_the_deadline(
     authority: Authority, transport: Transport
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        target = Endpoint(
+        target = HookEndpoint(
             authority=f"{NAME}:443",
             address=("127.0.0.1", silent.getsockname()[1]),
             server_name=NAME,
@@ -292,7 +292,7 @@ def test_plain_http_is_recognised(authority: Authority, transport: Transport) ->
     with http.server.HTTPServer(("127.0.0.1", 0), Quiet) as plain:
         thread = threading.Thread(target=plain.handle_request)
         thread.start()
-        target = Endpoint(
+        target = HookEndpoint(
             authority=f"{NAME}:443",
             address=("127.0.0.1", plain.server_port),
             server_name=NAME,

@@ -18,7 +18,7 @@ from standin.controllers import ControllerManager, PullFailure
 from standin.controllers.deployment import COLLISION_PAUSE_SECONDS
 from standin.controllers.events import EventRecorder
 from standin.controllers.objects import fnv32a, same_template, template_hash
-from standin.controllers.rolling import Counts, bounds, new_size, old_size
+from standin.controllers.rolling import ReplicaCounts, bounds, new_size, old_size
 from standin.controllers.workqueue import WorkQueue
 from standin.errors import forbidden
 from standin.interfaces import Attributes, Json, Operation
@@ -763,7 +763,7 @@ class TestPureParts:
     )
     def test_one_step_of_a_rolling_update(self, counts: tuple[int, ...], new: int, old: int) -> None:
         names = ("desired", "new", "new_available", "old", "old_available")
-        state = Counts(**dict(zip(names, counts, strict=True)))
+        state = ReplicaCounts(**dict(zip(names, counts, strict=True)))
         assert new_size(state, 1) == new
         assert old_size(state, 0) == old
 
