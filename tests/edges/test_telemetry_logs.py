@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.e2e.machinery.waiting import until
 from tests.edges.server_double import logging_restored
 from webhook.telemetry import logs
-from webhook.telemetry.bounds import MOST_LINE, MOST_TEXT
+from webhook.telemetry.logs import MOST_LINE, MOST_TEXT
 from webhook.telemetry.redaction import REDACTED, redact_line
 
 TOKEN = "CANARYcanary0123456789canaryCANARY42"

@@ -1,4 +1,4 @@
-"""JSON log lines on standard output.
+"""JSON log lines of bounded length on standard output.
 
 Whatever libraries log through `logging`, warnings, and exceptions that nobody caught come out in the same form.
 """
@@ -8,7 +8,7 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, BinaryIO, Final
 
@@ -16,11 +16,19 @@ import orjson
 import structlog
 
 from webhook.telemetry.batching import BatchedWriter
-from webhook.telemetry.bounds import MOST_LINE, bounded, cut, printable
-from webhook.telemetry.redaction import redact_keys, redact_line
+from webhook.telemetry.redaction import redact_keys, redact_line, redact_text
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("json", "text")
+
+MOST_TEXT: Final = 4096
+"""Characters of one text: a traceback of some thirty frames."""
+
+MOST_LINE: Final = 16 * 1024
+"""Bytes of one line: what container runtimes (CRI) keep together."""
+
+_MOST_ENTRIES: Final = 64
+_MOST_DEPTH: Final = 8
 
 
 def configure(*, level: str = "info", form: str = "json", stream: BinaryIO | None = None) -> None:
@@ -40,7 +48,7 @@ def configure(*, level: str = "info", form: str = "json", stream: BinaryIO | Non
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _render_exception,
             redact_keys,
-            _bound,
+            _bound_event,
             _Text() if form == "text" else _to_json,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -91,10 +99,6 @@ def _render_exception(_logger: object, _method: str, event: Any) -> Any:
     return event
 
 
-def _bound(_logger: object, _method: str, event: Any) -> Any:
-    return bounded(event)
-
-
 def _to_json(_logger: object, _method: str, event: Any) -> bytes:
     line = redact_line(_encode(event))
     if len(line) <= MOST_LINE:
@@ -113,6 +117,55 @@ def _encode(event: dict[str, Any]) -> bytes:
         return json.dumps(event, default=str, skipkeys=True).encode("ascii")
 
 
+def _bound_event(_logger: object, _method: str, event: Any) -> Any:
+    """Cut the texts and collections of an event, at any depth; the event itself is changed."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            if len(value) > MOST_TEXT:
+                event[name] = _cut(value)
+        elif not isinstance(value, (int, float)):
+            event[name] = _bounded(value, _MOST_DEPTH)
+    return event
+
+
+def _cut(text: str, most: int = MOST_TEXT) -> str:
+    """Cut a text: its beginning and its end say most, as in a traceback. A credential in it is taken out before."""
+    if len(text) <= most:
+        return text
+    text = redact_text(text)
+    return (
+        f"{text[: most // 2]}… [{len(text) - most} characters cut] …{text[-(most // 2) :]}"
+        if len(text) > most
+        else text
+    )
+
+
+def _printable(text: str) -> str:
+    """Write control characters, and whatever else cannot be printed, as Python's escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def _bounded(value: Any, depth: int) -> Any:
+    match value:
+        case str():
+            return _cut(value)
+        case Mapping() | list() | tuple() | set() | frozenset() if depth == 0:
+            return f"{len(value)} entries"
+        case Mapping():
+            return {
+                _cut(str(key), MOST_TEXT // 16): _bounded(entry, depth - 1)
+                for key, entry in list(value.items())[:_MOST_ENTRIES]
+            }
+        case list() | tuple() | set() | frozenset():
+            return [_bounded(entry, depth - 1) for entry in list(value)[:_MOST_ENTRIES]]
+        case _:
+            return value
+
+
 class _Text:
     """Renders a line for people, on whose terminal no text of others may do anything but stand there."""
 
@@ -120,11 +173,11 @@ class _Text:
         self._render = structlog.dev.ConsoleRenderer(colors=False)
 
     def __call__(self, logger: object, method: str, event: Any) -> bytes:
-        fields = {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}
+        fields = {name: _printable(value) if isinstance(value, str) else value for name, value in event.items()}
         if "exception" in fields:
-            fields["exception"] = "\n".join(printable(line) for line in event["exception"].split("\n"))
+            fields["exception"] = "\n".join(_printable(line) for line in event["exception"].split("\n"))
         line = redact_line(self._render(logger, method, fields).encode("utf-8", "backslashreplace"))
-        return line if len(line) <= MOST_LINE else cut(line.decode("utf-8"), MOST_LINE // 4).encode()
+        return line if len(line) <= MOST_LINE else _cut(line.decode("utf-8"), MOST_LINE // 4).encode()
 
 
 class _Bridge(logging.Handler):
