@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,17 @@ class RawApi:
             body=answer.json(),
             warnings=tuple(json.loads(text.removeprefix("299 - ")) for text in warnings),
         )
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """Read an answer that goes on, such as a watch, line by line."""
+        answer = self._pool.request("GET", f"{self._server}{path}", headers=self._headers, preload_content=False)
+        try:
+            rest = b""
+            while part := answer.read1():
+                *whole, rest = (rest + part).split(b"\n")
+                yield from whole
+        finally:
+            answer.close()
 
     def close(self) -> None:
         """Close the connections."""
