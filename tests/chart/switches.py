@@ -18,6 +18,7 @@ SWITCHES: dict[str, Values] = {
     "external secret": {"centralSecret": {"externalSecret": {**ON, "labels": {"a": "b"}, "annotations": {"c": "d"}}}},
     "no RBAC": {"rbac": {"create": False}},
     "read all secrets": {"rbac": {"readAllSecrets": True}},
+    "a role for doctor": {"rbac": {"doctorRole": {"create": True, "secrets": "all"}}},
     "no admission policy": {"admissionPolicy": {"enabled": False}},
     "no credential check": {"credentialCheck": {"enabled": False}},
     "cleanup": {"cleanup": {"onUninstall": "delete"}},

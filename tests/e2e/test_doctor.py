@@ -6,7 +6,6 @@ One release, installed by Helm and run by a node; each test leaves it healthy.
 from __future__ import annotations
 
 import base64
-import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -19,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from certs.authority import new_ca
 from tests.e2e.machinery.cluster import secret_manifest
-from tests.e2e.machinery.operator import CRD, external_secret_manifest
+from tests.e2e.machinery.operator import definition, external_secret_manifest
 from tests.e2e.machinery.planes import control_plane, service_account_kubeconfig
 from tests.e2e.machinery.raw import RawApi
 from tests.e2e.machinery.release import NAME, Release
@@ -65,16 +64,6 @@ def release() -> Iterator[Release]:
             yield release
     finally:
         plane.close()
-
-
-def definition(kind: str) -> dict[str, Any]:
-    """The CustomResourceDefinition of a kind of the operator."""
-    made = copy.deepcopy(CRD)
-    made["metadata"]["name"] = f"{kind.lower()}s.external-secrets.io"
-    made["spec"]["names"] = {"kind": kind, "plural": f"{kind.lower()}s", "singular": kind.lower()}
-    if kind == "ClusterSecretStore":
-        made["spec"]["scope"] = "Cluster"
-    return made
 
 
 def run(release: Release, *flags: str, kubeconfig: Path | None = None, answer: str | None = None) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from tests.e2e.machinery.cluster import Cluster, secret_manifest
@@ -39,6 +40,16 @@ def external_secret(cluster: Cluster, namespace: str, content: bytes, **target: 
     """Make an ExternalSecret, and the Secret that the operator would have made of it; returns the Secret."""
     cluster.kube.apply(external_secret_manifest(namespace, **target))
     return plays_operator(cluster, namespace, content)
+
+
+def definition(kind: str) -> dict[str, Any]:
+    """The CustomResourceDefinition of another kind of the operator."""
+    made = copy.deepcopy(CRD)
+    made["metadata"]["name"] = f"{kind.lower()}s.external-secrets.io"
+    made["spec"]["names"] = {"kind": kind, "plural": f"{kind.lower()}s", "singular": kind.lower()}
+    if kind == "ClusterSecretStore":
+        made["spec"]["scope"] = "Cluster"
+    return made
 
 
 def external_secret_manifest(namespace: str, **target: str) -> dict[str, Any]:
