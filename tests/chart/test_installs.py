@@ -11,6 +11,7 @@ import pytest
 
 from tests import helm
 from tests.chart.switches import BASE, ON, SWITCHES, deployment, manifests, pod_specs, roles
+from webhook.cli.status import command as status
 from webhook.core.figures import CopyFigures, CredentialFigures, WatchHealth
 from webhook.core.vocabulary import Half, Outcome, Provisioning, Reason
 from webhook.telemetry.controller_metrics import ControllerFigures, ControllerMetrics
@@ -330,6 +331,17 @@ def test_without_cleanup_no_hook_stands_in_the_way_of_an_uninstall() -> None:
     annotations = [hook["metadata"]["annotations"]["helm.sh/hook"] for hook in helm.hooks(BASE)]
 
     assert set(annotations) == {"test"}
+
+
+def test_notes_say_how_to_see_that_it_is_healthy() -> None:
+    notes = helm.notes(BASE, namespace="elsewhere")
+    (line,) = [each.strip() for each in notes.splitlines() if "ghcr-pull-secrets status" in each]
+    typed, _, where = line.partition("   # ")
+
+    assert typed == "kubectl ghcr-pull-secrets status --wait 2m --release-namespace elsewhere"
+    assert status.make_context("status", typed.split()[3:]).params["release_namespace"] == "elsewhere"
+    assert where == 'a plugin: docs/doctor.md, "Install it"'
+    assert "\n## Install it\n" in (helm.CHART.parents[1] / "docs" / "doctor.md").read_text(encoding="utf-8")
 
 
 def test_notes_warn_of_what_would_hurt() -> None:
