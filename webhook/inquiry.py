@@ -46,7 +46,8 @@ class Inquirer:
         Raises:
             ClusterError: As `decisions`.
         """
-        namespace, to_judge = Namespace(name=subject.review.namespace), subject.to_judge
+        namespace = Namespace(name=subject.review.namespace)
+        to_judge = subject.to_judge
         judged: dict[int, Judgement] = {}
         for fresh in (False, True) if to_judge else ():
             namespace = self._facts.namespace(namespace.name, deadline, fresh=fresh)
