@@ -1,7 +1,6 @@
 """Advice on Pods whose pull secrets are the trouble, or whose credential is."""
 
 import shlex
-from typing import Final
 
 from webhook.core import images
 from webhook.core.advice_words import (
@@ -20,12 +19,10 @@ from webhook.core.advice_words import (
     whose,
 )
 from webhook.core.causes import Cause, PodDiagnosis, Unused
+from webhook.core.commands import ENTRY_GUIDE, ROTATE_GUIDE, ask_for_copy, delete_secret, force_sync
 from webhook.core.display import shown
-from webhook.core.names import ADOPT_ANNOTATION, PROVISION_LABEL, SECRET_NAME
+from webhook.core.names import ADOPT_ANNOTATION, SECRET_NAME
 from webhook.core.ownership import Owner
-
-_ROTATE_GUIDE: Final = 'docs/operations.md, "Rotate the token"'
-_ENTRY_GUIDE: Final = 'docs/operations.md, "Add an entry to a pull secret"'
 
 
 def secret_missing(diagnosis: PodDiagnosis, pod: StuckPod) -> Advice:
@@ -37,7 +34,7 @@ def secret_missing(diagnosis: PodDiagnosis, pod: StuckPod) -> Advice:
                 "label the namespace, so that the controller makes the copy, and the kubelet pulls with it within five "
                 "minutes; if none comes, look at the controller and at the namespace's events"
             ),
-            commands=(f"kubectl label namespace {place(pod)} {PROVISION_LABEL}=true",),
+            commands=(ask_for_copy(place(pod)),),
         )
     return Advice(
         detail=cause(problem, pod),
@@ -67,7 +64,7 @@ def unfit(diagnosis: PodDiagnosis, pod: StuckPod) -> Advice:
     detail = whose(cause(problem, pod), diagnosis)
     if problem.found is not None and problem.found.owner:
         return Advice(detail=detail, remedy=remedy(problem, pod))
-    delete = f"kubectl delete secret {shlex.quote(problem.secret)} --namespace {place(pod)}"
+    delete = delete_secret(problem.secret, place(pod))
     if problem.secret == SECRET_NAME and pod.injected:
         return Advice(
             detail=detail,
@@ -116,11 +113,9 @@ def foreign(diagnosis: PodDiagnosis, pod: StuckPod) -> Advice:
     if found is not None and found.owner:
         kind, _, name = found.owner.partition(" ")
         renew = f"renew the credential where {shown(found.owner)} takes it from, or delete that and have a copy instead"
-        sync = (
-            f"kubectl annotate externalsecret {shlex.quote(name)} --namespace {place(pod)} --overwrite "
-            'force-sync="$(date +%s)"'
+        return Advice(
+            detail=detail, remedy=renew, commands=(force_sync(name, place(pod)),) if kind == "ExternalSecret" else ()
         )
-        return Advice(detail=detail, remedy=renew, commands=(sync,) if kind == "ExternalSecret" else ())
     if diagnosis.owner is Owner.OTHER_RELEASE:
         return Advice(detail=detail, remedy="renew the central secret of the release that its source names")
     return Advice(
@@ -162,7 +157,7 @@ def credential_rejected(diagnosis: PodDiagnosis, pod: StuckPod) -> Advice:
             "images fail with it too",
             diagnosis,
         ),
-        remedy=at_source("put a new token into", _ROTATE_GUIDE, diagnosis, pod),
+        remedy=at_source("put a new token into", ROTATE_GUIDE, diagnosis, pod),
     )
 
 
@@ -175,6 +170,6 @@ def credential_no_access(diagnosis: PodDiagnosis, pod: StuckPod) -> Advice:
         detail=whose(f"{registry(diagnosis)} refuses {shown(package)} to the credential", diagnosis),
         remedy=(
             "authorise the token for the organisation, or give its account read access to the package "
-            f"{shown(package)}; else {at_source('add an entry of another token to', _ENTRY_GUIDE, diagnosis, pod)}"
+            f"{shown(package)}; else {at_source('add an entry of another token to', ENTRY_GUIDE, diagnosis, pod)}"
         ),
     )

@@ -7,6 +7,7 @@ from typing import Final
 
 from webhook.core import images, remedies, texts
 from webhook.core.causes import PodDiagnosis
+from webhook.core.commands import create_secret
 from webhook.core.display import shown
 from webhook.core.judging import Problem
 from webhook.core.names import SECRET_NAME
@@ -117,7 +118,7 @@ def remedy(problem: Problem, pod: StuckPod) -> str:
 
 
 def create(name: str, diagnosis: PodDiagnosis, pod: StuckPod) -> tuple[str, ...]:
-    return remedies.create_commands(name, pod.namespace.name, remedies.server(diagnosis.stuck.image.image))
+    return create_secret(name, pod.namespace.name, remedies.server(diagnosis.stuck.image.image))
 
 
 def whose(text: str, diagnosis: PodDiagnosis) -> str:

@@ -5,29 +5,25 @@ controller has no manifest of its own. It differs by the Secret too: the content
 the owner, a foreign one may hold other logins that must not be lost, and a copy of ours follows the central secret.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from webhook.core import images
+from webhook.core.commands import ENTRY_GUIDE, ask_for_copy, create_secret, delete_secret
 from webhook.core.display import dotted, shown
 from webhook.core.judging import UNNAMED, Problem
-from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL, SECRET_NAME, SECRET_TYPE
+from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, SECRET_NAME, SECRET_TYPE
 from webhook.core.ownership import give_away, is_ours
 from webhook.core.parts import MAX_IMAGES
 from webhook.core.refusals import Refusal
 from webhook.core.vocabulary import CentralFault, Reason
 from webhook.core.workloads import Workload
 
-_DNS_SUBDOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
-"""Names a Secret can have, a little wider than RFC 1123; all of them are safe within a shell command."""
-
 _NO_NAME_OF_A_SECRET: Final = "write a name that a Secret can have: lower-case letters, digits, '-' and '.'"
 
 _MADE_BY_ANOTHER: Final = frozenset({"ReplicaSet"})
 """Controllers of Pods that mostly have a controller of their own: what is edited is a Deployment or a Rollout."""
 
-_ENTRY_GUIDE: Final = 'docs/operations.md, "Add an entry to a pull secret"'
 _INJECTOR_GUIDE: Final = "docs/injectors.md"
 
 
@@ -75,8 +71,7 @@ def _secret_missing(problem: Problem, refusal: Refusal) -> str:
 
 def _have_it_made(refusal: Refusal) -> str:
     """Say how to get the copy that a review of this kind does not make; it takes a central secret that is usable."""
-    label = f"kubectl label namespace {refusal.namespace} {PROVISION_LABEL}=true"
-    return f"run: {label} (which makes the Secret); then {_again(refusal)}"
+    return f"run: {ask_for_copy(refusal.namespace)} (which makes the Secret); then {_again(refusal)}"
 
 
 def _wrong_type(problem: Problem, refusal: Refusal) -> str:
@@ -136,10 +131,10 @@ def _central_unusable(problem: Problem, refusal: Refusal) -> str:
     match problem.central_fault:
         case CentralFault.NO_ENTRY_FOR_IMAGE:
             # Replacing it would take every other organisation's entry from every copy a second later.
-            task = f"add an entry for {entry} to {central} ({_ENTRY_GUIDE})"
+            task = f"add an entry for {entry} to {central} ({ENTRY_GUIDE})"
         case CentralFault.EMPTY_CREDENTIAL:
             # It may be any entry that selected images find, not just the one for this image.
-            task = f"give every entry of {central} a user name and a token, one for {entry} among them ({_ENTRY_GUIDE})"
+            task = f"give every entry of {central} a user name and a token, one for {entry} among them ({ENTRY_GUIDE})"
         case CentralFault.WRONG_TYPE:
             task = f"make {central} again with type {SECRET_TYPE}"
         case CentralFault.MALFORMED | CentralFault.TOO_LARGE | None:
@@ -227,36 +222,22 @@ def _complete(task: str, problem: Problem, refusal: Refusal) -> str:
     if owner := _owner(problem):
         return f"{task} in {owner}, which makes that Secret"
     if problem.found is not None and is_ours(problem.found, refusal.release_namespace):
-        return f"{_administrators(f'{task} in {refusal.central}')} ({_ENTRY_GUIDE}); {give_away(refusal.namespace)}"
-    return f"{task} in that Secret ({_ENTRY_GUIDE})"
+        return f"{_administrators(f'{task} in {refusal.central}')} ({ENTRY_GUIDE}); {give_away(refusal.namespace)}"
+    return f"{task} in that Secret ({ENTRY_GUIDE})"
 
 
 def _recreate(problem: Problem, refusal: Refusal) -> str:
-    delete = f"kubectl delete secret {problem.secret} --namespace {refusal.namespace}"
+    delete = delete_secret(problem.secret, refusal.namespace)
     if problem.secret == SECRET_NAME and refusal.provisions:
         then = f"then {_again(refusal)}, which makes a copy of the central secret in its place"
     else:
-        then = "; ".join(create_commands(problem.secret, refusal.namespace, _server(problem, refusal)))
+        then = "; ".join(create_secret(problem.secret, refusal.namespace, _server(problem, refusal)))
     return f"run (if nothing else uses that Secret): {delete}; {then}"
 
 
 def _create(name: str, namespace: str, problem: Problem, refusal: Refusal) -> str:
-    commands = "; ".join(create_commands(name, namespace, _server(problem, refusal)))
+    commands = "; ".join(create_secret(name, namespace, _server(problem, refusal)))
     return f"run: {commands}" if commands else _NO_NAME_OF_A_SECRET
-
-
-def create_commands(name: str, namespace: str, entry: str) -> tuple[str, ...]:
-    """Give the commands that make a pull secret; the token stays out of the shell's history and of annotations.
-
-    None for a name that no Secret can have.
-    """
-    if not _DNS_SUBDOMAIN.fullmatch(name):
-        return ()
-    create = (
-        f"kubectl create secret docker-registry {name} --namespace {namespace} --docker-server={entry or 'REGISTRY'} "
-        '--docker-username=USER --docker-password="$TOKEN"'
-    )
-    return "read -rsp 'Token: ' TOKEN", create
 
 
 def _again(refusal: Refusal) -> str:

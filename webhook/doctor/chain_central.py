@@ -1,6 +1,7 @@
 """Judge the central secret: is it there, can it be used, and for which images."""
 
 from webhook.core import concerns, copies, coverage, texts
+from webhook.core.commands import ENTRY_GUIDE, create_secret
 from webhook.core.copies import Secret
 from webhook.core.coverage import Coverage
 from webhook.core.keyring import Keyring, MalformedSecret, SecretTooLarge
@@ -13,7 +14,6 @@ from webhook.doctor.model import Station
 from webhook.doctor.stations import Code, fault, foreign_text, names, ok, skipped
 
 NAME = "central"
-_ENTRY_GUIDE = 'docs/operations.md, "Add an entry to a pull secret"'
 
 
 def judge(evidence: Evidence) -> Station:
@@ -60,14 +60,12 @@ def _how_to_make(evidence: Evidence) -> tuple[str, str]:
         look = f"kubectl get externalsecret {evidence.source.external.metadata.name} --namespace {namespace}"
         return "have the ExternalSecret synced: it makes the Secret", look
     first = next((each.partition("*")[0] for each in evidence.release.rules.patterns.include), "ghcr.io/")
-    return "make it; the token stays out of the shell's history so", (
-        f"read -rsp 'Token: ' TOKEN && kubectl create secret docker-registry {SECRET_NAME} --namespace {namespace} "
-        f'--docker-server={first} --docker-username=USER --docker-password="$TOKEN"'
-    )
+    commands = create_secret(SECRET_NAME, namespace, first)
+    return "make it; the token stays out of the shell's history so", " && ".join(commands)
 
 
 def _remedy(wrong: CentralFault, central: Secret, rules: Rules) -> str:
-    where = f"in {foreign_text(central.owner)}, which makes it" if central.owner else f"there ({_ENTRY_GUIDE})"
+    where = f"in {foreign_text(central.owner)}, which makes it" if central.owner else f"there ({ENTRY_GUIDE})"
     match wrong:
         case CentralFault.NO_ENTRY_FOR_IMAGE:
             wanted = names(dict.fromkeys(each.partition("*")[0] for each in rules.patterns.include))

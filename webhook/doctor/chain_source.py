@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from typing import Final
 
+from webhook.core.commands import force_sync
 from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
 from webhook.doctor.evidence import Evidence, Source, Unread
@@ -96,11 +97,6 @@ def _sync(external: ExternalSecret, evidence: Evidence) -> Station:
         remedy = "see whether the External Secrets Operator runs, and have it read again"
         return fault("sync", Code.SYNC_STALE, f"{synced}, and is to be every {span(every)}", remedy, again)
     return ok("sync", synced)
-
-
-def force_sync(name: str, namespace: str) -> str:
-    """Give the command that has the operator read an ExternalSecret at once."""
-    return f'kubectl annotate externalsecret {name} --namespace {namespace} --overwrite force-sync="$(date +%s)"'
 
 
 def _apply(external: ExternalSecret, message: str) -> str:
