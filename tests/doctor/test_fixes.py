@@ -11,7 +11,7 @@ from tests.doctor.builders import NOW, RELEASE, condition, copy, evidence, names
 from tests.objects import RULES, payload, secret
 from webhook.doctor import chain, chain_credential
 from webhook.doctor.evidence import Evidence, Unread
-from webhook.doctor.fixes import Fix, ForceSync, MakeCopy, Restart, harmless
+from webhook.doctor.fixes import Fix, ForceSync, MakeCopy, ReplacePods, Restart, harmless
 from webhook.doctor.model import Diagnosis, PodGroup
 
 
@@ -78,8 +78,32 @@ def test_an_owner_is_restarted_once_where_that_is_all_it_takes() -> None:
     assert fixes(evidence(), *twice) == (Restart(namespace="my", kind="Deployment", name="my-api"),)
 
 
+@pytest.mark.parametrize("kind", ["ReplicaSet", "Rollout", "ReplicationController"])
+def test_pods_that_are_made_again_are_deleted_where_there_is_no_roll_out(kind: str) -> None:
+    pods = group("back_off", restart=True, owner_kind=kind, pods=3, replaced=("a", "b"))
+    (made,) = fixes(evidence(), pods)
+
+    assert made == ReplacePods(namespace="my", kind=kind, name="my-api", pods=("a", "b"), of=3)
+    assert f"{made}" == f"delete 2 of 3 Pods of {kind} my/my-api, to be made again"
+    assert f"{replace(made, of=2)}" == f"delete 2 Pods of {kind} my/my-api, to be made again"
+    assert f"{replace(made, pods=('a',), of=1)}" == f"delete 1 Pod of {kind} my/my-api, to be made again"
+
+
+def test_pods_of_what_is_rolled_out_are_not_deleted_besides() -> None:
+    pods = group("back_off", restart=True, replaced=("a",))
+    assert fixes(evidence(), pods) == (Restart(namespace="my", kind="Deployment", name="my-api"),)
+
+
 @pytest.mark.parametrize(
-    "changes", [{"restart": False}, {"restart": True, "owner_kind": "Job"}, {"restart": True, "pulled": True}]
+    "changes",
+    [
+        {"restart": False},
+        {"restart": False, "owner_kind": "ReplicaSet", "replaced": ("a",)},
+        {"restart": True, "owner_kind": "Job"},
+        {"restart": True, "owner_kind": "Pod"},
+        {"restart": True, "pulled": True},
+        {"restart": True, "pulled": True, "owner_kind": "ReplicaSet", "replaced": ("a",)},
+    ],
 )
 def test_no_other_owner_is_restarted(changes: dict[str, Any]) -> None:
     assert fixes(evidence(), group("not_listed", **changes)) == ()

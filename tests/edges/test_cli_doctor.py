@@ -17,6 +17,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from standin import ApiServer
+from standin.faults import Match
 from tests.doctor.builders import NAME
 from tests.doctor.cluster import copied, load, obj, release
 from tests.edges.accounts import account
@@ -214,6 +215,89 @@ def test_fix_asks_on_a_terminal_and_a_no_changes_nothing(api: ApiServer, monkeyp
 
     agreed = run(api, "-A", "--fix", answer="y\n")
     assert "done: make Secret my/ghcr-secret" in agreed.stdout
+
+
+def owned_pod(name: str, api_version: str, kind: str, phase: str = "Pending") -> dict[str, Any]:
+    """A Pod whose credential is there by now."""
+    pod = waiting_pod("auth")
+    pod["metadata"]["name"] = name
+    if kind:
+        owner = {"apiVersion": api_version, "kind": kind, "name": "auth-api", "uid": "u", "controller": True}
+        pod["metadata"]["ownerReferences"] = [owner]
+    pod["status"]["phase"] = phase
+    return pod
+
+
+def names(api: ApiServer) -> set[str]:
+    return {each["metadata"]["name"] for each in api.admin.list("pods") if each["metadata"]["namespace"] == "auth"}
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "gone"),
+    [
+        ("apps/v1", "ReplicaSet", True),
+        ("v1", "ReplicationController", True),
+        ("batch/v1", "Job", False),
+        ("argoproj.io/v1alpha1", "Workflow", False),
+        ("example.com/v1", "ReplicaSet", False),
+        ("", "", False),
+    ],
+)
+def test_fix_deletes_all_pods_that_are_made_again_and_no_other(
+    api: ApiServer, api_version: str, kind: str, gone: bool
+) -> None:
+    waits = [owned_pod(name, api_version, kind) for name in ("a", "b")]
+    runs = owned_pod("runs", api_version, kind, "Running")
+    ended = owned_pod("ended", api_version, kind, "Failed")
+    load(api, [*waits, runs, ended])
+
+    result = run(api, "-A", "--fix", "--yes")
+
+    assert "back_off" in result.stdout
+    assert names(api) == {"runs", "ended"} | (set() if gone else {"a", "b"})
+    said = f"done: delete 2 of 3 Pods of {kind} auth/auth-api, to be made again\n"
+    assert (said in result.stdout) == gone
+    typed = "kubectl delete pod a b --namespace auth"
+    assert (typed in result.stdout) == gone
+    assert ("its Job counts the Pod that is deleted as failed (backoffLimit)" in result.stdout) == (kind == "Job")
+
+
+def test_fix_leaves_a_pod_that_runs_by_now(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(api, [owned_pod(name, "apps/v1", "ReplicaSet") for name in ("a", "b", "c")])
+    monkeypatch.setattr("webhook.cli.doctor._asks_a_person", lambda: True)
+
+    def meanwhile(*_: object, **__: object) -> bool:
+        api.admin.patch("pods", "auth", "a", {"status": {"phase": "Running"}}, subresource="status")
+        api.admin.delete("pods", "auth", "b")
+        return True
+
+    monkeypatch.setattr("click.confirm", meanwhile)
+    result = run(api, "-A", "--fix")
+
+    assert names(api) == {"a"}
+    assert result.stdout.endswith("to be made again; 2 of them wait no more, and were left\n")
+
+
+def test_fix_deletes_a_pod_only_as_it_saw_it(api: ApiServer) -> None:
+    load(api, [owned_pod("a", "apps/v1", "ReplicaSet")])
+    api.faults.add(match=Match(verb="delete", resource="pods", name="a"), conflict=True, times=1)
+
+    result = run(api, "-A", "--fix", "--yes")
+
+    assert names(api) == {"a"}
+    assert result.stdout.endswith("to be made again; 1 of them wait no more, and were left\n")
+
+
+def test_of_more_pods_than_are_deleted_at_once_the_others_are_counted(
+    api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.doctor.pods.MAX_REPLACED", 2)
+    load(api, [owned_pod(name, "apps/v1", "ReplicaSet") for name in ("a", "b", "c")])
+
+    result = run(api, "-A", "--fix", "--yes")
+
+    assert len(names(api)) == 1
+    assert "done: delete 2 of 3 Pods of ReplicaSet auth/auth-api" in result.stdout
 
 
 def test_what_may_not_be_fixed_is_said(api: ApiServer) -> None:

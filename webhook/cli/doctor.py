@@ -51,8 +51,9 @@ def command(**options: Any) -> None:
       ghcr-pull-secrets doctor -A --output json
 
     --fix makes a copy that is missing, restarts an owner whose Pods were made
-    before the remedy, and has an ExternalSecret read again; it does what was
-    found, and does not look again.
+    before the remedy, or deletes them where what made them makes them again,
+    and has an ExternalSecret read again; it does what was found, and does not
+    look again.
 
     Exits with 0 when there is nothing to fix, 1 with findings (those just fixed
     too), 2 when nothing could be looked at or the command line is wrong.
@@ -156,7 +157,7 @@ def _fix(connection: "ChosenCluster", evidence: "Evidence", diagnosis: "Diagnosi
         if not yes and not click.confirm(f"{said[0].upper()}{said[1:]} ({connection.where})?"):
             continue
         try:
-            fixer.do(fix, datetime.now(UTC))
-            click.echo(f"done: {fix}")
+            remark = fixer.do(fix, datetime.now(UTC))
+            click.echo(f"done: {fix}{remark and '; '}{remark}")
         except ClusterError as error:
             click.echo(f"not done: {fix}: {error.cause}")

@@ -26,6 +26,9 @@ _ROLLED_OUT: Final[Mapping[str, str]] = {
 }
 """What `kubectl rollout restart` takes."""
 
+_DELETED_AT_ONCE: Final = 20
+"""Most Pods that one command names."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StuckPod:
@@ -36,6 +39,7 @@ class StuckPod:
         namespace: Where it is.
         rules: The installation's settings.
         owner_kind, owner_name: What is edited or restarted to change it; of a Pod without controller the Pod itself.
+        replaced: Names of Pods like it, itself mostly among them, that are made again once they are deleted.
         node: Where it runs, "" if that is not known.
         installed: The add-on is in the cluster.
         made_before: It was made before the webhook was there.
@@ -47,6 +51,7 @@ class StuckPod:
     rules: Rules
     owner_kind: str = "Pod"
     owner_name: str = ""
+    replaced: tuple[str, ...] = ()
     node: str = ""
     installed: bool = True
     made_before: bool = False
@@ -64,13 +69,19 @@ class StuckPod:
 
     @property
     def restart(self) -> str:
-        """Give the command that makes a new Pod; "" for a Pod that nobody makes again."""
+        """Give the command that makes new Pods; "" for a Pod that nobody makes again."""
         where = f"--namespace {shlex.quote(self.namespace.name)}"
         if (resource := _ROLLED_OUT.get(self.owner_kind)) is not None:
             return f"kubectl rollout restart {resource}/{shlex.quote(self.owner_name)} {where}"
         if self.owner_kind == "Pod":
             return ""
-        return f"kubectl delete pod {shlex.quote(self.workload.name)} {where}"
+        names = self.replaced[:_DELETED_AT_ONCE] or (self.workload.name,)
+        return f"kubectl delete pod {' '.join(map(shlex.quote, names))} {where}"
+
+    @property
+    def of_job(self) -> bool:
+        """Tell whether a Job made it, which counts a Pod that is deleted as failed."""
+        return self.workload.controller.partition(" ")[0] == "Job"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +104,8 @@ class Advice:
 def again(why: str, detail: str, pod: StuckPod) -> Advice:
     """Advise to have a new Pod."""
     if restart := pod.restart:
-        return Advice(detail=detail, remedy=f"restart it: {why}", commands=(restart,), restart=True)
+        price = "; its Job counts the Pod that is deleted as failed (backoffLimit)" if pod.of_job else ""
+        return Advice(detail=detail, remedy=f"restart it: {why}{price}", commands=(restart,), restart=True)
     return Advice(detail=detail, remedy=f"delete the Pod and create it again from its manifest: {why}")
 
 

@@ -42,6 +42,29 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplacePods:
+    """Delete Pods of which nothing runs, and which their controller makes again.
+
+    Attributes:
+        kind, name: Of the owner, for people.
+        pods: Names.
+        of: How many of the owner's Pods have this cause.
+    """
+
+    namespace: str
+    kind: str
+    name: str
+    pods: tuple[str, ...]
+    of: int
+
+    def __str__(self) -> str:
+        """Say what it does."""
+        number = f"{len(self.pods)} of {self.of}" if len(self.pods) < self.of else f"{self.of}"
+        pods = "Pod" if self.of == 1 else "Pods"
+        return f"delete {number} {pods} of {self.kind} {self.namespace}/{self.name}, to be made again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForceSync:
     """Have the operator read an ExternalSecret at once; `api` is the path of its API."""
 
@@ -54,7 +77,7 @@ class ForceSync:
         return f"have ExternalSecret {self.namespace}/{self.name} read again (annotation force-sync)"
 
 
-Fix = MakeCopy | Restart | ForceSync
+Fix = MakeCopy | Restart | ReplacePods | ForceSync
 
 
 def harmless(evidence: Evidence, diagnosis: Diagnosis) -> tuple[Fix, ...]:
@@ -94,7 +117,20 @@ def _copies(evidence: Evidence, diagnosis: Diagnosis) -> Iterator[MakeCopy]:
             yield MakeCopy(copy=step.copy)
 
 
-def _restarts(diagnosis: Diagnosis) -> Iterator[Restart]:
+def _restarts(diagnosis: Diagnosis) -> Iterator[Restart | ReplacePods]:
+    """Have the Pods made again of owners for which that is all it takes.
+
+    | Pods of | fix |
+    |---|---|
+    | a Deployment, StatefulSet or DaemonSet | restart |
+    | a ReplicaSet without Deployment (an Argo Rollout's too), a ReplicationController | Pending ones deleted |
+    | a Job, another kind, nobody | none: it counts as failed, or nobody makes it again |
+    """
     for group in diagnosis.unable:
-        if group.restart and group.owner_kind in RESTARTABLE:
-            yield Restart(namespace=group.namespace, kind=group.owner_kind, name=group.owner_name)
+        if not group.restart:
+            continue
+        where, kind, name = group.namespace, group.owner_kind, group.owner_name
+        if kind in RESTARTABLE:
+            yield Restart(namespace=where, kind=kind, name=name)
+        elif group.replaced:
+            yield ReplacePods(namespace=where, kind=kind, name=name, pods=group.replaced, of=group.pods)

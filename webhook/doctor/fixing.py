@@ -1,17 +1,36 @@
 """Do a fix. Nothing else of `webhook.doctor` writes."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, assert_never
 
+import msgspec
+
+from webhook.cluster import wire
 from webhook.cluster.client import Client
 from webhook.cluster.hooks import APPS_V1
 from webhook.cluster.requests import PatchType, Target, Verb
 from webhook.cluster.secrets import ClusterSecretWriter
-from webhook.doctor.fixes import RESTARTABLE, Fix, ForceSync, MakeCopy, Restart
-from webhook.ports import Deadline
+from webhook.doctor.fixes import RESTARTABLE, Fix, ForceSync, MakeCopy, ReplacePods, Restart
+from webhook.ports import Conflict, Deadline, NotFound
 
 _CALL_S: Final = 20.0
 _MANAGER: Final = "ghcr-pull-secrets-doctor"
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    uid: str
+    resource_version: str
+    deletion_timestamp: str | None = None
+
+
+class _Status(msgspec.Struct):
+    phase: str = ""
+
+
+class _Pod(msgspec.Struct):
+    metadata: _Metadata
+    status: _Status = msgspec.field(default_factory=_Status)
 
 
 class Fixer:
@@ -24,8 +43,15 @@ class Fixer:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def do(self, fix: Fix, now: datetime) -> None:
-        """Do it; raises `ClusterError`."""
+    def do(self, fix: Fix, now: datetime) -> str:
+        """Do it.
+
+        Returns:
+            What came out otherwise than was said, for people; mostly nothing.
+
+        Raises:
+            ClusterError: It, or the rest of it, was not done.
+        """
         match fix:
             case MakeCopy():
                 ClusterSecretWriter(self._client).create(fix.copy, Deadline.after(_CALL_S))
@@ -34,6 +60,8 @@ class Fixer:
                 target = Target(verb=Verb.PATCH, resource=resource, namespace=fix.namespace, name=fix.name, api=APPS_V1)
                 stamp = {"kubectl.kubernetes.io/restartedAt": now.isoformat(timespec="seconds")}
                 self._patch(target, {"spec": {"template": {"metadata": {"annotations": stamp}}}})
+            case ReplacePods():
+                return self._replace(fix)
             case ForceSync():
                 target = Target(
                     verb=Verb.PATCH, resource="externalsecrets", namespace=fix.namespace, name=fix.name, api=fix.api
@@ -41,6 +69,26 @@ class Fixer:
                 self._patch(target, {"metadata": {"annotations": {"force-sync": str(int(now.timestamp()))}}})
             case _:
                 assert_never(fix)
+        return ""
+
+    def _replace(self, fix: ReplacePods) -> str:
+        deleted = sum(self._delete_pending(fix.namespace, name) for name in fix.pods)
+        return "" if deleted == len(fix.pods) else f"{len(fix.pods) - deleted} of them wait no more, and were left"
+
+    def _delete_pending(self, namespace: str, name: str) -> bool:
+        """Delete a Pod of which nothing runs; tell whether it was still one."""
+        target = Target(verb=Verb.GET, resource="pods", namespace=namespace, name=name)
+        found = self._client.find(target, Deadline.after(_CALL_S), lambda content: wire.read(content, _Pod))
+        if found is None or found.metadata.deletion_timestamp or found.status.phase != "Pending":
+            return False
+        # A person may have thought for a while, and a kubelet does not wait for that: only as it is now.
+        only = {"uid": found.metadata.uid, "resourceVersion": found.metadata.resource_version}
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": only}
+        try:
+            self._client.request(replace(target, verb=Verb.DELETE), Deadline.after(_CALL_S), body=options)
+        except (Conflict, NotFound):
+            return False
+        return True
 
     def _patch(self, target: Target, patch: object) -> None:
         query = {"fieldManager": _MANAGER}

@@ -79,6 +79,8 @@ class PodGroup:
         commands: Shell commands that do what the remedy says.
         pulled: The image was pulled: something else keeps the Pods from running. Such a group is shown, and is no
             finding.
+        replaced: Names of those of the Pods of which nothing runs, and which their ReplicaSet or ReplicationController
+            makes again once they are deleted; a bounded number.
         restart: The cause is gone or goes with a new Pod, so that a restart of the owner is all that is needed.
     """
 
@@ -93,6 +95,7 @@ class PodGroup:
     commands: tuple[str, ...] = ()
     pulled: bool = False
     restart: bool = False
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

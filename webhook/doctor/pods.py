@@ -6,7 +6,7 @@ a namespace at a time, and forgotten with its diagnosis.
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -28,6 +28,9 @@ from webhook.doctor.model import PodFindings, PodGroup, Question, Station, Stati
 from webhook.doctor.permissions import Permissions
 from webhook.doctor.waiting_pods import Progress, WaitingPod, collect, parse_time
 from webhook.ports import Deadline
+
+MAX_REPLACED: Final = 100
+"""Pods of one group that a fix deletes at once; the next one finds the others."""
 
 MAX_NAMES: Final = 64
 """Secrets that are read of one namespace; a tenant decides how many its Pods list."""
@@ -72,6 +75,7 @@ class _Group:
     owner: tuple[str, str]
     pods: int = 0
     since: datetime | None = None
+    replaced: list[str] = field(default_factory=list)
 
 
 class _Diagnoser:
@@ -175,6 +179,8 @@ class _Diagnoser:
         key = (diagnosis.cause, *owner, diagnosis.secret, diagnosis.host, detail)
         group = groups.setdefault(key, _Group(pod=pod, diagnosis=diagnosis, owner=owner))
         group.pods += 1
+        if pod.replaced and len(group.replaced) < MAX_REPLACED:
+            group.replaced.append(pod.workload.name)
         if pod.since is not None and (group.since is None or pod.since < group.since):
             group.since = pod.since
 
@@ -188,6 +194,7 @@ class _Diagnoser:
             rules=self._question.rules,
             owner_kind=group.owner[0],
             owner_name=group.owner[1],
+            replaced=tuple(group.replaced),
             node=pod.node,
             installed=self._installed,
             made_before=created is not None and self._registered is not None and created < self._registered,
@@ -206,4 +213,5 @@ class _Diagnoser:
             commands=advice.commands,
             pulled=group.diagnosis.cause is Cause.PULLED,
             restart=advice.restart,
+            replaced=stuck.replaced,
         )

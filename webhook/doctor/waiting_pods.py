@@ -20,6 +20,9 @@ _KEPT_MESSAGE: Final = 1024
 
 _TELL_EVERY: Final = 100
 
+_REPLACE: Final = frozenset({("apps/v1", "ReplicaSet"), ("v1", "ReplicationController")})
+"""Controllers that keep a number of Pods, and nothing else. Those of DaemonSets and StatefulSets are rolled out."""
+
 Progress = Callable[[int], None]
 
 
@@ -34,6 +37,8 @@ class WaitingPod:
         node: Where it runs; "" if nowhere yet.
         created: When it was made, as the API server has it.
         since: Since when it waits; `None` if that is not said.
+        replaced: Nothing of it runs, and what made it makes it again once it is deleted, and counts that as nothing. A
+            Job counts it as failed (seen on a real one: `backoffLimit: 0` ends it), and of other kinds nobody knows.
     """
 
     namespace: str
@@ -43,6 +48,7 @@ class WaitingPod:
     node: str
     created: str
     since: datetime | None
+    replaced: bool = False
 
 
 def collect(pods: Iterable[Json], question: Question, progress: Progress) -> tuple[list[WaitingPod], Counts, int]:
@@ -87,6 +93,8 @@ def _kept(pod: Json, workload: Workload, stuck: Stuck) -> WaitingPod:
         node=pod["spec"].get("nodeName", ""),
         created=metadata.get("creationTimestamp", ""),
         since=_since(pod),
+        replaced=(owner.get("apiVersion"), owner.get("kind")) in _REPLACE
+        and (pod.get("status") or {}).get("phase") == "Pending",
     )
 
 
