@@ -170,8 +170,8 @@ def test_a_line_waits_for_the_loop_to_send_the_answer_and_the_review_is_counted_
     assert harness.value("review_duration_seconds_count", half="mutate") == 1
     assert visit.review is None
     assert harness.lines() == []
-    visit.tell()
-    visit.tell()
+    visit.write_log_line()
+    visit.write_log_line()
     assert [line["event"] for line in harness.lines()] == ["review_answered"]
 
 

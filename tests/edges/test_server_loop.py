@@ -411,13 +411,13 @@ def test_drops_are_logged_now_and_then_and_a_failed_handshake_at_once() -> None:
         for _ in range(3):
             drops.count(DropCause.FULL)
             drops.count_tls("10.0.0.1", "UNKNOWN_CA")
-        drops.tell()
+        drops.report()
         drops.count(DropCause.FULL)
-        drops.tell()
+        drops.report()
         assert len(lines) == 2
         now[0] += 11
-        drops.tell()
-        drops.tell()
+        drops.report()
+        drops.report()
     assert [{key: value for key, value in line.items() if key != "log_level"} for line in lines] == [
         {"event": "handshake_failed", "peer": "10.0.0.1", "cause": "UNKNOWN_CA"},
         {"event": "connections_dropped", "full": 3, "handshake_UNKNOWN_CA": 3},
@@ -514,9 +514,9 @@ def test_a_peer_that_makes_tls_answer_and_does_not_read_is_cut_off(
 
 def test_taking_connections_goes_on_while_the_loop_drains(running: Running) -> None:
     loop, port = running(Echo())
-    [fd] = loop._listeners
+    [fd] = loop._acceptor.listeners
     loop._epoll.unregister(fd)
-    loop._arm_listener(fd)
+    loop._acceptor._listen(fd)
     loop._epoll.register(fd, 0)
     loop.drain()
     socket.create_connection(("127.0.0.1", port)).close()
@@ -559,7 +559,7 @@ def test_a_log_line_is_written_once_its_answer_is_out_and_if_nobody_takes_it_too
         written.set()
 
     def answer(visit: Visit) -> bytes:
-        visit.line = line
+        visit.log_line = line
         return b"answer"
 
     def leave(visit: Visit) -> bytes:

@@ -23,7 +23,6 @@ class Verb(StrEnum):
     LIST = "list"
     WATCH = "watch"
     CREATE = "create"
-    UPDATE = "update"
     PATCH = "patch"
     DELETE = "delete"
 
@@ -33,13 +32,12 @@ class Verb(StrEnum):
         return _METHODS.get(self, "GET")
 
 
-_METHODS: Final = {Verb.CREATE: "POST", Verb.UPDATE: "PUT", Verb.PATCH: "PATCH", Verb.DELETE: "DELETE"}
+_METHODS: Final = {Verb.CREATE: "POST", Verb.PATCH: "PATCH", Verb.DELETE: "DELETE"}
 
 
 class PatchType(StrEnum):
     """Media types of a PATCH."""
 
-    JSON = "application/json-patch+json"
     MERGE = "application/merge-patch+json"
     STRATEGIC = "application/strategic-merge-patch+json"
 
@@ -103,4 +101,4 @@ class Target:
         )
 
 
-_NEEDS_A_NAME: Final = frozenset({Verb.GET, Verb.UPDATE, Verb.PATCH, Verb.DELETE})
+_NEEDS_A_NAME: Final = frozenset({Verb.GET, Verb.PATCH, Verb.DELETE})

@@ -114,9 +114,9 @@ class _Half:
                 self._observe(duration)
         if not visit.quiet:
             self._reviewed(self._half, answer.outcome, answer.reason)
-            visit.line = self._line(review, answer, duration)
+            visit.log_line = self._log_line(review, answer, duration)
             if not visit.may_wait:
-                visit.tell()
+                visit.write_log_line()
         return Response(body, content_type=JSON)
 
     def _begin(self, visit: Visit) -> tuple[Review | None, Deadline]:
@@ -168,7 +168,7 @@ class _Half:
             self._gate.give_back(visit.cost)
         visit.entered = visit.taken = False
 
-    def _line(self, review: Review, answer: Answer, duration: float) -> Callable[[], None]:
+    def _log_line(self, review: Review, answer: Answer, duration: float) -> Callable[[], None]:
         # Holds no part of the review but a few short texts: its memory is given back before the line is written.
         return partial(
             self._review_log.info,

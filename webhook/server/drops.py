@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-_TELL_SECONDS: Final = 10.0
+_REPORT_SECONDS: Final = 10.0
 """Between two lines about dropped connections; anybody could fill the log otherwise."""
 
 
@@ -43,14 +43,14 @@ class Drops:
         self._clock = clock
         self._lock = threading.Lock()
         self._totals: dict[str, int] = dict.fromkeys(DropCause, 0)
-        self._untold: Counter[str] = Counter()
-        self._told = 0.0
+        self._unreported: Counter[str] = Counter()
+        self._reported = 0.0
 
     def count(self, cause: DropCause) -> None:
         """Count one."""
         with self._lock:
             self._totals[cause] += 1
-            self._untold[cause] += 1
+            self._unreported[cause] += 1
 
     def count_tls(self, peer: str, word: str) -> None:
         """Count a handshake that failed, and log the first: a port scan, or an API server that does not trust us.
@@ -61,8 +61,8 @@ class Drops:
         """
         with self._lock:
             self._totals[DropCause.TLS] += 1
-            first = not self._untold[f"handshake_{word}"]
-            self._untold[f"handshake_{word}"] += 1
+            first = not self._unreported[f"handshake_{word}"]
+            self._unreported[f"handshake_{word}"] += 1
         if first:
             structlog.get_logger().info("handshake_failed", peer=peer, cause=word)
 
@@ -71,12 +71,12 @@ class Drops:
         with self._lock:
             return dict(self._totals)
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Log how many there were since the last line, unless that was a moment ago."""
         now = self._clock()
         with self._lock:
-            if not self._untold or now - self._told <= _TELL_SECONDS:
+            if not self._unreported or now - self._reported <= _REPORT_SECONDS:
                 return
-            self._told = now
-            untold, self._untold = self._untold, Counter()
-        structlog.get_logger().warning("connections_dropped", **untold)
+            self._reported = now
+            unreported, self._unreported = self._unreported, Counter()
+        structlog.get_logger().warning("connections_dropped", **unreported)

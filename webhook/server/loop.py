@@ -6,7 +6,6 @@ No thread ever waits for a peer, and each goes back to wait after one request, s
 `tick`, called by the main thread, closes what has been silent for too long; it never answers, for that may take long.
 """
 
-import errno
 import os
 import select
 import socket
@@ -20,6 +19,7 @@ from typing import Any, Final
 
 import structlog
 
+from webhook.server.accepting import Acceptor
 from webhook.server.connection import HEAD_BYTES, Connection, Contexts, Ended, State
 from webhook.server.connections import Connections
 from webhook.server.drops import Drops
@@ -33,12 +33,6 @@ _OUT: Final = select.EPOLLOUT | select.EPOLLONESHOT
 
 _HANDSHAKES: Final = 2
 """At the same time: each is a millisecond of a processor, and anybody can ask for one."""
-
-_ACCEPTED: Final = 16
-"""Connections taken in one go, before anything else is looked at."""
-
-_BACKLOG: Final = 128
-"""Connections looked for when no more are taken."""
 
 _LINGER_SECONDS: Final = 2.0
 """How long a stopping server keeps an idle connection, for a request that may be on its way."""
@@ -59,17 +53,15 @@ class Loop:
         self, limits: Limits, listeners: Sequence[socket.socket], contexts: Contexts, http: Http, drops: Drops
     ) -> None:
         self._threads = limits.threads + SPARE_THREADS
-        self._listeners = {listener.fileno(): listener for listener in listeners}
-        self._contexts = contexts
         self._http = http
         self._epoll = select.epoll()
         self._drops = drops
         self._open = Connections(limits, drops)
+        self._acceptor = Acceptor(listeners, self._epoll, contexts, self._open.make_room, self._add)
         self._waiting = Waiting()
         self._lock = threading.Lock()
         self._handshaking = 0
         self._handshakes: deque[Connection] = deque()
-        self._deaf: set[int] = set()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._over = False
         self._stopping = False
@@ -77,8 +69,7 @@ class Loop:
     def start(self) -> None:
         """Begin to serve."""
         self._epoll.register(self._wake, select.EPOLLIN)
-        for fd in self._listeners:
-            self._epoll.register(fd, _IN)
+        self._acceptor.start()
         for number in range(self._threads):
             threading.Thread(target=self._work, name=f"server-{number}", daemon=True).start()
 
@@ -91,12 +82,7 @@ class Loop:
     def drain(self) -> None:
         """Take no more connections, and keep idle ones for a moment only."""
         self._stopping = True
-        for fd in self._listeners:
-            self._epoll.unregister(fd)
-            # Whoever the kernel has connected by now would be cut off when the listener is closed.
-            for _ in range(_BACKLOG // _ACCEPTED):
-                self._accept(fd)
-        self._listeners = {}
+        self._acceptor.close()
 
     def connections(self) -> int:
         """Count the connections from outside."""
@@ -109,25 +95,23 @@ class Loop:
 
     def tick(self) -> None:
         """Close what has been silent for too long, and have refused what has waited for too long."""
-        for fd in [*self._deaf]:
-            self._deaf.discard(fd)
-            self._arm_listener(fd)
-        self._open.drop_silent(self._patience)
+        self._acceptor.listen_again()
+        self._open.drop_silent(self._silence_allowed)
         if self._waiting.overdue():
             os.eventfd_write(self._wake, 1)
-        self._drops.tell()
+        self._drops.report()
 
-    def _patience(self, connection: Connection) -> float:
+    def _silence_allowed(self, connection: Connection) -> float:
         if self._stopping and connection.state is State.IDLE:
             return _LINGER_SECONDS
         return connection.state.seconds
 
     def _work(self) -> None:
-        poll = self._epoll.poll
+        poll, listeners = self._epoll.poll, self._acceptor.listeners
         while not self._over:
             for fd, _ in poll(-1, 1):
-                if fd in self._listeners:
-                    self._accept(fd)
+                if fd in listeners:
+                    self._acceptor.accept(fd)
                 elif fd == self._wake:
                     self._woken()
                 elif (connection := self._open.claim_by(fd)) is not None:
@@ -151,47 +135,6 @@ class Loop:
         except Exception:  # noqa: BLE001 (a fault of ours ends a connection, not a thread)
             structlog.get_logger().exception("connection_failed", peer=connection.peer)
             self._open.close(connection)
-
-    # Taking connections
-
-    def _accept(self, fd: int) -> None:
-        listener = self._listeners.get(fd)
-        if listener is None:
-            return
-        for _ in range(_ACCEPTED):
-            try:
-                sock, address = listener.accept()
-            except BlockingIOError:
-                break
-            except ConnectionAbortedError:
-                continue
-            except OSError as error:
-                # Out of file descriptors, say. `tick` listens again.
-                structlog.get_logger().warning("accept_failed", cause=errno.errorcode.get(error.errno or 0, ""))
-                self._deaf.add(fd)
-                return
-            self._take(sock, address)
-        self._arm_listener(fd)
-
-    def _take(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
-        try:
-            context = self._contexts()
-            if context is None or not self._open.make_room(str(address[0])):
-                sock.close()
-                return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._add(sock, address, context)
-        except OSError:
-            sock.close()
-        except Exception:  # noqa: BLE001 (whatever it is, the next connection has to be taken)
-            structlog.get_logger().exception("connection_failed", peer=address[0])
-            sock.close()
-
-    def _arm_listener(self, fd: int) -> None:
-        if fd in self._listeners and not self._stopping:
-            # `drain` may be faster.
-            with suppress(FileNotFoundError):
-                self._epoll.modify(fd, _IN)
 
     def _add(self, sock: socket.socket, address: tuple[Any, ...], context: ssl.SSLContext | None) -> None:
         sock.setblocking(False)
@@ -320,7 +263,7 @@ class Loop:
         try:
             self._finish(connection, answer, close=close or visit.no_room)
         finally:
-            visit.tell()
+            visit.write_log_line()
 
     def _resume(self, parked: Parked) -> None:
         parked.visit.turn = None

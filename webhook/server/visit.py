@@ -28,8 +28,8 @@ class Visit:
         taken, entered: The app has the memory, and the thread, for it.
         share: Whose part of the threads it has entered by.
         review, deadline: What the app has found out so far.
-        line: Writes the log line of the answer. Whoever can come back to it calls `tell` once the answer is out: a line
-            wakes the thread that writes it, and an answer that lets go of the interpreter's lock would wait for that.
+        log_line: Writes the log line of the answer. The event loop calls `write_log_line` once the answer is out: a
+            line wakes the thread that writes it, and an answer that lets go of the interpreter's lock waits for it.
     """
 
     may_wait: bool = False
@@ -44,10 +44,10 @@ class Visit:
     share: str = ""
     review: Review | None = field(default=None, repr=False)
     deadline: Deadline | None = None
-    line: Callable[[], None] | None = field(default=None, repr=False)
+    log_line: Callable[[], None] | None = field(default=None, repr=False)
 
-    def tell(self) -> None:
+    def write_log_line(self) -> None:
         """Write the log line, if there is one and it has not been written."""
-        if self.line is not None:
-            line, self.line = self.line, None
-            line()
+        if self.log_line is not None:
+            write, self.log_line = self.log_line, None
+            write()
