@@ -131,7 +131,8 @@ class Reconciler:
         Args:
             deadline: For the whole listing.
             pending: Look at Pending Pods only: those are the ones that wait for it. A controller that has just begun
-                looks at all, since a copy may have been taken away from running ones while nobody watched.
+                looks at all, since a copy may have been taken away from running ones while nobody watched; and so it
+                does now and then, for those of which one container cannot pull.
 
         Along the way the Pods that cannot pull are counted.
         """
@@ -141,7 +142,7 @@ class Reconciler:
             if not self._rules.untouchable(namespace):
                 found.add(namespace)
                 yield namespace
-        unable = self._unable.begin(deadline)
+        unable = self._unable.begin(deadline, pending=pending)
         for pod in self._pods.list(deadline, pending=pending):
             unable.look(pod)
             namespace = pod.get("metadata", {}).get("namespace", "")

@@ -32,42 +32,53 @@ class UnableToPull:
         self._rules = rules
         self._facts = facts
         self._lock = threading.Lock()
-        self._counts: Counter[Cause] = Counter()
+        self._pending: Counter[Cause] = Counter()
+        self._others: Counter[Cause] = Counter()
 
     @property
     def counts(self) -> Mapping[Cause, int]:
-        """Say how many Pending Pods cannot pull, for every cause there is."""
+        """Say how many Pods cannot pull, for every cause there is."""
         with self._lock:
-            return {cause: self._counts[cause] for cause in UNABLE}
+            return {cause: self._pending[cause] + self._others[cause] for cause in UNABLE}
 
-    def begin(self, deadline: Deadline) -> "Count":
-        """Begin to count the Pods of a sweep, which has until then."""
-        return Count(self, self._rules, self._facts, deadline)
+    def begin(self, deadline: Deadline, *, pending: bool) -> "Count":
+        """Begin to count the Pods of a sweep.
 
-    def counted(self, counts: Counter[Cause]) -> None:
-        """Take the numbers of a sweep that is finished."""
+        Args:
+            deadline: What the sweep has to be done by.
+            pending: It lists Pending Pods only; of the others the numbers of the last one that listed all stay.
+        """
+        return Count(self, self._rules, self._facts, deadline, pending=pending)
+
+    def counted(self, pending: Counter[Cause], others: Counter[Cause] | None) -> None:
+        """Take the numbers of a sweep that is finished; `None` for what it did not list."""
         with self._lock:
-            self._counts = counts
+            self._pending = pending
+            self._others = self._others if others is None else others
 
 
 class Count:
     """Counts the Pods of one sweep.
 
-    Only Pending ones count: a first sweep lists all Pods, the others only those.
+    A Pod of which something runs may wait for an image too: that of a container that was added to it, or that ended and
+    is not on the node any more. It is counted by a sweep that lists all.
     """
 
-    def __init__(self, total: UnableToPull, rules: Rules, facts: Facts, deadline: Deadline) -> None:
+    def __init__(self, total: UnableToPull, rules: Rules, facts: Facts, deadline: Deadline, *, pending: bool) -> None:
         self._total = total
         self._rules = rules
         self._facts = facts
         self._deadline = deadline
-        self._counts: Counter[Cause] = Counter()
+        self._only_pending = pending
+        self._pending: Counter[Cause] = Counter()
+        self._others: Counter[Cause] = Counter()
         self._seen: set[tuple[str, str]] = set()
 
     def look(self, pod: Json) -> None:
         """Count a Pod (as `webhook.ports.Pods` gives it) if it cannot pull."""
         namespace = pod.get("metadata", {}).get("namespace", "")
-        if (pod.get("status") or {}).get("phase") != _PENDING or self._rules.untouchable(namespace):
+        pending = (pod.get("status") or {}).get("phase") == _PENDING
+        if self._rules.untouchable(namespace) or (self._only_pending and not pending):
             return
         if not (said := waiting.read(pod)):
             return
@@ -83,11 +94,11 @@ class Count:
         # A list that has to be begun again gives Pods twice.
         if (where := (namespace, workload.name)) not in self._seen:
             self._seen.add(where)
-            self._counts[cause] += 1
+            (self._pending if pending else self._others)[cause] += 1
 
     def finish(self) -> None:
         """Make the numbers those of the last sweep."""
-        self._total.counted(self._counts)
+        self._total.counted(self._pending, None if self._only_pending else self._others)
 
     def _around(self, namespace: str, workload: Workload) -> Surroundings:
         facts, deadline = self._facts, self._deadline

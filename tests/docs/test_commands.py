@@ -227,6 +227,65 @@ def test_the_troubleshooting_page_has_a_paragraph_for_each_cause_and_no_other() 
         assert "**What helps:**" in paragraph, paragraph
 
 
+OUTSIDE = {Cause.TOO_LARGE, Cause.REGISTRY_MIRROR, Cause.REGISTRY_FAILING, Cause.PULLED}
+"""Causes whose remedy is no command: an entry that nobody needs, a node's own files, waiting, an application's logs."""
+
+
+def not_run(page: str) -> list[str]:
+    """Name the paragraphs of a page whose remedy no test runs: neither its own block, nor that of the section it leads to."""
+    found = []
+    above = False
+    for paragraph in page.split("\n### ")[1:]:
+        name, _, rest = paragraph.partition("\n")
+        remedy = rest.split("\n## ")[0].partition("**What helps:**")[2]
+        led = any(
+            section(target, anchor) for target, anchor in re.findall(r"\]\((\w[\w-]*\.md)(?:#([\w-]+))?\)", remedy)
+        )
+        runs = RUN in rest or led or (above and "as above" in remedy)
+        if not runs:
+            found.append(name)
+        above = runs
+    return found
+
+
+RUN = "\n```sh run\n"
+
+
+def section(page: str, anchor: str) -> bool:
+    """Tell whether what a link leads to has commands that a test runs."""
+    text = (commands.DOCS / page).read_text(encoding="utf-8")
+    if not anchor:
+        return RUN in text
+    for each in re.split(r"\n(?=##+ )", text)[1:]:
+        heading = re.sub(r"[^a-z0-9 -]", "", each.partition("\n")[0].lstrip("# ").lower()).replace(" ", "-")
+        if heading == anchor:
+            return RUN in each
+    raise AssertionError(f"{page} has no section {anchor}")
+
+
+def test_every_remedy_of_the_troubleshooting_page_is_run() -> None:
+    text = (commands.DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+
+    assert set(not_run(text)) == OUTSIDE
+    for cause in OUTSIDE - {Cause.PULLED}:
+        assert "```" not in text.split(f"\n### {cause}\n")[1].split("\n### ")[0]
+
+
+def test_a_remedy_that_nobody_runs_is_noticed() -> None:
+    ran, linked, bare = (
+        f"\n### {name}\n**What helps:** {text}\n"
+        for name, text in (
+            ("ran", f"this:\n{RUN}x\n```"),
+            ("linked", "[that](operations.md#rotate-the-token)."),
+            ("bare", "see kubectl get pods, as above."),
+        )
+    )
+    assert not_run(f"{ran}{linked}") == []
+    assert not_run(f"{bare}{ran}") == ["bare"]
+    with pytest.raises(AssertionError, match="no section nowhere"):
+        not_run(linked.replace("rotate-the-token", "nowhere"))
+
+
 def test_the_commands_of_the_argo_cd_page_find_no_difference(installed: Release) -> None:
     definition = copy.deepcopy(CRD)
     definition["metadata"]["name"] = "applications.argoproj.io"

@@ -14,7 +14,7 @@ import structlog
 from tests.objects import RELEASE_NAMESPACE, RULES, payload, secret
 from tests.services.controller_fakes import FakeEvents, FakePods, ManualClock, pod
 from tests.services.fakes import FakeCluster
-from webhook.controller.manager import CENTRAL, CERTIFICATES, Keep, Key, Manager, Task
+from webhook.controller.manager import CENTRAL, CERTIFICATES, WHOLE_EVERY, Keep, Key, Manager, Task
 from webhook.controller.queue import Queue
 from webhook.core.copies import Secret, desired
 from webhook.core.names import INJECT_KEY, MANAGED_BY_LABEL, PROVISION_LABEL, SECRET_NAME
@@ -318,13 +318,14 @@ def test_the_seven_broken_namespaces_of_the_story_heal_on_installation() -> None
     assert stage.follows(*STORY)
 
 
-def test_the_first_sweep_looks_at_every_pod_and_later_ones_at_pending_ones(stage: Stage) -> None:
+def test_the_first_sweep_and_every_fourth_look_at_all_pods_and_the_others_at_pending_ones(stage: Stage) -> None:
     stage.pods.lists.clear()
     stage.wait(SWEEP_S - 1)
     assert stage.pods.lists == []
     stage.wait(1)
-    stage.wait(SWEEP_S)
-    assert stage.pods.lists == [("", True), ("", True)]
+    for _ in range(2 * WHOLE_EVERY - 1):
+        stage.wait(SWEEP_S)
+    assert stage.pods.lists == [("", True), ("", True), ("", True), ("", False)] * 2
     fresh = Stage()
     fresh.work()
     assert fresh.pods.lists[0] == ("", False)
@@ -334,6 +335,17 @@ def test_a_first_sweep_that_fails_is_made_again_as_a_first_one() -> None:
     stage = Stage()
     stage.pods.error = Unavailable("list", "pods", code=503)
     stage.work()
+    stage.pods.error = None
+    stage.pods.lists.clear()
+    stage.wait(1)
+    assert stage.pods.lists == [("", False)]
+
+
+def test_a_fourth_sweep_that_fails_is_made_again_as_one_of_all_pods(stage: Stage) -> None:
+    for _ in range(WHOLE_EVERY - 1):
+        stage.wait(SWEEP_S)
+    stage.pods.error = Unavailable("list", "pods", code=503)
+    stage.wait(SWEEP_S)
     stage.pods.error = None
     stage.pods.lists.clear()
     stage.wait(1)

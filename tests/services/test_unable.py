@@ -30,8 +30,8 @@ class Stage:
         self.cluster.settle()
         self.unable = UnableToPull(RULES, self.cluster.facts)
 
-    def sweep(self, pods: Iterable[Json]) -> dict[Cause, int]:
-        counting = self.unable.begin(soon())
+    def sweep(self, pods: Iterable[Json], *, pending: bool = True) -> dict[Cause, int]:
+        counting = self.unable.begin(soon(), pending=pending)
         for each in pods:
             counting.look(each)
         counting.finish()
@@ -102,12 +102,25 @@ def test_the_accounts_that_the_controller_knows_count(stage: Stage) -> None:
     assert stage.sweep([waiting(secrets=[], service_account="builder")]) == {Cause.ACCOUNT_UNUSED: 1}
 
 
-@pytest.mark.parametrize("phase", ["Running", "Succeeded", "Failed", "Unknown"])
-def test_only_pending_pods_count_so_that_a_first_sweep_counts_what_the_next_will(stage: Stage, phase: str) -> None:
+@pytest.mark.parametrize("part", ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"])
+def test_a_pod_of_which_something_runs_counts_from_one_sweep_of_all_to_the_next(stage: Stage, part: str) -> None:
+    found = waiting(namespace="my", name="runs")
+    found["status"]["phase"] = "Running"
+    found["spec"][part.replace("Statuses", "s")] = found["spec"].pop("containers")
+    found["status"][part] = found["status"].pop("containerStatuses")
+
+    assert stage.sweep([found], pending=True) == {}
+    assert stage.sweep([found, waiting(namespace="my")], pending=False) == {Cause.SECRET_MISSING: 2}
+    assert stage.sweep([], pending=True) == {Cause.SECRET_MISSING: 1}
+    assert stage.sweep([], pending=False) == {}
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_a_pod_that_has_ended_counts_for_nothing(stage: Stage, phase: str) -> None:
     found = waiting()
     found["status"]["phase"] = phase
 
-    assert stage.sweep([found]) == {}
+    assert stage.sweep([found], pending=False) == {}
 
 
 @pytest.mark.parametrize("namespace", ["kube-system", RELEASE_NAMESPACE])
@@ -135,6 +148,6 @@ def test_a_pod_that_a_list_gives_twice_counts_once(stage: Stage) -> None:
 def test_each_sweep_counts_again_and_one_that_is_not_finished_counts_for_nothing(stage: Stage) -> None:
     assert stage.sweep([waiting(namespace="my")]) == {Cause.SECRET_MISSING: 1}
     assert stage.sweep([waiting(namespace="my"), waiting(namespace="my", name="b")]) == {Cause.SECRET_MISSING: 2}
-    stage.unable.begin(soon()).look(waiting(namespace="my"))
+    stage.unable.begin(soon(), pending=True).look(waiting(namespace="my"))
     assert stage.unable.counts[Cause.SECRET_MISSING] == 2
     assert stage.sweep([]) == {}

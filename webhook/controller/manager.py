@@ -29,6 +29,11 @@ _NOT_LEADING_S: Final = 1.0
 """Pause of a key that could not be written since leadership had ended a moment before its worker was told."""
 
 
+WHOLE_EVERY: Final = 4
+"""Of so many sweeps one lists all Pods, the others only Pending ones. A Pod is `Running` where one container cannot
+pull and another runs, and no selector finds it; 10,000 Pods of 7 KB are 74 MB, and 0.7 s of our processor."""
+
+
 class Task(StrEnum):
     """What a key asks for; a log field."""
 
@@ -84,6 +89,7 @@ class Manager:
         self._leading = threading.Event()
         self._central_usable = False
         self._sweep_all = True
+        self._partial_sweeps = 0
         self._sweep_waits = threading.Event()
         self._threads: list[threading.Thread] = []
         self._log = structlog.get_logger()
@@ -235,7 +241,7 @@ class Manager:
         begun = self._clock()
         found = 0
         # Pending Pods wait for a copy. Running ones are looked at too when one may have gone while nobody watched.
-        pending, self._sweep_all = not self._sweep_all, False
+        pending, self._sweep_all = not self._sweep_all and self._partial_sweeps < WHOLE_EVERY - 1, False
         try:
             for namespace in self._reconciler.sweep(Deadline.after(_SWEEP_S), pending=pending):
                 self._queue.add(Key(Task.COPY, namespace))
@@ -243,5 +249,6 @@ class Manager:
         except ClusterError:
             self._sweep_all |= not pending
             raise
+        self._partial_sweeps = self._partial_sweeps + 1 if pending else 0
         self._log.info("swept", namespaces_without_copy=found, duration_s=round(self._clock() - begun, 3))
         self._queue.add_after(SWEEP, self._sweep_interval_s)

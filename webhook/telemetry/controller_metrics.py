@@ -28,7 +28,7 @@ class ControllerFigures:
         central_usable: The central secret can be spread; `None` where that is another's to judge, or not judged yet.
         copies: Whose the Secrets of that name are.
         contested: Copies that somebody else rewrites or deletes again and again.
-        unable_to_pull: Pending Pods that cannot pull, by cause; empty where that is another's to count.
+        unable_to_pull: Pods that cannot pull, by cause; empty where that is another's to count.
     """
 
     leading: bool
@@ -147,8 +147,8 @@ class _Figures(Collector):
         )
         unable = GaugeMetricFamily(
             "ghcr_pull_secrets_pods_unable_to_pull",
-            "Pending Pods that cannot pull a selected image, by cause, as the last sweep found them; only the "
-            "controller that leads says so.",
+            "Pods that cannot pull a selected image, by cause: Pending ones as the last sweep found them, those of "
+            "which something runs as the last of every four found them; only the controller that leads says so.",
             labels=("cause",),
         )
         for cause, count in found.unable_to_pull.items():
