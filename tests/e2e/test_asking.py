@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from tests.e2e.machinery.cluster import secret_manifest
+from tests.e2e.machinery.copies import break_copy, events, has
 from tests.e2e.machinery.installation import Installation
 from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.manifests import deployment
 from tests.e2e.machinery.processes import Process
 from tests.e2e.machinery.waiting import until
-from tests.e2e.test_controller import break_copy, events, has
-from tests.e2e.test_story import deployment
 from tests.objects import payload
 
 FIELD = Path(__file__).parent.parent / "data" / "field"

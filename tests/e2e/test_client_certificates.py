@@ -15,9 +15,9 @@ from tests import helm
 from tests.docs.commands import DOCS
 from tests.e2e.machinery.cluster import HERE
 from tests.e2e.machinery.installation import Installation
+from tests.e2e.machinery.manifests import listed
 from tests.e2e.machinery.planes import ShownToWebhooks, control_plane
 from tests.e2e.machinery.waiting import until
-from tests.e2e.test_story import listed
 from tests.edges.pki import client_files
 from tests.edges.raw_client import Target
 from tests.objects import IMAGE, RELEASE_NAMESPACE, workload

@@ -6,16 +6,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from tests.e2e.machinery.cluster import secret_manifest
+from tests.e2e.machinery.copies import break_copy, events, has
 from tests.e2e.machinery.installation import Installation
 from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.manifests import deployment
 from tests.e2e.machinery.processes import Process
 from tests.e2e.machinery.waiting import until
-from tests.e2e.test_story import deployment
 from tests.objects import payload
 
 OFF = {"ghcr-pull-secrets.io/inject": "false", "ghcr-pull-secrets.io/enforce": "off"}
@@ -47,19 +47,6 @@ def namespace(installation: Installation, controller: Process, namespace: str) -
     installation.kube.apply(deployment("auth-api", namespace))
     until(lambda: installation.kube.get("pods", "", namespace)["items"], "it has a Pod")
     return namespace
-
-
-def has(installation: Installation, namespace: str, content: bytes) -> None:
-    until(lambda: installation.payload_of(namespace) == content, f"the copy of {namespace} is as it should be")
-
-
-def events(kube: Kube, namespace: str, reason: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = kube.get("events", "", namespace)["items"]
-    return [event for event in found if event["reason"] == reason]
-
-
-def break_copy(kube: Kube, namespace: str, patch: object) -> None:
-    kube("patch", "secret", "ghcr-secret", "-n", namespace, "--type=merge", "-p", json.dumps(patch))
 
 
 def test_pods_that_wait_for_their_secret_get_it_without_a_restart(

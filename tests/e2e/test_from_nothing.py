@@ -7,9 +7,9 @@ import pytest
 
 from tests.e2e.machinery.installation import Installation
 from tests.e2e.machinery.kube import KubectlFailed
+from tests.e2e.machinery.manifests import deployment, listed
 from tests.e2e.machinery.planes import control_plane
 from tests.e2e.machinery.waiting import until
-from tests.e2e.test_story import deployment, listed
 from tests.objects import IMAGE, payload, pod_spec_of, workload
 
 OPERATOR = "ghcr.io/external-secrets/external-secrets:v1.0.0"

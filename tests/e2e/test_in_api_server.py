@@ -15,14 +15,16 @@ from typing import Any
 
 import pytest
 
+from standin.admission.fake_webhook import Authority, FakeWebhook, Reply, decide, patch
 from tests import helm
 from tests.e2e.machinery.cluster import secret_manifest
+from tests.e2e.machinery.injector import configuration
 from tests.e2e.machinery.installation import Installation
 from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.manifests import deployment
 from tests.e2e.machinery.planes import control_plane, service_account_kubeconfig
 from tests.e2e.machinery.raw import Answer, RawApi
 from tests.e2e.machinery.waiting import until
-from tests.e2e.test_story import deployment
 from tests.objects import IMAGE, RELEASE_NAMESPACE, payload, pod_spec_of, workload
 
 pytestmark = pytest.mark.xdist_group("in-api-server")
@@ -145,6 +147,35 @@ def test_a_replica_set_gets_all_its_pods_each_with_its_pull_secret(steady: Stead
     assert all(pod["spec"]["imagePullSecrets"] == SECRET for pod in pods())
 
 
+def test_a_list_that_another_injector_empties_is_filled_once_more(steady: Steady) -> None:
+    namespace, name = steady.namespace(), "empties-pull-secrets"
+
+    def empties(review: dict[str, Any]) -> Reply:
+        if not review["request"]["object"]["spec"].get("imagePullSecrets"):
+            return decide(review)
+        return patch(review, {"op": "remove", "path": "/spec/imagePullSecrets"})
+
+    steady.kube("label", "namespace", namespace, f"injected-by={name}")
+    authority = Authority()
+    with FakeWebhook(authority.issue("127.0.0.1"), {"/inject": empties}) as webhook:
+        other = configuration(name, webhook, authority, name)
+        other["webhooks"][0]["reinvocationPolicy"] = "Never"
+        steady.kube.apply(other)
+        try:
+            until(
+                lambda: (
+                    steady.pod(namespace, image="quay.io/a/b:1", imagePullSecrets=SECRET, dry_run=True)
+                    .body["spec"]
+                    .get("imagePullSecrets")
+                    is None
+                ),
+                "the API server calls the injector",
+            )
+            assert covered(steady.pod(namespace))
+        finally:
+            steady.kube("delete", "mutatingwebhookconfiguration", name)
+
+
 def test_a_namespace_without_a_copy_fails_closed_and_a_forged_label_is_refused_there(steady: Steady) -> None:
     fresh = steady.installation.namespace("fresh")
 
@@ -221,10 +252,10 @@ def test_a_copy_that_is_no_longer_what_we_made_lets_nothing_in(steady: Steady) -
         "for other patterns": {"metadata": {"annotations": {"ghcr-pull-secrets.io/covers-patterns": "0" * 16}}},
         "being deleted": {"metadata": {"finalizers": ["example.com/held"]}},
     }
-    for what, patch in changes.items():
+    for what, chosen in changes.items():
         namespace = steady.namespace()
         assert covered(steady.pod(namespace)), what
-        change = patch
+        change = chosen
         if what == "an owner":
             # One that is there, or the garbage collector takes the Secret away.
             uid = steady.kube.get("configmap", "kube-root-ca.crt", namespace)["metadata"]["uid"]

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from standin.admission.fake_webhook import Authority, FakeWebhook, Reply, decide, patch
+from tests.e2e.machinery.injector import configuration
 from tests.e2e.machinery.installation import Installation
 from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.manifests import deployment, listed
 from tests.e2e.machinery.waiting import until
-from tests.e2e.test_story import deployment, listed
 from tests.objects import IMAGE, pod_spec_of, workload
 
 SIDECAR = {"name": "sidecar", "image": "ghcr.io/open-telemetry/sidecar:1"}
@@ -23,37 +24,6 @@ def adds_a_container(review: dict[str, Any]) -> Reply:
         return decide(review)
     path = "/spec/containers/-" if obj["kind"] == "Pod" else "/spec/template/spec/containers/-"
     return patch(review, {"op": "add", "path": path, "value": SIDECAR})
-
-
-def configuration(name: str, webhook: FakeWebhook, authority: Authority, label: str) -> dict[str, Any]:
-    rules = [
-        {
-            "apiGroups": ["", "apps"],
-            "apiVersions": ["v1"],
-            "operations": ["CREATE"],
-            "resources": ["pods", "deployments"],
-        }
-    ]
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": name},
-        "webhooks": [
-            {
-                "name": "inject.example.com",
-                "admissionReviewVersions": ["v1"],
-                "clientConfig": {
-                    "url": f"https://127.0.0.1:{webhook.port}/inject",
-                    "caBundle": authority.bundle,
-                },
-                "failurePolicy": "Fail",
-                "sideEffects": "None",
-                "reinvocationPolicy": "IfNeeded",
-                "rules": rules,
-                "namespaceSelector": {"matchLabels": {"injected-by": label}},
-            }
-        ],
-    }
 
 
 @pytest.fixture(params=["opentelemetry-operator-mutation", "vault-secrets-webhook", "zarf"])

@@ -21,8 +21,8 @@ from tests.e2e.machinery.cluster import secret_manifest
 from tests.e2e.machinery.processes import asked
 from tests.e2e.machinery.release import NAME, Release, bare_cluster
 from tests.e2e.machinery.sandbox import Sandbox
+from tests.e2e.machinery.traffic import Traffic
 from tests.e2e.machinery.waiting import until
-from tests.e2e.test_certificate_rotation import Traffic
 from tests.objects import IMAGE, RELEASE_NAMESPACE, payload, workload
 
 pytestmark = pytest.mark.xdist_group("release")

@@ -11,37 +11,11 @@ import urllib3
 from tests.e2e.machinery.cluster import secret_manifest
 from tests.e2e.machinery.installation import Installation
 from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.manifests import deployment, in_namespace, listed
 from tests.e2e.machinery.waiting import until
-from tests.objects import CANARY, IMAGE, TEMPLATE_PATHS, pod_spec_of, review, workload
+from tests.objects import CANARY, IMAGE, TEMPLATE_PATHS, review, workload
 
 NAMES = ("auth", "my", "scan", "character", "location", "info", "chat")
-
-
-def deployment(name: str, namespace: str, **changes: object) -> dict[str, object]:
-    manifest = workload("Deployment", name=name, namespace=namespace, **changes)  # type: ignore[arg-type]
-    manifest["spec"]["selector"] = {"matchLabels": {"app": name}}
-    return manifest
-
-
-def in_namespace(kind: str, namespace: str, **changes: object) -> dict[str, object]:
-    """A manifest of a kind that an API server takes as it is."""
-    manifest = workload(kind, namespace=namespace, **changes)  # type: ignore[arg-type]
-    labels = {"app": "auth-api"}
-    if kind in ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"):
-        manifest["spec"]["selector"] = {"matchLabels": labels}
-    if kind == "StatefulSet":
-        manifest["spec"]["serviceName"] = "auth-api"
-    if kind == "ReplicationController":
-        manifest["spec"]["selector"] = labels
-    if kind == "CronJob":
-        manifest["spec"]["schedule"] = "0 0 1 1 *"
-    if kind in ("Job", "CronJob"):
-        pod_spec_of(manifest)["restartPolicy"] = "Never"
-    return manifest
-
-
-def listed(manifest: dict[str, object]) -> list[str]:
-    return [entry["name"] for entry in pod_spec_of(manifest).get("imagePullSecrets", [])]
 
 
 def reviews(installation: Installation, **wanted: str) -> list[dict[str, object]]:

@@ -9,8 +9,8 @@ import pytest
 from tests.e2e.machinery.cluster import secret_manifest
 from tests.e2e.machinery.installation import Installation
 from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.manifests import deployment, in_namespace, listed
 from tests.e2e.machinery.waiting import until
-from tests.e2e.test_story import deployment, in_namespace, listed
 from tests.objects import IMAGE, pod_spec_of, workload
 
 

@@ -14,10 +14,10 @@ import pytest
 
 from tests import helm
 from tests.e2e.machinery.cluster import HERE, secret_manifest
+from tests.e2e.machinery.manifests import deployment
 from tests.e2e.machinery.release import NAME, Release, bare_cluster
+from tests.e2e.machinery.traffic import CALLERS, RATE, Traffic
 from tests.e2e.machinery.waiting import until
-from tests.e2e.test_certificate_rotation import CALLERS, RATE, Traffic
-from tests.e2e.test_story import deployment
 from tests.objects import IMAGE, RELEASE_NAMESPACE, payload, pod_spec_of, workload
 
 pytestmark = pytest.mark.xdist_group("release")
