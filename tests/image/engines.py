@@ -34,13 +34,18 @@ class Container(ABC):
 
     Args:
         command: Runs it in the foreground, and exits as its process 1 does.
+        stdin: What it reads, less than a pipe holds; `None` for nothing.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], stdin: str | None = None) -> None:
         self.lines: list[str] = []
+        given = subprocess.DEVNULL if stdin is None else subprocess.PIPE
         self._popen = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
+        if self._popen.stdin is not None:
+            with self._popen.stdin as pipe:
+                pipe.write(stdin or "")
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -123,6 +128,7 @@ class Image(ABC):
         entrypoint: str | None = None,
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        stdin: str | None = None,
     ) -> Container:
         """Start a container.
 
@@ -131,11 +137,19 @@ class Image(ABC):
             entrypoint: Instead of the image's own.
             environment: Added to the image's own.
             folder: What is to be seen, read-only, at `MOUNT`.
+            stdin: As of `Container`.
         """
 
-    def run(self, *arguments: str, entrypoint: str | None = None, timeout_s: float = 60) -> tuple[int, str]:
+    def run(
+        self,
+        *arguments: str,
+        entrypoint: str | None = None,
+        folder: Path | None = None,
+        stdin: str | None = None,
+        timeout_s: float = 60,
+    ) -> tuple[int, str]:
         """Run a container to its end and return its exit code and output."""
-        container = self.start(arguments, entrypoint=entrypoint)
+        container = self.start(arguments, entrypoint=entrypoint, folder=folder, stdin=stdin)
         try:
             return container.wait(timeout_s), container.output
         finally:
@@ -163,6 +177,7 @@ class Docker(Image):
         entrypoint: str | None = None,
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        stdin: str | None = None,
     ) -> Container:
         name = f"image-test-{uuid.uuid4()}"
         options = ["--name", name, "--rm", "--network", "host", "--read-only"]
@@ -173,13 +188,15 @@ class Docker(Image):
             options.append(f"--volume={folder}:{MOUNT}:ro")
         if entrypoint is not None:
             options.append(f"--entrypoint={entrypoint}")
-        return _DockerContainer(["docker", "run", *options, self.name, *arguments], name)
+        if stdin is not None:
+            options.append("--interactive")
+        return _DockerContainer(["docker", "run", *options, self.name, *arguments], name, stdin)
 
 
 class _DockerContainer(Container):
-    def __init__(self, command: Sequence[str], name: str) -> None:
+    def __init__(self, command: Sequence[str], name: str, stdin: str | None) -> None:
         self._name = name
-        super().__init__(command)
+        super().__init__(command, stdin)
 
     def terminate(self) -> None:
         _output("docker", "kill", "--signal", "TERM", self._name)
@@ -224,6 +241,7 @@ class Buildah(Image):
         entrypoint: str | None = None,
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        stdin: str | None = None,
     ) -> Container:
         variables = [*self.config["Env"], *(f"{key}={value}" for key, value in (environment or {}).items())]
         command = [entrypoint] if entrypoint is not None else self.config["Entrypoint"]
@@ -232,7 +250,7 @@ class Buildah(Image):
         inside += [_tool("chroot"), f"--userspec={self.config['User']}", "--groups=", str(self._root)]
         unshare = [_tool("unshare"), "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
         prepare = [_tool("sh"), "-euc", _PREPARE, str(self._root), str(folder or "")]
-        return _Namespaces([*unshare, *prepare, *inside, *command, *arguments])
+        return _Namespaces([*unshare, *prepare, *inside, *command, *arguments], stdin)
 
 
 # What a container runtime does before it starts process 1. The mounts are seen by that process alone and go with it.

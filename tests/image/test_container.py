@@ -1,11 +1,16 @@
 """What is in the image and what is not, seen from within a container."""
 
 import importlib.metadata
+import json
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.image.engines import REPOSITORY, Image
+from tests.image.engines import MOUNT, REPOSITORY, Image
+from tests.objects import workload
+from webhook.core.names import INJECT_KEY
 
 _CONTROLLER_AND_SERVER = (
     "import webhook.server.serve, webhook.cli.controller_process, webhook.cli.cleanup, webhook.cluster.hooks"
@@ -23,6 +28,38 @@ def test_each_command_of_the_chart_explains_its_flags(image: Image, command: str
     status, output = image.run(command, "--help")
     assert status == 0, output
     assert "--kubeconfig" in output
+
+
+def test_check_reads_a_mounted_folder_and_standard_input_as_the_images_user(image: Image, folder: Path) -> None:
+    pod = yaml.safe_dump(workload("Pod"))
+    out = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "auth", "labels": {INJECT_KEY: "false"}}}
+    (folder / "pod.yaml").write_text(pod)
+    (folder / "namespace.yaml").write_text(yaml.safe_dump(out))
+
+    assert image.run("check", MOUNT, folder=folder)[0] == 1
+    status, output = image.run("check", "--output", "json", MOUNT, folder=folder)
+    (found,) = json.loads(output)["findings"]
+    assert (status, found["reason"], found["file"]) == (1, "not_listed", f"{MOUNT}/pod.yaml")
+
+    status, output = image.run("check", "-", stdin=pod)
+    assert (status, "1 would be injected" in output) == (0, True), output
+    status, output = image.run("check", f"{MOUNT}/namespace.yaml", "-", folder=folder, stdin=pod)
+    assert (status, "stdin:1" in output) == (1, True), output
+
+
+def test_check_says_what_the_images_user_may_neither_read_nor_write(image: Image, folder: Path) -> None:
+    (folder / "open.yaml").write_text(yaml.safe_dump(workload("Pod")))
+    (folder / "closed.yaml").write_text("kind: Pod\n")
+    (folder / "closed.yaml").chmod(0o600)
+    (folder / "closed").mkdir(mode=0o700)
+
+    status, output = image.run("check", "--no-assume-installed", "--fix", MOUNT, folder=folder)
+
+    assert status == 2, output
+    for name in ("closed.yaml", "closed"):
+        assert f"{MOUNT}/{name}:1: cannot be read: permission denied" in output
+    assert f"{MOUNT}/open.yaml: cannot be written: " in output
+    assert "Traceback" not in output
 
 
 def test_version_is_the_one_on_the_label(image: Image) -> None:
