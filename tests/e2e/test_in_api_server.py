@@ -147,17 +147,20 @@ def test_a_replica_set_gets_all_its_pods_each_with_its_pull_secret(steady: Stead
     assert all(pod["spec"]["imagePullSecrets"] == SECRET for pod in pods())
 
 
-def test_a_list_that_another_injector_empties_is_filled_once_more(steady: Steady) -> None:
-    namespace, name = steady.namespace(), "empties-pull-secrets"
+def test_a_list_that_another_injector_empties_is_filled_once_more_and_one_it_replaces_is_refused(
+    steady: Steady,
+) -> None:
+    namespace, name = steady.namespace(), "changes-pull-secrets"
+    wanted: list[dict[str, str]] = []
 
-    def empties(review: dict[str, Any]) -> Reply:
+    def replaces(review: dict[str, Any]) -> Reply:
         if not review["request"]["object"]["spec"].get("imagePullSecrets"):
             return decide(review)
-        return patch(review, {"op": "remove", "path": "/spec/imagePullSecrets"})
+        return patch(review, {"op": "replace", "path": "/spec/imagePullSecrets", "value": wanted})
 
     steady.kube("label", "namespace", namespace, f"injected-by={name}")
     authority = Authority()
-    with FakeWebhook(authority.issue("127.0.0.1"), {"/inject": empties}) as webhook:
+    with FakeWebhook(authority.issue("127.0.0.1"), {"/inject": replaces}) as webhook:
         other = configuration(name, webhook, authority, name)
         other["webhooks"][0]["reinvocationPolicy"] = "Never"
         steady.kube.apply(other)
@@ -172,6 +175,8 @@ def test_a_list_that_another_injector_empties_is_filled_once_more(steady: Steady
                 "the API server calls the injector",
             )
             assert covered(steady.pod(namespace))
+            wanted.append({"name": "other"})
+            assert denied(steady.pod(namespace), "lists ghcr-secret")
         finally:
             steady.kube("delete", "mutatingwebhookconfiguration", name)
 
