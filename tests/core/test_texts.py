@@ -1,5 +1,6 @@
 """What a user reads when a workload is refused: every reason for every kind of object."""
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from tests.core.kinds import kind_named
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, secret, workload
-from webhook.core import remedies, texts
+from webhook.core import commands, remedies, texts
 from webhook.core.display import shown
 from webhook.core.judging import UNNAMED, Problem, Verdict
 from webhook.core.parts import Part
@@ -246,6 +247,12 @@ def test_a_name_no_secret_can_have_stands_in_no_command() -> None:
     text = text_of(problem, refusal("Pod"))
     assert "kubectl" not in text
     assert "a name that a Secret can have" in text
+
+
+def test_a_name_in_a_command_is_one_word_whatever_it_is() -> None:
+    assert shlex.split(commands.delete_secret("x; rm -rf $HOME", "auth"))[3] == "x; rm -rf $HOME"
+    assert shlex.split(commands.force_sync("a b", "auth"))[3] == "a b"
+    assert commands.create_secret("a b", "auth", "ghcr.io/") == ()
 
 
 def test_a_host_in_capitals_or_with_its_port_is_to_be_written_plainly() -> None:
