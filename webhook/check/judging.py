@@ -80,21 +80,21 @@ def preview(
     if decided.add:
         part = replace(part, workload=policy.injected(part.workload, decided))
         decision = _decide(part, namespace, account, assumptions)
-    made = Preview(
-        decision=decided,
-        verdict=Verdict(reason=decided.reason),
-        enforcement=rules.enforcement_in(namespace),
-        refusal=refused(part, namespace=namespace, decision=decision, rules=rules, installed=assumptions.installed),
-    )
     exemption = policy.exempt(part, namespace=namespace.name, rules=rules)
     if exemption is not None:
-        return replace(made, verdict=Verdict(reason=exemption))
-    listed = policy.secrets_in_effect(part.workload, account, decision)
-    facts = _facts(listed, decision, namespace, repositories, evidence, assumptions)
-    verdict = judging.verdict(part, facts, rules)
-    held = [known for name in listed if (known := evidence.secrets.get((namespace.name, name))) is not None]
-    on_trust = bool(verdict.unverifiable) or any(known.trusted for known in held)
-    return replace(made, verdict=verdict, on_trust=on_trust and not verdict.problems)
+        verdict, on_trust = Verdict(reason=exemption), False
+    else:
+        listed = policy.secrets_in_effect(part.workload, account, decision)
+        verdict = judging.verdict(part, _facts(listed, decision, namespace, repositories, evidence, assumptions), rules)
+        held = [known for name in listed if (known := evidence.secrets.get((namespace.name, name))) is not None]
+        on_trust = bool(verdict.unverifiable) or any(known.trusted for known in held)
+    return Preview(
+        decision=decided,
+        verdict=verdict,
+        enforcement=rules.enforcement_in(namespace),
+        refusal=refused(part, namespace=namespace, decision=decision, rules=rules, installed=assumptions.installed),
+        on_trust=on_trust and not verdict.problems,
+    )
 
 
 def _decide(part: Part, namespace: Namespace, account: ServiceAccount, assumptions: Assumptions) -> Decision:
