@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -88,6 +89,51 @@ def test_a_command_line_that_cannot_be_used_is_2(folder: Path, arguments: list[s
     assert done.returncode == 2
     assert said in done.stderr.decode()
     assert b"Traceback" not in done.stderr
+
+
+def shell(folder: Path, command: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command line as a shell does, redirections included; `$CHECK` is the command."""
+    check = f"{shlex.quote(sys.executable)} -m webhook check"
+    return subprocess.run(
+        ["bash", "-c", command.replace("$CHECK", check)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("$CHECK - <&-", 2, b"stdin:1: cannot be read: it is closed"),
+        ("$CHECK k8s/a.yaml >/dev/full", 2, b"standard output: cannot be written: no space left on device"),
+        ("$CHECK k8s >&-", 1, b""),
+        ("$CHECK k8s/a.yaml >&-", 0, b""),
+        ("$CHECK k8s | head -c 1", 0, b""),
+        ('$CHECK ""', 2, b"a path is empty"),
+    ],
+)
+def test_standard_streams_that_are_closed_or_full_are_no_traceback_and_no_finding(
+    folder: Path, command: str, code: int, said: bytes
+) -> None:
+    done = shell(folder, command)
+
+    assert (done.returncode, b"Traceback" in done.stderr) == (code, False), done.stderr
+    assert b"Exception ignored" not in done.stderr
+    assert said in done.stdout + done.stderr
+
+
+def test_a_files_name_is_no_control_sequence_and_no_line_of_its_own(folder: Path) -> None:
+    name = "k8s/a\n::error::x\x1b[31m.yaml"
+    (folder / name).write_text(POD)
+    (folder / f"{name}.yml").write_text("kind: Pod\nx: [\n")
+    done = run(folder, "k8s", "--no-assume-installed")
+
+    assert b"\x1b" not in done.stdout
+    assert not [line for line in done.stdout.splitlines() if line.startswith(b"::")]
+    assert done.stdout.count(b"k8s/a?::error::x?[31m.yaml") == 2
 
 
 def test_the_charts_values_decide_and_flags_go_before_them(folder: Path) -> None:

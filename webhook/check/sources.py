@@ -45,11 +45,11 @@ class Sources:
     """What a command line names, read in order, each file once.
 
     Args:
-        stdin: Read for the path `-`.
+        stdin: Read for the path `-`; `None` where it is closed.
         skip: Patterns (`*`, `?`, `[…]`) of paths to leave out.
     """
 
-    def __init__(self, stdin: BinaryIO, skip: Sequence[str] = ()) -> None:
+    def __init__(self, stdin: BinaryIO | None, skip: Sequence[str] = ()) -> None:
         self._stdin = stdin
         self._skip = tuple(skip)
         self._seen: set[tuple[int, int]] = set()
@@ -59,9 +59,18 @@ class Sources:
         """Read everything; what cannot be read is told, and the rest is read all the same."""
         for path in paths:
             if path == STDIN:
-                yield self._decoded(STDIN_NAME, self._stdin.read(MAX_BYTES + 1), found=False)
+                yield self._standard_input()
             else:
                 yield from self._path(Path(path), found=False)
+
+    def _standard_input(self) -> Text | Trouble:
+        if self._stdin is None:
+            return _unread(STDIN_NAME, "cannot be read: it is closed")
+        try:
+            content = self._stdin.read(MAX_BYTES + 1)
+        except OSError as error:
+            return _unreadable(STDIN_NAME, error)
+        return self._decoded(STDIN_NAME, content, found=False)
 
     def _path(self, path: Path, *, found: bool) -> Iterator[Text | Trouble]:
         name = path.as_posix()
@@ -90,7 +99,7 @@ class Sources:
             yield self._decoded(name, content, found=found)
         except OSError as error:
             if not found or path.suffix.lower() in _SUFFIXES or error.errno == errno.EACCES:
-                yield _unread(name, f"cannot be read: {(error.strerror or 'input/output error').lower()}")
+                yield _unreadable(name, error)
 
     def _folder(self, path: Path) -> Iterator[Text | Trouble]:
         # Hidden folders (.git, .github) hold no manifests; whoever means one names it.
@@ -112,6 +121,10 @@ class Sources:
         if "\0" in text:
             return _unread(name, "is no text")
         return Text(name=name, text=text, found=found, exact=encoding == "utf-8")
+
+
+def _unreadable(name: str, error: OSError) -> Trouble:
+    return _unread(name, f"cannot be read: {(error.strerror or 'input/output error').lower()}")
 
 
 def _unread(name: str, problem: str) -> Trouble:

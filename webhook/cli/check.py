@@ -74,6 +74,8 @@ def command(paths: Sequence[str], **options: Any) -> None:
     """
     if not paths:
         raise click.UsageError("name files or folders, or - for standard input")
+    if not all(paths):
+        raise click.UsageError("a path is empty, as an unset variable makes it")
     with reporting_faults():
         targets = _targets(options["outputs"])
         checker = _checker(options)
@@ -89,7 +91,7 @@ def _run(
 
     started = time.monotonic()
     fixing = options["fix"] or options["diff"]
-    texts: Iterable[Text | Trouble] = Sources(sys.stdin.buffer, options["skip"]).read(paths)
+    texts: Iterable[Text | Trouble] = Sources(getattr(sys.stdin, "buffer", None), options["skip"]).read(paths)
     if fixing:
         texts = list(texts)
     report = checker().run(texts)

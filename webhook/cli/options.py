@@ -79,8 +79,21 @@ def reporting_faults() -> Iterator[None]:
 
 
 def show(text: str) -> None:
-    """Print a report, whatever the terminal's encoding: a mark it has no character for is no reason to fail."""
-    click.echo(text.encode(sys.stdout.encoding or "utf-8", "replace"), nl=False)
+    """Print a report, whatever the terminal's encoding: a mark it has no character for is no reason to fail.
+
+    Where it cannot be written, that is said, and ends the command with `EXIT_USAGE`: its other codes are about what was
+    found. A pipe that nobody reads any more is click's to deal with, and a closed standard output wants no report.
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        click.echo(text.encode(encoding, "replace"), nl=False)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        click.echo(f"standard output: cannot be written: {(error.strerror or '').lower()}", err=True)
+        # What could not be written would be tried again at the end, and change the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_USAGE)
 
 
 def _option(setting: Setting) -> Callable[[F], F]:

@@ -12,10 +12,13 @@ _FIELD: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 def shown(text: str) -> str:
     """Cut a user's own text to what a message can carry, without control characters."""
-    if len(text) <= _SHOWN and text.isprintable():
-        return text
-    text = "".join(character if character.isprintable() else "?" for character in text[: _SHOWN + 1])
+    text = printable(text[: _SHOWN + 1])
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def printable(text: str) -> str:
+    """Replace control characters and line breaks, which a terminal or a CI system would take for more than text."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 
 
 def named(text: str) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Final
 
 from webhook.check.report import Finding, Level, ManifestOutcome, Report
+from webhook.core.display import printable
 
 _MARKS: Final = {Level.ERROR: "✗", Level.WARNING: "!"}
 _OUTCOMES: Final = {
@@ -21,7 +22,7 @@ _IMAGES_SHOWN: Final = 5
 
 def render(report: Report) -> str:
     """Write a paragraph for each finding, and a line that counts."""
-    lines = [f"{trouble.file}:{trouble.line}: {trouble.problem}" for trouble in report.troubles]
+    lines = [f"{printable(trouble.file)}:{trouble.line}: {trouble.problem}" for trouble in report.troubles]
     for finding in report.findings:
         lines.extend(_finding(finding))
     if lines:
@@ -45,14 +46,16 @@ def _count(number: int, noun: str) -> str:
 
 
 def _finding(finding: Finding) -> list[str]:
-    place = f"{finding.place.file}:{finding.place.line}"
+    place = f"{printable(finding.place.file)}:{finding.place.line}"
     lines = [f"{_MARKS[finding.level]} {place}   {finding.subject}   {finding.reason}"]
     lines += [
         f"    {pull.kind} {pull.name} pulls {pull.image} (line {pull.line})" for pull in finding.pulls[:_IMAGES_SHOWN]
     ]
     if len(finding.pulls) > _IMAGES_SHOWN:
         lines.append(f"    and {_count(len(finding.pulls) - _IMAGES_SHOWN, 'more image')}")
-    where = "".join(f" ({related.text}: {related.place.file}:{related.place.line})" for related in finding.related)
+    where = "".join(
+        f" ({related.text}: {printable(related.place.file)}:{related.place.line})" for related in finding.related
+    )
     lines.append(f"    {finding.cause}{where}")
     if finding.remedy:
         lines.append(f"    fix: {finding.remedy}")
