@@ -171,6 +171,17 @@ def test_who_may_list_no_pods_is_told_so_and_gets_the_rest(api: ApiServer) -> No
         assert line in result.stdout
 
 
+@pytest.mark.parametrize("flags", [["-A"], ["-A", "--output", "json"]])
+def test_a_token_that_has_ended_is_one_line_on_standard_error(api: ApiServer, flags: list[str]) -> None:
+    result = run(api, *flags, kubeconfig=api.kubeconfig_file("ended"))
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "list mutatingwebhookconfigurations: HTTP 401: the API server does not know who asks: a token or certificate has "
+        "ended, or is another cluster's (context stand-in)\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

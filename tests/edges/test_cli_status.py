@@ -107,7 +107,10 @@ def test_an_api_server_that_is_away_ends_with_2(api: ApiServer) -> None:
     result = run(api)
 
     assert result.exit_code == 2
-    assert result.stderr == "list deployments ghcr-pull-secrets: HTTP 503: the API server is not available\n"
+    assert (
+        result.stderr
+        == "list deployments ghcr-pull-secrets: HTTP 503: the API server is not available (context stand-in)\n"
+    )
 
 
 def test_who_may_read_nothing_is_told_what_and_ends_with_2(api: ApiServer) -> None:

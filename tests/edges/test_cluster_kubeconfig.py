@@ -180,6 +180,21 @@ REFUSED: dict[str, tuple[object, str | None, str]] = {
     "an unknown cluster": ({**A, "clusters": []}, None, "context a names a cluster that is not there (there are none)"),
     "an unknown user": ({**A, "users": []}, None, "context a names a user that is not there (there are none)"),
     "a cluster without a server": ({**A, "clusters": [{"name": "a", "cluster": {}}]}, None, "cluster a has no server"),
+    "a server that is no URL": (
+        {**A, "clusters": [{"name": "a", "cluster": {"server": "nonsense"}}]},
+        None,
+        "the server of cluster a is no URL (https://HOST:PORT)",
+    ),
+    "a CA that is not base64": (
+        {**A, "clusters": [{"name": "a", "cluster": {"server": "https://a", "certificate-authority-data": f"!{CANARY}"}}]},
+        None,
+        "cluster a: certificate-authority-data is not base64",
+    ),
+    "a certificate that is no text": (
+        {**A, "users": [{"name": "a", "user": {"client-certificate-data": 7}}]},
+        None,
+        "user a: client-certificate-data: expected a string, found number",
+    ),
     "an impersonation": (
         {**A, "users": [{"name": "a", "user": {"token": CANARY, "as": "admin"}}]},
         None,
@@ -201,12 +216,26 @@ def test_what_cannot_be_used_is_said_by_field_and_kind(case: str, write: Write, 
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in REFUSED if case not in ("an impersonation", "a cluster without a server")]
+    "case",
+    [
+        case
+        for case in REFUSED
+        if case not in ("an impersonation", "a cluster without a server", "a server that is no URL")
+    ],
 )
 def test_kubectl_refuses_it_too(case: str, write: Write) -> None:
     content, context, _ = REFUSED[case]
 
     assert kubectl(environment(write("a.yaml", content)), *(["--context", context] if context else [])) is None
+
+
+@pytest.mark.parametrize("command", ["nothing-there", "false"])
+def test_a_credential_plugin_that_gives_none_is_said_and_nobody_is_asked_as_nobody(write: Write, command: str) -> None:
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": command}
+    path = write("a.yaml", {**A, "users": [{"name": "a", "user": {"exec": plugin}}]})
+
+    with pytest.raises(Unreachable, match=r"the credential plugin of the user \(exec\) gave no credential"):
+        connect_as_kubectl(None, None, environment(path))
 
 
 def test_a_file_is_read_to_a_bound(tmp_path: Path) -> None:

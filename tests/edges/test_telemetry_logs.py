@@ -278,3 +278,27 @@ def test_text_for_people_holds_no_control_character() -> None:
     assert r"\x1b[2Jb\rc\nuncaught_exception" in text
     first_two = text.splitlines()[:2]
     assert ["info" in first_two[0], "warning" in first_two[1]] == [True, True]
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_beside_a_report_warnings_go_to_standard_error_and_nothing_to_standard_output(
+    capfdbinary: pytest.CaptureFixture[bytes], configured: bool
+) -> None:
+    with logging_restored():
+        if configured:
+            logs.configure(level="debug", stream=io.BytesIO())
+        before, was = structlog.get_config(), structlog.is_configured()
+        with logs.beside_a_report():
+            log = structlog.get_logger()
+            log.info("token_reloaded")
+            log.warning("pod_too_large", name="x")
+        assert (structlog.get_config(), structlog.is_configured()) == (before, was)
+    said = capfdbinary.readouterr()
+
+    assert (said.out, b"pod_too_large" in said.err, b"token_reloaded" in said.err) == (b"", True, False)
+
+
+def test_beside_a_report_a_closed_standard_error_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    with logs.beside_a_report():
+        structlog.get_logger().warning("pod_too_large")

@@ -34,6 +34,7 @@ def reached(flags: Mapping[str, Any]) -> Iterator[tuple["ChosenCluster", Connect
     # Imported late: `--help` and the report of a fault need none of it.
     from webhook.cluster import Unreachable  # noqa: PLC0415
     from webhook.cluster.connecting import connect_as_kubectl  # noqa: PLC0415
+    from webhook.telemetry import logs  # noqa: PLC0415
 
     try:
         connection = connect_as_kubectl(settings.kubeconfig, settings.context, os.environ, trust=settings.ca_bundle)
@@ -41,7 +42,8 @@ def reached(flags: Mapping[str, Any]) -> Iterator[tuple["ChosenCluster", Connect
         flag = "--context" if settings.context and not settings.kubeconfig else "--kubeconfig"
         raise ConfigError([Fault(flag, str(error))]) from None
     try:
-        yield connection, settings
+        with logs.beside_a_report():
+            yield connection, settings
     finally:
         connection.client.close()
 
@@ -89,7 +91,8 @@ def cluster_of(flags: Mapping[str, Any], release_namespace: str | None) -> Itera
         try:
             yield connection
         except ClusterError as error:
-            click.echo(f"{error}: {error.cause}" if error.code else str(error), err=True)
+            said = f"{error}: {error.cause}" if error.code else str(error)
+            click.echo(f"{said} ({connection.where})", err=True)
             sys.exit(EXIT_USAGE)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from kubernetes.client.configuration import Configuration
 from kubernetes.config import load_kube_config_from_dict
+from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import SERVICE_TOKEN_FILENAME
 
 from webhook.cluster import kubeconfig as files
@@ -69,6 +70,9 @@ def connect_as_kubectl(
         # Read again whenever the API server no longer accepts the token.
         if (selection := choose()) is not None:
             _load_from_dict(selection.as_dict(), client_configuration=configuration, persist_config=False)
+            if selection.user.get("exec") and not (configuration.api_key or configuration.cert_file):
+                # The official client says on standard error why, and goes on as nobody.
+                raise ConfigException("the credential plugin of the user (exec) gave no credential")
 
     try:
         chosen = choose()

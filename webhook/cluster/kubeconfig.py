@@ -5,11 +5,13 @@ exists; else `~/.kube/config`; else, in a Pod, its ServiceAccount. Of several fi
 a context or the current context wins, entry by entry, and a relative path means beside the file that holds it.
 """
 
+import base64
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -20,6 +22,7 @@ MAX_BYTES: Final = 4 << 20
 
 _SECTIONS: Final = {"clusters": "cluster", "contexts": "context", "users": "user"}
 _PATHS: Final = {"clusters": ("certificate-authority",), "users": ("client-certificate", "client-key", "tokenFile")}
+_BASE64: Final = frozenset({"certificate-authority-data", "client-certificate-data", "client-key-data"})
 _IMPERSONATION: Final = ("as", "as-uid", "as-groups", "as-user-extra")
 _SHOWN_NAMES: Final = 10
 
@@ -158,6 +161,10 @@ def select(kubeconfig: Kubeconfig, context: str | None) -> Selection:
     cluster, user = kubeconfig.clusters[texts["cluster"]], kubeconfig.users.get(texts["user"], {})
     if not isinstance(cluster.get("server"), str) or not cluster["server"]:
         raise KubeconfigError(f"cluster {texts['cluster']} has no server")
+    if urlsplit(cluster["server"]).scheme not in {"https", "http"}:
+        raise KubeconfigError(f"the server of cluster {texts['cluster']} is no URL (https://HOST:PORT)")
+    _check_data(f"cluster {texts['cluster']}", cluster)
+    _check_data(f"user {texts['user']}", user)
     if set(_IMPERSONATION) & {key for key, value in user.items() if value}:
         # To leave it out would be to act as somebody with more rights.
         raise KubeconfigError(f"user {texts['user']} impersonates another one (as), which is not supported")
@@ -181,6 +188,16 @@ def _entries(path: Path, section: str, found: object) -> dict[str, Mapping[str, 
         entry = _mapping(holder.get(_SECTIONS[section]) or {}, f"{where}.{_SECTIONS[section]}")
         entries[name] = _absolute(section, entry, path.absolute().parent)
     return entries
+
+
+def _check_data(where: str, entry: Mapping[str, Any]) -> None:
+    for key in sorted(_BASE64.intersection(entry)):
+        if not isinstance(entry[key], str):
+            _wrong(f"{where}: {key}", entry[key], "a string")
+        try:
+            base64.b64decode("".join(entry[key].splitlines()), validate=True)
+        except ValueError:
+            raise KubeconfigError(f"{where}: {key} is not base64") from None
 
 
 def _absolute(section: str, entry: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:

@@ -105,9 +105,9 @@ class Forbidden(ClusterError):
 
 
 class Unauthorized(ClusterError):
-    """401: our token is not accepted."""
+    """401: whoever asks is not known."""
 
-    cause = "the API server does not accept our token"
+    cause = "the API server does not know who asks: a token or certificate has ended, or is another cluster's"
 
 
 class Invalid(ClusterError):

@@ -3,12 +3,14 @@
 Whatever libraries log through `logging`, warnings, and exceptions that nobody caught come out in the same form.
 """
 
+import io
 import json
 import logging
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, BinaryIO, Final
 
@@ -40,8 +42,33 @@ def configure(*, level: str = "info", form: str = "json", stream: BinaryIO | Non
         form: `json`, or `text` for people at a terminal.
         stream: Where to; standard output by default.
     """
-    out = stream or sys.stdout.buffer
     threshold = logging.getLevelNamesMapping()[level.upper()]
+    _configure(threshold, form, stream or sys.stdout.buffer)
+    root = logging.getLogger()
+    root.handlers[:] = [_Bridge()]
+    root.setLevel(threshold if level == "debug" else max(threshold, logging.WARNING))
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _on_uncaught
+    threading.excepthook = _on_uncaught_in_thread
+
+
+@contextmanager
+def beside_a_report() -> Iterator[None]:
+    """Write warnings as text to standard error meanwhile: what a command prints on standard output programs read."""
+    configured, before = structlog.is_configured(), structlog.get_config()
+    # Where standard error is closed nobody is told.
+    stream = getattr(sys.stderr, "buffer", None) or io.BytesIO()
+    _configure(logging.WARNING, "text", stream)
+    try:
+        yield
+    finally:
+        if configured:
+            structlog.configure(**before)
+        else:
+            structlog.reset_defaults()
+
+
+def _configure(threshold: int, form: str, stream: BinaryIO) -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -52,15 +79,9 @@ def configure(*, level: str = "info", form: str = "json", stream: BinaryIO | Non
             _Text() if form == "text" else _to_json,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.BytesLoggerFactory(file=out),
+        logger_factory=structlog.BytesLoggerFactory(file=stream),
         cache_logger_on_first_use=False,
     )
-    root = logging.getLogger()
-    root.handlers[:] = [_Bridge()]
-    root.setLevel(threshold if level == "debug" else max(threshold, logging.WARNING))
-    logging.captureWarnings(capture=True)
-    sys.excepthook = _on_uncaught
-    threading.excepthook = _on_uncaught_in_thread
 
 
 def batched_logger() -> Any:
