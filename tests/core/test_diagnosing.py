@@ -241,6 +241,19 @@ def test_what_may_not_be_read_is_not_guessed() -> None:
     assert cause(ANONYMOUS, around(secrets={"corp": large}), secrets=["corp"]) is Cause.TOO_LARGE
 
 
+NO_TOKEN = (
+    "initializing source docker://x/a/b:1: unable to retrieve auth token: invalid username/password: unauthorized"
+)
+
+
+def test_words_that_cri_o_has_with_and_without_a_credential_are_read_by_what_there_is_to_send() -> None:
+    assert cause(NO_TOKEN) is Cause.CREDENTIAL_REJECTED
+    assert cause(NO_TOKEN, around(None)) is Cause.SECRET_MISSING
+    assert cause(NO_TOKEN, around(secrets={}), secrets=[]) is Cause.NOT_LISTED
+    assert cause(NO_TOKEN, around(rewritten=frozenset({"ghcr-secret"}))) is Cause.BACK_OFF
+    assert cause(NO_TOKEN, around(secrets={"corp": UnreadableSecret()}), secrets=["corp"]) is Cause.UNVERIFIABLE
+
+
 def test_what_the_installation_takes_on_trust_does_not_matter() -> None:
     strict = replace(RULES, allow_unverifiable=False)
     found = diagnosed(pod(ANONYMOUS, secrets=["corp"]), around(secrets={"corp": UnreadableSecret()}), rules=strict)

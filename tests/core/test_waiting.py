@@ -69,8 +69,24 @@ def pulling(message: str, reason: str = "ErrImagePull") -> ContainerWaiting:
         ("initializing source docker://ghcr.io/a/b:1: reading manifest 1 in ghcr.io/a/b: denied", Symptom.DENIED),
         ("initializing source docker://ghcr.io/a/b:1: reading manifest 1 in ghcr.io/a/b: unauthorized", Symptom.DENIED),
         (
-            "initializing source docker://ghcr.io/a/b:1: unable to retrieve auth token: invalid username/password: denied",
-            Symptom.REJECTED,
+            # With a credential that is not accepted, and without any: a 401 of the token endpoint.
+            "initializing source docker://ghcr.io/a/b:1: unable to retrieve auth token: invalid username/password: unauthorized",
+            Symptom.NO_TOKEN,
+        ),
+        ("initializing source docker://ghcr.io/a/b:1: Requesting bearer token: received unexpected HTTP status: 403 Forbidden", Symptom.NO_TOKEN),
+        ("initializing source docker://x/a/b:1: Requesting bearer token: invalid status code from registry 403 (Forbidden)", Symptom.NO_TOKEN),
+        ("initializing source docker://x/a/b:1: Requesting bearer token: received unexpected HTTP status: 503 Service Unavailable", Symptom.FAILING),
+        ('initializing source docker://x/a/b:1: Requesting bearer token: Get "https://x/token": dial tcp: i/o timeout', Symptom.UNREACHABLE),
+        ("initializing source docker://x/a/b:1: too many requests to registry", Symptom.FAILING),
+        ('initializing source docker://x/a/b:1: reading manifest 1 in x/a/b: StatusCode: 503, "<html>"', Symptom.FAILING),
+        ('initializing source docker://x/a/b:1: reading manifest 1 in x/a/b: StatusCode: 403, "<html>"', Symptom.DENIED),
+        ('initializing source docker://x/a/b:1: reading manifest 1 in x/a/b: StatusCode: 404, "<html>"', Symptom.NOT_FOUND),
+        ("initializing source docker://x/a/b:1: pinging container registry x: received unexpected HTTP status: 502 Bad Gateway", Symptom.FAILING),
+        (
+            ('initializing source docker://x/a/b:1: (Mirrors also failed: [m.corp/a/b:1: pinging container registry m.corp: Get '
+            '"https://m.corp/v2/": dial tcp: lookup m.corp: no such host]\n[n.corp/a/b:1: manifest unknown]): x/a/b:1: reading '
+            "manifest 1 in x/a/b: denied"),
+            Symptom.DENIED,
         ),
         ("initializing source docker://x/a/b:1: reading manifest 1 in x/a/b: manifest unknown", Symptom.NOT_FOUND),
         ("initializing source docker://x/a/b:1: pinging container registry x: Get \"https://x/v2/\": EOF", Symptom.UNREACHABLE),
@@ -81,6 +97,9 @@ def pulling(message: str, reason: str = "ErrImagePull") -> ContainerWaiting:
             Symptom.DENIED,
         ),
         ("Error response from daemon: manifest for ghcr.io/a/b:1 not found: manifest unknown", Symptom.NOT_FOUND),
+        ("Error response from daemon: error from registry: denied - permission_denied: read_package", Symptom.DENIED),
+        ("Error response from daemon: error from registry: incorrect username or password", Symptom.REJECTED),
+        ("Error response from daemon: received unexpected HTTP status: 502 Bad Gateway", Symptom.FAILING),
         # a registry in trouble
         ("failed to resolve image: unexpected status from HEAD request to https://x/v2/a/manifests/1: 503 Service Unavailable", Symptom.FAILING),
         ("failed to copy: httpReadSeeker: failed open: unexpected status code https://x/v2/a: 429 Too Many Requests", Symptom.FAILING),
@@ -125,6 +144,28 @@ def test_the_image_is_no_word_of_the_kubelets(image: str) -> None:
 )
 def test_a_reason_can_be_enough(reason: str, met: Symptom) -> None:
     assert symptom(pulling("", reason), IMAGE) is met
+
+
+@pytest.mark.parametrize(
+    ("said", "met"),
+    [
+        (": dial tcp 140.82.121.33:443: connect: connection refused", Symptom.UNREACHABLE),
+        (": Error response from daemon: received unexpected HTTP status: 503 Service Unavailable", Symptom.FAILING),
+        (": Error response from daemon: unauthorized", Symptom.UNREACHABLE),
+    ],
+)
+def test_a_registry_that_is_unavailable_may_have_answered(said: str, met: Symptom) -> None:
+    message = f"image pull failed for ghcr.io/a/b because the registry is unavailable{said}"
+
+    assert symptom(pulling(message, "RegistryUnavailable"), "ghcr.io/a/b") is met
+
+
+def test_a_mirror_before_the_registry_itself_is_not_the_one_that_was_asked() -> None:
+    mirror = 'pinging container registry m.corp: Get "https://m.corp/v2/": dial tcp: no such host'
+    failed = f"initializing source docker://{IMAGE}: (Mirrors also failed: [m.corp/a:1: {mirror}]): {IMAGE}: reading manifest: denied"
+
+    assert waiting.other_host(pulling(failed), IMAGE) == ""
+    assert waiting.other_host(pulling(mirror), IMAGE) == "m.corp"
 
 
 def test_what_is_read_of_a_status_has_a_bound() -> None:

@@ -219,7 +219,7 @@ def _refused(workload: Workload, stuck: Stuck, around: Surroundings, rules: Rule
     | one | is a foreign `ghcr-secret` unlike the central secret, which could be spread | | foreign |
     | one | is as the central secret | accepted | back_off |
     | one | is as the central secret | rejected, or unreadable | credential_rejected, or credential_no_access |
-    | one that was rejected | | | credential_rejected |
+    | one that was rejected, or for which no token was given | | | credential_rejected |
     | one, perhaps, that was denied | | | credential_no_access |
     """
     name, secret = _covering(workload, stuck, around)
@@ -240,7 +240,7 @@ def _refused(workload: Workload, stuck: Stuck, around: Surroundings, rules: Rule
         return diagnosis(Cause.FOREIGN)
     if same and (said := _said_by_registry(around.word)) is not None:
         return diagnosis(said)
-    rejected = stuck.symptom is Symptom.REJECTED
+    rejected = stuck.symptom in {Symptom.REJECTED, Symptom.NO_TOKEN}
     return diagnosis(Cause.CREDENTIAL_REJECTED if rejected else Cause.CREDENTIAL_NO_ACCESS)
 
 

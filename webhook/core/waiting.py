@@ -35,6 +35,8 @@ class Symptom(StrEnum):
     """The registry refused a pull without a credential."""
     REJECTED = "rejected"
     """The registry did not accept the credential."""
+    NO_TOKEN = "no_token"
+    """The registry gave no token: it did not accept the credential, or was sent none. CRI-O's words are the same."""
     DENIED = "denied"
     """The registry refused this image, with whatever was sent, if anything was."""
     NOT_FOUND = "not_found"
@@ -123,8 +125,10 @@ _AFTER_THE_PULL: Final = frozenset(
 _BY_REASON: Final[Mapping[str, Symptom]] = {
     "InvalidImageName": Symptom.INVALID_NAME,
     "ErrImageNeverPull": Symptom.NEVER_PULLED,
-    "RegistryUnavailable": Symptom.UNREACHABLE,
 }
+
+_NO_REGISTRY: Final = "RegistryUnavailable"
+"""CRI-O's reason for a refused connection, and cri-dockerd's for HTTP 502, 503 and 504."""
 
 _WORD: Final = re.compile(r"[A-Z][A-Za-z]*")
 _PARSER: Final = re.compile(r"base64|auth field|^json:|invalid character|unexpected end of JSON|DockerConfig")
@@ -136,14 +140,18 @@ _WORDS: Final[tuple[tuple[re.Pattern[str], Symptom], ...]] = tuple(
         (
             r"""dial\ tcp | dial\ udp | no\ such\ host | server\ misbehaving | i/o\ timeout | connection\ refused
             | connection\ reset | no\ route\ to\ host | network\ is\ unreachable | context\ deadline\ exceeded
-            | client\.timeout | tls:\  | x509:\  | proxyconnect | server\ gave\ http\ response | unexpected\ eof
-            | pinging\ container\ registry""",
+            | client\.timeout | tls:\  | x509:\  | proxyconnect | server\ gave\ http\ response | unexpected\ eof""",
             Symptom.UNREACHABLE,
         ),
-        (r"\b429\  | \b5\d\d\ [a-z] | \b5\d\d$ | toomanyrequests | too\ many\ requests", Symptom.FAILING),
+        (
+            r"""\b429\  | \b5\d\d\ [a-z] | \b5\d\d$ | statuscode:\ (?:429|5\d\d)\b | \bhttp\ 5\d\d\ response
+            | toomanyrequests | too\ many\ requests""",
+            Symptom.FAILING,
+        ),
+        (r"unable\ to\ retrieve\ auth\ token | requesting\ bearer\ token:.*\b40[13]\b", Symptom.NO_TOKEN),
         (r"fetch\ anonymous\ token | no\ basic\ auth\ credentials", Symptom.ANONYMOUS),
         (
-            r"""fetch\ oauth\ token | unable\ to\ retrieve\ auth\ token | invalid\ username/password
+            r"""fetch\ oauth\ token | trying\ to\ obtain\ access\ token | invalid\ username/password
             | incorrect\ username\ or\ password | bad\ credentials""",
             Symptom.REJECTED,
         ),
@@ -152,9 +160,16 @@ _WORDS: Final[tuple[tuple[re.Pattern[str], Symptom], ...]] = tuple(
             | authentication\ required | \b40[13]\b""",
             Symptom.DENIED,
         ),
-        (r"not\ found | manifest\ unknown | name\ unknown | repository\ name\ not\ known", Symptom.NOT_FOUND),
+        (
+            r"not\ found | manifest\ unknown | name\ unknown | repository\ name\ not\ known | statuscode:\ 404\b",
+            Symptom.NOT_FOUND,
+        ),
+        (r"pinging\ container\ registry", Symptom.UNREACHABLE),
     )
 )
+
+_MIRRORS_TOO: Final = re.compile(r"\(Mirrors also failed: .*\]\): ", re.DOTALL)
+"""What CRI-O puts before the words of the registry itself, which it asks in the end (containers/image)."""
 
 _QUOTED: Final = re.compile(r'"[^"]*"')
 _URL: Final = re.compile(r"(?P<scheme>https?)://(?P<host>[^/\s\"?]+)(?P<rest>[^\s\"]*)")
@@ -172,7 +187,8 @@ def symptom(waiting: ContainerWaiting, image: str) -> Symptom:
     |---|---|
     | none, or a container that is being made | starting |
     | one the kubelet gives after a pull, or a container that ended and ended again | pulled |
-    | `InvalidImageName`, `ErrImageNeverPull`, `RegistryUnavailable` | that |
+    | `InvalidImageName`, `ErrImageNeverPull` | that |
+    | `RegistryUnavailable` | failing if the message says so, else unreachable |
     | no single word: an error before the pull | malformed_secret if it is one of the parser, else unknown |
     | any other (`ErrImagePull`, `ImagePullBackOff`, …) | what the message says |
     """
@@ -186,13 +202,21 @@ def symptom(waiting: ContainerWaiting, image: str) -> Symptom:
     if not _WORD.fullmatch(reason):
         return Symptom.MALFORMED_SECRET if _PARSER.search(reason) else Symptom.UNKNOWN
     said = _plain(waiting.message, image)
-    return next((found for words, found in _WORDS if words.search(said)), Symptom.UNKNOWN)
+    met = next((found for words, found in _WORDS if words.search(said)), Symptom.UNKNOWN)
+    if reason == _NO_REGISTRY and met is not Symptom.FAILING:
+        return Symptom.UNREACHABLE
+    return met
 
 
 def _plain(message: str, image: str) -> str:
     """Give the runtime's own words: without the image, addresses and whatever else was quoted, in lower case."""
-    text = _URL.sub(" ", message[:MAX_MESSAGE])
+    text = _URL.sub(" ", _of_the_registry(message))
     return _QUOTED.sub(" ", text.replace(image, " ") if image else text).lower()
+
+
+def _of_the_registry(message: str) -> str:
+    """Leave out what is said of mirrors after which the registry itself was asked."""
+    return _MIRRORS_TOO.sub(" ", message[:MAX_MESSAGE])
 
 
 def failing_image(message: str, named: tuple[str, ...], own: str) -> str:
@@ -215,7 +239,7 @@ def other_host(waiting: ContainerWaiting, image: str) -> str:
     containerd tells a mirror which registry it stands for by `?ns=HOST`. Without that a host counts if it was asked for
     the image itself (`/v2/…`): a registry's tokens may come from any host.
     """
-    message = waiting.message[:MAX_MESSAGE]
+    message = _of_the_registry(waiting.message)
     try:
         own = images.plain_host(images.parse(image).registry)
     except images.InvalidReference:
