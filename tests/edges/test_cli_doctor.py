@@ -21,6 +21,7 @@ from standin.faults import Match
 from tests.doctor.builders import NAME
 from tests.doctor.cluster import copied, load, obj, release
 from tests.edges.accounts import account
+from tests.edges.cluster_script import scripted
 from tests.edges.internet import HttpsWorld, Internet
 from tests.objects import CANARY, CANARY_PREFIX, RELEASE_NAMESPACE, workload
 from tests.services.contracts.registry import GOOD, UNTIL
@@ -169,6 +170,26 @@ def test_who_may_list_no_pods_is_told_so_and_gets_the_rest(api: ApiServer) -> No
         "– pods         not looked at: you may not list pods",
     ):
         assert line in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (200, "list pods: HTTP 200: what answers there is no API server (context x)\n"),
+        (302, "list mutatingwebhookconfigurations: HTTP 302: the API server is not available (context x)\n"),
+    ],
+)
+def test_what_answers_in_the_place_of_an_api_server_is_said(tmp_path: Path, code: int, said: str) -> None:
+    with scripted(lambda request: request.raw(b"<html>Log in</html>", code)) as script:
+        kubeconfig = {
+            "clusters": [{"name": "c", "cluster": {"server": script.url}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": ""}}],
+            "current-context": "x",
+        }
+        (tmp_path / "config").write_text(yaml.safe_dump(kubeconfig))
+        result = CliRunner().invoke(main, ["doctor", "-A", "--kubeconfig", str(tmp_path / "config")])
+
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", said)
 
 
 @pytest.mark.parametrize("flags", [["-A"], ["-A", "--output", "json"]])

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -91,7 +92,9 @@ def cluster_of(flags: Mapping[str, Any], release_namespace: str | None) -> Itera
         try:
             yield connection
         except ClusterError as error:
-            said = f"{error}: {error.cause}" if error.code else str(error)
+            # An answer that is none of an API server: a login page, a proxy's, another service's.
+            cause = "what answers there is no API server" if error.code == HTTPStatus.OK else error.cause
+            said = f"{error}: {cause}" if error.code else str(error)
             click.echo(f"{said} ({connection.where})", err=True)
             sys.exit(EXIT_USAGE)
 
