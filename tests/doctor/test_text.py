@@ -157,3 +157,15 @@ def test_programs_read_the_same() -> None:
     assert document["groups"][1]["commands"] == [RESTART]
     assert document["skipped"][0]["name"] == "nodes"
     assert [each["code"] for each in document["stations"]] == [None, "no_leader"]
+
+
+def test_nothing_looked_at_is_not_healthy_for_people_and_for_programs() -> None:
+    central = Station(name="central", state=StationState.SKIPPED, text="not looked at: you may not list secrets")
+    nothing = Diagnosis(stations=(central,))
+    pods_alone = replace(nothing, counts=Counts(pods=1))
+
+    assert [exit_code(each) for each in (nothing, pods_alone)] == [2, 0]
+    assert [json.loads(plain_json.render(each))["healthy"] for each in (nothing, pods_alone)] == [False, True]
+    assert text.render(nothing, NOW).endswith(
+        'Nothing could be looked at; docs/doctor.md, "Permissions", has what it takes\n'
+    )

@@ -121,6 +121,21 @@ def test_who_may_read_nothing_is_told_what_and_ends_with_2(api: ApiServer) -> No
     assert "  – copies       not looked at: you may not list secrets\n" in result.stdout
 
 
+def test_programs_are_not_told_that_what_nobody_looked_at_is_healthy(api: ApiServer) -> None:
+    stranger = api.kubeconfig_file(account(api, "stranger", []))
+    result = run(api, "--output", "json", kubeconfig=stranger)
+
+    assert (result.exit_code, json.loads(result.stdout)["healthy"]) == (2, False)
+
+
+def test_it_does_not_wait_where_nothing_may_be_read(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("webhook.cli.status._pause", pauses.append)
+    result = run(api, "--wait", "1s", kubeconfig=api.kubeconfig_file(account(api, "stranger", [])))
+
+    assert (result.exit_code, pauses) == (2, [])
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

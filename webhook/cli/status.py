@@ -59,7 +59,8 @@ def _waited(doctor: "Doctor", release_namespace: str, timeout: float) -> "Diagno
         waits_for: tuple[str, ...]
         try:
             _, diagnosis = doctor.look(Wanted(release_namespace=release_namespace), datetime.now(UTC))
-            if diagnosis.healthy or time.monotonic() >= give_up:
+            # Where nothing may be read, waiting shows nothing either.
+            if diagnosis.healthy or not diagnosis.looked or time.monotonic() >= give_up:
                 return diagnosis
             waits_for = tuple(f"{each.name}: {each.text}" for each in diagnosis.faults)
         except (Unavailable, DeadlineExceeded) as error:

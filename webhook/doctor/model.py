@@ -151,6 +151,11 @@ class Diagnosis:
         return tuple(group for group in self.groups if not group.pulled)
 
     @property
+    def looked(self) -> bool:
+        """Tell whether anything at all could be looked at."""
+        return any(each.state is not StationState.SKIPPED for each in self.stations) or self.counts.pods > 0
+
+    @property
     def healthy(self) -> bool:
-        """Tell whether there is nothing to fix; what was skipped is not known to be broken."""
-        return not self.faults and not self.unable
+        """Tell whether there is nothing to fix in what was looked at; `False` where nothing was."""
+        return self.looked and not self.faults and not self.unable

@@ -11,7 +11,7 @@ from webhook.core.vocabulary import CredentialState
 from webhook.doctor import chain, chain_central, chain_credential
 from webhook.doctor.asking import Asks, forbidden
 from webhook.doctor.evidence import Evidence, Unread
-from webhook.doctor.model import Diagnosis, PodFindings, Question, Station, StationState
+from webhook.doctor.model import Diagnosis, PodFindings, Question, Station
 from webhook.doctor.reading import Reading
 from webhook.doctor.stations import skipped
 from webhook.ports import Forbidden, Registry
@@ -102,8 +102,7 @@ NOT_LOOKED: Final = 2
 
 
 def exit_code(diagnosis: Diagnosis) -> int:
-    """Say how the command ends: 2 where nothing at all could be looked at, which is not the same as healthy."""
-    looked = any(each.state is not StationState.SKIPPED for each in diagnosis.stations) or diagnosis.counts.pods
-    if not looked:
+    """Say how the command ends: 2 where nothing at all could be looked at, which is no finding."""
+    if not diagnosis.looked:
         return NOT_LOOKED
     return HEALTHY if diagnosis.healthy else FINDINGS

@@ -8,7 +8,7 @@ import orjson
 from webhook.doctor.model import Diagnosis, PodGroup, Station
 
 VERSION: Final = 1
-"""Changes when a field changes its meaning or goes; new ones may come."""
+"""Changes when a field changes its meaning or goes after a release; new ones may come."""
 
 
 def render(diagnosis: Diagnosis, *, pods: bool = True) -> str:

@@ -122,6 +122,8 @@ def _fixes(diagnosis: Diagnosis) -> Iterable[tuple[str, str, tuple[str, ...]]]:
 
 
 def _sum(diagnosis: Diagnosis) -> str:
+    if not diagnosis.looked:
+        return 'Nothing could be looked at; docs/doctor.md, "Permissions", has what it takes'
     if diagnosis.healthy:
         looked = diagnosis.counts.selected
         return f"Nothing to fix; {count(looked, 'Pod')} with selected images looked at"
