@@ -22,7 +22,7 @@ from webhook.doctor.asking import Asks, ClusterAsks, attempt
 from webhook.doctor.evidence import Unread
 from webhook.doctor.objects import Configuration, NamespaceObject, Policy
 from webhook.doctor.processes import Deployment, Event
-from webhook.ports import Forbidden, Unavailable
+from webhook.ports import Deadline, Forbidden, Unavailable
 
 OBJECTS = [*release(), contested("auth", NOW.isoformat())]
 RULES = [
@@ -106,6 +106,31 @@ def test_an_object_of_another_shape_is_said_and_no_end_of_the_command() -> None:
     found = of_script(lambda request: request.raw(content(page(odd, version=1))))
 
     assert found == Unread("namespaces have a shape that is not known here")
+
+
+def test_all_pages_of_a_list_have_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Deadline] = []
+
+    def answer(request: Request) -> None:
+        further = "continue" not in request.query
+        request.raw(content(page(version=1, token="next" if further else "")))
+
+    with scripted(answer) as script:
+        client = script.client()
+        read = client.read
+
+        def noting(target: Target, deadline: Deadline, take: Any, **more: Any) -> Any:
+            given.append(deadline)
+            return read(target, deadline, take, **more)
+
+        monkeypatch.setattr(client, "read", noting)
+        try:
+            assert ClusterAsks(client).list(many("namespaces"), NamespaceObject) == ()
+        finally:
+            client.close()
+
+    assert len(given) == 2
+    assert given[0] == given[1]
 
 
 def test_an_api_server_that_is_not_available_ends_the_command() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from webhook.cluster.facts import ClusterFacts
     from webhook.controller.cleanup import Removal
     from webhook.core.copies import Secret
-
-_LIST_S: Final = 120.0
 
 
 @click.command("cleanup", cls=GroupedCommand)
@@ -70,9 +68,9 @@ def _run(connection: "ChosenCluster", namespace: str, *, dry_run: bool, yes: boo
 
 def _found(facts: "ClusterFacts", namespace: str) -> "tuple[Sequence[Secret], Sequence[Removal]]":
     from webhook.controller.cleanup import sort  # noqa: PLC0415
-    from webhook.ports import Deadline  # noqa: PLC0415
+    from webhook.ports import LIST_S, Deadline  # noqa: PLC0415
 
-    return sort(facts.copies(Deadline.after(_LIST_S)), release_namespace=namespace)
+    return sort(facts.copies(Deadline.after(LIST_S)), release_namespace=namespace)
 
 
 def _sum_up(removals: "Sequence[Removal]", left: int, returned: Sequence[str]) -> int:

@@ -15,14 +15,12 @@ from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
 from webhook.core.scope import Namespace, Rules
 from webhook.core.vocabulary import Reconciliation
-from webhook.ports import ClusterError, Deadline, NotLeading
+from webhook.ports import LIST_S, ClusterError, Deadline, NotLeading
 from webhook.reconciler import Reconciler
 from webhook.reporting import CentralState
 
 _CALL_S: Final = 10.0
 """Time for one key's calls to the API server."""
-_SWEEP_S: Final = 120.0
-"""Time for listing every Pod of a large cluster, in pages."""
 _SETTLE_S: Final = 0.05
 """Changes of the central secret that come within this time cost one round; a twentieth of the second a rotation has."""
 _NOT_LEADING_S: Final = 1.0
@@ -243,7 +241,7 @@ class Manager:
         # Pending Pods wait for a copy. Running ones are looked at too when one may have gone while nobody watched.
         pending, self._sweep_all = not self._sweep_all and self._partial_sweeps < WHOLE_EVERY - 1, False
         try:
-            for namespace in self._reconciler.sweep(Deadline.after(_SWEEP_S), pending=pending):
+            for namespace in self._reconciler.sweep(Deadline.after(LIST_S), pending=pending):
                 self._queue.add(Key(Task.COPY, namespace))
                 found += 1
         except ClusterError:

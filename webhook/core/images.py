@@ -34,8 +34,15 @@ _DIGEST: Final = re.compile(r"sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-
 _IMAGE_ID: Final = re.compile(r"[a-f0-9]{64}")
 
 _HUB: Final = "docker.io"
-HUB_HOSTS: Final = frozenset({_HUB, "index.docker.io"})
-"""The hosts that Docker Hub goes by."""
+
+HUB_INDEX: Final = "index.docker.io"
+"""The host that Docker's tools keep Docker Hub's login under."""
+
+HUB_REGISTRY: Final = "registry-1.docker.io"
+"""The host that a container runtime asks for images of Docker Hub."""
+
+HUB_HOSTS: Final = frozenset({_HUB, HUB_INDEX})
+"""The hosts that an image of Docker Hub is named by."""
 
 
 class ReferenceFault(StrEnum):
@@ -144,7 +151,7 @@ def written_plainly(image: str) -> bool:
 
 def login_server(host: str) -> str:
     """Name the entry of a pull secret for a registry; Docker's own tools keep the login of Docker Hub under a URL."""
-    return "https://index.docker.io/v1/" if host == _HUB else host
+    return f"https://{HUB_INDEX}/v1/" if host == _HUB else host
 
 
 def split_port(host: str) -> tuple[str, str]:

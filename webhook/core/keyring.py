@@ -12,12 +12,13 @@ from enum import StrEnum
 from typing import Any, Final, Self
 
 from webhook.core import gojson, hostmatch
+from webhook.core.images import HUB_HOSTS, HUB_INDEX
 
 DOCKER_CONFIG_JSON: Final = "kubernetes.io/dockerconfigjson"
 DOCKER_CFG: Final = "kubernetes.io/dockercfg"
 
-# The key that Docker Hub's credentials end up under, after /v1/ is cut from https://index.docker.io/v1/.
-_DEFAULT_REGISTRY: Final = "index.docker.io"
+# The key that Docker Hub's credentials end up under, after /v1/ is cut from its URL (`images.login_server`).
+_DEFAULT_REGISTRY: Final = HUB_INDEX
 
 _BASE64_PADDED: Final = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _BASE64_RAW: Final = re.compile(r"(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{0,3}")
@@ -239,7 +240,7 @@ def _is_default_registry(repository: str) -> bool:
     host, slash, _ = repository.partition("/")
     if not host:
         return False
-    return not slash or host in {"docker.io", "index.docker.io"} or not ("." in host or ":" in host)
+    return not slash or host in HUB_HOSTS or not ("." in host or ":" in host)
 
 
 def _read_config(auths: dict[str, Credential], document: Any) -> None:

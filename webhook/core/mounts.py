@@ -5,9 +5,7 @@ from itertools import islice
 from typing import Any
 
 from webhook.core.review import Json
-from webhook.core.workloads import MAX_ENTRIES
-
-_CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
+from webhook.core.workloads import CONTAINER_LISTS, MAX_ENTRIES
 
 
 def mounts(spec: Json, name: str) -> bool:
@@ -21,7 +19,7 @@ def mounts(spec: Json, name: str) -> bool:
     `MAX_ENTRIES`. The chart's matchConditions say the same (`gps.celMounts`).
     """
     return any(_of_volume(volume, name) for volume in _each(spec, "volumes")) or any(
-        _of_container(container, name) for place in _CONTAINERS for container in _each(spec, place)
+        _of_container(container, name) for place in CONTAINER_LISTS for container in _each(spec, place)
     )
 
 

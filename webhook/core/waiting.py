@@ -256,7 +256,7 @@ def other_host(waiting: ContainerWaiting, image: str) -> str:
     return ""
 
 
-_DOCKER_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+_DOCKER_HUB: Final = images.HUB_HOSTS | {images.HUB_REGISTRY}
 
 
 def _same_registry(asked: str, own: str) -> bool:

@@ -10,7 +10,8 @@ from webhook.core.kinds import EACH_ENTRY, EACH_VALUE, TemplatePath, WorkloadKin
 from webhook.core.names import INJECT_KEY, MIRROR_ANNOTATION
 from webhook.core.review import Json, kind_of
 
-_CONTAINER_LISTS: Final = ("initContainers", "containers", "ephemeralContainers")
+CONTAINER_LISTS: Final = ("initContainers", "containers", "ephemeralContainers")
+"""The lists of a pod spec that hold containers; what runs first is first."""
 
 
 MAX_ENTRIES: Final = 10_000
@@ -224,7 +225,7 @@ def _controller(reader: "_Reader", metadata: Json) -> str:
 
 
 def _images(reader: "_Reader", spec: Json, in_spec: _Where) -> Iterator[PodImage]:
-    for place in _CONTAINER_LISTS:
+    for place in CONTAINER_LISTS:
         for container, where in reader.each(spec, place, in_spec):
             if image := reader.text(container, "image", where):
                 yield PodImage(

@@ -37,10 +37,8 @@ from webhook.credential.knowledge import (
 )
 from webhook.credential.probing import Rotation, rotate
 from webhook.credential.probing import learn as remember
-from webhook.ports import ClusterError, Deadline, EventReason, Events, Facts, ObjectRef, Pods, Registry
+from webhook.ports import LIST_S, ClusterError, Deadline, EventReason, Events, Facts, ObjectRef, Pods, Registry
 
-_LIST_S: Final = 120.0
-"""Time for listing every Pod of a large cluster, in pages."""
 _READ_S: Final = 10.0
 """Time for reading the central secret, should the cache not have it."""
 _CHECK_S: Final = 30.0
@@ -155,7 +153,7 @@ class CredentialWatch:
         if self._pods is None or not rotations:
             return {}
         try:
-            rotate(rotations, keyring, self._pods.list(Deadline.after(_LIST_S)), self._rules)
+            rotate(rotations, keyring, self._pods.list(Deadline.after(LIST_S)), self._rules)
         except ClusterError as error:
             self._log.warning("images_in_use_unknown", error=str(error))
             return {}

@@ -12,12 +12,11 @@ from webhook.cluster.secrets import decode
 from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
 from webhook.doctor.evidence import PresentedCertificate, Unread
-from webhook.ports import ClusterError, Deadline, Forbidden, Invalid, NotFound, TooLarge, Unavailable
+from webhook.ports import LIST_S, ClusterError, Deadline, Forbidden, Invalid, NotFound, TooLarge, Unavailable
 
 T = TypeVar("T")
 
 _CALL_S: Final = 20.0
-_LIST_S: Final = 120.0
 _HANDSHAKE_S: Final = 3.0
 """A cluster IP leads nowhere from most machines: packets to it just vanish."""
 
@@ -54,13 +53,14 @@ class ClusterAsks:
 
     def list(self, target: Target, kind: type[T], query: Mapping[str, str] | None = None) -> tuple[T, ...] | None:
         """Read all objects of a list, by pages; one whose continuation expired (410) is begun again, once."""
+        deadline = Deadline.after(LIST_S)
         try:
             found, _ = whole_list(
                 self._client,
                 target,
                 lambda content, _whole: wire.read(content, kind),
                 query=query or {},
-                deadline=lambda: Deadline.after(_LIST_S),
+                deadline=lambda: deadline,
             )
         except NotFound:
             return None
@@ -69,7 +69,7 @@ class ClusterAsks:
     def secrets(self, namespace: str) -> tuple[Secret, ...]:
         """Read every `ghcr-secret`, or that of one namespace."""
         if not namespace:
-            return cluster_of(self._client).facts.copies(Deadline.after(_LIST_S))
+            return cluster_of(self._client).facts.copies(Deadline.after(LIST_S))
         target = Target(verb=Verb.GET, resource="secrets", namespace=namespace, name=SECRET_NAME)
         found = self._client.find(target, Deadline.after(_CALL_S), decode)
         return () if found is None else (found,)

@@ -1,6 +1,7 @@
 """Protocols of what the services need from the outside, and its errors."""
 
 from webhook.ports.cluster import (
+    LIST_S,
     Copies,
     EventReason,
     Events,
@@ -37,6 +38,7 @@ from webhook.ports.registry import (
 )
 
 __all__ = [
+    "LIST_S",
     "AlreadyExists",
     "ClusterError",
     "Conflict",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from webhook.core.copies import Secret
 from webhook.core.judging import SecretFact
@@ -11,6 +11,9 @@ from webhook.core.policy import ServiceAccount
 from webhook.core.review import Json
 from webhook.core.scope import Namespace
 from webhook.ports.errors import Deadline
+
+LIST_S: Final = 120.0
+"""Time for listing every object of a kind in a large cluster, in pages."""
 
 
 class Facts(Protocol):

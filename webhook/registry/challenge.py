@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
+from webhook.core.images import HUB_REGISTRY
 from webhook.registry.exchange import Url
 
 # RFC 9110, 5.6.2 and 11.2: a token, and a parameter whose value is a token or a quoted string.
@@ -18,7 +19,7 @@ _SEPARATOR: Final = re.compile(r"[ \t,]*+")
 _MAX_HEADER: Final = 4096
 
 _KNOWN_REALMS: Final[Mapping[str, str]] = {
-    "registry-1.docker.io": "auth.docker.io",
+    HUB_REGISTRY: "auth.docker.io",
     "registry.gitlab.com": "gitlab.com",
 }
 """Token servers that their operators run under another name than the registry's."""

@@ -1,6 +1,7 @@
-"""C library settings that return freed memory to the system."""
+"""Where this process's files lie in memory, and how freed memory goes back."""
 
 import ctypes
+import os
 from typing import Final
 
 _MMAP_THRESHOLD: Final = (-3, 128 * 1024)
@@ -8,6 +9,13 @@ _MMAP_THRESHOLD: Final = (-3, 128 * 1024)
 
 _ARENA_MAX: Final = (-8, 2)
 """glibc takes eight for each processor, and each keeps its own free memory."""
+
+_SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 (memory: a key is not to touch a disk, and a root may be read-only)
+
+
+def directory_in_memory() -> str | None:
+    """Return a directory for files that are to lie in memory; `None` where there is none that can be written."""
+    return _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
 
 
 def give_back_freed_memory() -> bool:

@@ -3,12 +3,10 @@
 Nothing is written to any file system but `/dev/shm`.
 """
 
-import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from ssl import SSLContext
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from flask import Flask
@@ -20,10 +18,9 @@ from webhook.server.certificate import CertificateFiles
 from webhook.server.drops import Drops
 from webhook.server.gthread import Worker
 from webhook.server.limits import TooLittleMemory, derive
+from webhook.server.memory import directory_in_memory
 from webhook.server.selfcheck import SelfCheck
 from webhook.server.timeouts import MAX_SECONDS
-
-_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 (memory, where a container's root may be read-only)
 
 
 class GunicornLog(Logger):  # type: ignore[misc]  # gunicorn has no types
@@ -91,7 +88,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
             "worker_class": Worker,
             # From SIGTERM to SIGKILL: the drain, the longest review, and a moment for the connections to close.
             "graceful_timeout": int(settings.shutdown_delay + MAX_SECONDS) + 5,
-            "worker_tmp_dir": str(_SHARED_MEMORY) if os.access(_SHARED_MEMORY, os.W_OK) else None,
+            "worker_tmp_dir": directory_in_memory(),
             "control_socket_disable": True,
             "proc_name": "ghcr-pull-secrets",
             "logger_class": GunicornLog,

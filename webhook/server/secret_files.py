@@ -6,15 +6,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import structlog
 
 from certs.files import write_pair
 from certs.state import CERTIFICATE, KEY, SecretData
 from webhook.server.certificate import CertificateUnusable, judge
-
-_MEMORY: Final = Path("/dev/shm")  # noqa: S108 (memory: a key is not to touch a disk)
+from webhook.server.memory import directory_in_memory
 
 
 class SecretFiles:
@@ -74,8 +72,7 @@ def files_directory(chosen: Path | None) -> Iterator[Path]:
     if chosen is not None:
         yield chosen
         return
-    parent = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-    directory = Path(tempfile.mkdtemp(prefix="ghcr-pull-secrets-", dir=parent))
+    directory = Path(tempfile.mkdtemp(prefix="ghcr-pull-secrets-", dir=directory_in_memory()))
     owner = os.getpid()
     try:
         yield directory
