@@ -32,7 +32,7 @@ demo: $(STAMP) ## Play the story on an embedded stand-in of the API server.
 	@$(BIN)/python -m tests.e2e.demo
 
 check: $(STAMP) ## The tests to run while you work, in about a minute: those that start no process.
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not processes" tests/core tests/services tests/edges $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not processes" tests/core tests/services tests/edges tests/check tests/doctor $(PYTEST_ARGS)
 
 # Prometheus' rule checker, for the tests of the alerts; it is no Python package.
 $(BIN)/promtool: $(STAMP) scripts/get-promtool
@@ -51,7 +51,7 @@ lint: $(STAMP) ## ruff, mypy --strict, the import contracts.
 	$(BIN)/lint-imports
 
 coverage: $(STAMP) ## Run the tests in this process's reach with branch coverage.
-	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term tests/core tests/services tests/edges $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term tests/core tests/services tests/edges tests/check tests/doctor $(PYTEST_ARGS)
 
 bench: $(STAMP) ## Measure, as ratios in one run.
 	$(BIN)/python -m tests.bench
