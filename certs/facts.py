@@ -1,4 +1,4 @@
-"""What is known of certificates and of the trust in them, as plain data."""
+"""Facts about certificates and the trust in them, as plain data."""
 
 from __future__ import annotations
 

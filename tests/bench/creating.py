@@ -28,7 +28,7 @@ COVERED: Final = "ghcr-pull-secrets.io/covered"
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Who is asked about a Pod, by its namespace and image, and what it looks like afterwards."""
+    """A way of admitting a Pod: who is asked, by its namespace and image, and what the Pod looks like afterwards."""
 
     namespace: str
     image: str = IMAGE

@@ -1,4 +1,4 @@
-"""What others publish of the report formats: OASIS' schema of SARIF, and the readers of JUnit XML."""
+"""Published rules of the report formats: OASIS' schema of SARIF, and the readers of JUnit XML."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""From what was decided to what an API server is answered."""
+"""Answers to an API server, made from decisions and verdicts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What of a review each half decides on, without a cluster."""
+"""Subjects of reviews: what each half decides on."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How the tests lie: what several test files share stands in none of them."""
+"""Layout of the tests: what several test files share stands in none of them."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The ClusterRole that the chart makes for `doctor` and `status`: what it grants is what they ask for, no more and no less."""
+"""The chart's ClusterRole for `doctor` and `status` grants what they ask for, no more and no less."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a command that a person runs reaches the cluster its flags choose."""
+"""Connection of a person's command to the cluster that its flags choose."""
 
 import os
 import sys
@@ -83,7 +83,7 @@ def diagnosis_options(command: F) -> F:
 
 @contextmanager
 def cluster_of(flags: Mapping[str, Any], release_namespace: str | None) -> Iterator["ChosenCluster"]:
-    """Give the cluster; what cannot be asked ends the command with a line and `EXIT_USAGE`."""
+    """Give the cluster; an API server that cannot be asked ends the command with one line and `EXIT_USAGE`."""
     # Imported late: `--help` needs none of it.
     from webhook.ports import ClusterError  # noqa: PLC0415
 
@@ -92,7 +92,7 @@ def cluster_of(flags: Mapping[str, Any], release_namespace: str | None) -> Itera
         try:
             yield connection
         except ClusterError as error:
-            # An answer that is none of an API server: a login page, a proxy's, another service's.
+            # Something else than an API server answered: a login page, a proxy, another service.
             cause = "what answers there is no API server" if error.code == HTTPStatus.OK else error.cause
             said = f"{error}: {cause}" if error.code else str(error)
             click.echo(f"{said} ({connection.where})", err=True)

@@ -1,4 +1,4 @@
-"""What all commands share: options made from settings, their completion, reports of faults, printing."""
+"""Options, their completion, fault reports and printing, shared by all commands."""
 
 import os
 import sys
@@ -133,7 +133,7 @@ def _remarks(setting: Setting) -> list[str]:
 
 
 def _complete(setting: Setting, given: Mapping[str, Any], begun: str) -> list[CompletionItem]:
-    """List what a value could go on to be.
+    """List the values that begin with what is typed.
 
     Args:
         setting: Whose value it is.

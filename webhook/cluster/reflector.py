@@ -259,12 +259,12 @@ class Watches:
         self._reflectors = tuple(reflectors)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the watches."""
         for reflector in self._reflectors:
             reflector.start()
 
     def stop(self) -> None:
-        """End every watch."""
+        """Stop the watches."""
         for reflector in self._reflectors:
             reflector.cut()
         for reflector in self._reflectors:
@@ -275,7 +275,7 @@ class Watches:
         return all(reflector.synced for reflector in self._reflectors)
 
     def health(self) -> tuple[WatchHealth, ...]:
-        """Say how each watch is."""
+        """Report the state of each watch."""
         return tuple(reflector.health() for reflector in self._reflectors)
 
 

@@ -1,4 +1,4 @@
-"""Why a watch is begun again, and how long it may take."""
+"""Causes of restarted watches, and their pacing."""
 
 from dataclasses import dataclass
 from enum import StrEnum

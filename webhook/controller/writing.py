@@ -12,11 +12,11 @@ from webhook.core.copies import Secret
 from webhook.ports import ClusterError, Deadline, SecretWriter
 
 MAX_PAUSE_S: Final = MAX_DELAY_S
-"""Longest `Retry-After` that is heeded; the bound of our own pauses, for the same reason."""
+"""Longest `Retry-After` that is obeyed; the bound of our own pauses, for the same reason."""
 
 
 class Limiter:
-    """Lets through so many writes a second; a pause asked for by the API server holds all of them up.
+    """Rate limit of writes; a pause that the API server asks for holds all of them.
 
     Args:
         qps: Writes a second; 0 for no limit.

@@ -1,4 +1,4 @@
-"""Answers of both halves, from what was decided to a response."""
+"""Answers of both halves: responses made of decisions and verdicts."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -29,14 +29,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provisioned:
-    """How provisioning ended, and for people why not, if not."""
+    """How provisioning ended; where it failed, with its cause for people."""
 
     result: Provisioning
     cause: str = ""
 
 
 def unconcerned(reason: Reason) -> Answer:
-    """Admit what is not decided on."""
+    """Admit an object that no half decides on."""
     return Answer(response=allowed(audit={"reason": str(reason)}), reason=reason)
 
 
@@ -54,8 +54,8 @@ def mutated(
         subject: What the review is about.
         namespace: Where it is.
         decisions: One on each of its parts.
-        provisioned: What came of the copy, if one was to be made.
-        covered: The validating half is not needed, and the Pod's label is to say so.
+        provisioned: Outcome of making the copy, if one was to be made.
+        covered: The Pod gets the label that spares it the validating half.
     """
     decision = policy.leading(decisions)
     workloads = [each.workload for each in subject.parts]

@@ -1,4 +1,4 @@
-"""The kubelet's attempts to pull an image, in time: its back-off, which no changed Secret shortens."""
+"""Times of the kubelet's attempts to pull an image: its back-off."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ def pulls(elapsed_s: float, found: Symptom) -> tuple[float, float]:
     """Estimate when the kubelet pulled last and pulls next.
 
     Seen on a real kubelet 1.36, for each Pod and image: attempts so many seconds (`_ATTEMPTS_S`) after the first, then
-    every five minutes, whatever becomes of the Secret meanwhile; a malformed Secret is read again every 10 to 15 s.
+    every five minutes, also when the Secret changes meanwhile; a malformed Secret is read again every 10 to 15 s.
 
     Args:
         elapsed_s: Seconds since the Pod began to wait.

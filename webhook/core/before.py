@@ -1,4 +1,7 @@
-"""What stood where a path of an object leads, before an UPDATE: a template of a list counts wherever it stood there."""
+"""Pod specs that an object had before its UPDATE.
+
+A template of a list or map counts wherever it stood there.
+"""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -51,9 +54,9 @@ NOTHING_BEFORE: Final = Before()
 
 
 def read_before(kind: WorkloadKind, old: Json) -> Mapping[TemplatePath, Before]:
-    """Read what stood where each path of a kind leads; nothing in an object that is malformed.
+    """Read the former pod specs at each path of a kind; none of an object that is malformed.
 
-    Such an object was stored by a laxer schema than today's. Its successor is judged as if it were new.
+    Such an object was stored under a laxer schema than today's. Its successor is judged as if it were new.
     """
     with suppress(MalformedObject):
         found = read_all(kind, old)

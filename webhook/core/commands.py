@@ -1,4 +1,4 @@
-"""Shell commands and guides that texts name, each spelt once."""
+"""Shell commands and guides that texts name, each written once."""
 
 import re
 import shlex

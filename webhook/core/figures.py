@@ -10,14 +10,14 @@ from webhook.core.scope import Rules
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchHealth:
-    """How a watch is.
+    """State of a watch.
 
     Attributes:
         resource: Plural name, or the label the watch was given.
         synced: It has been listed once.
         last_event_age_s: Seconds since the API server last told anything: a list, an event, a bookmark, or the end of
             a stream that had lasted. Before any, since the reflector was made.
-        restarts: How often it was begun again, by cause; every cause is there.
+        restarts: How often it was restarted, by cause; every cause is there.
         error: What is wrong now; empty while a stream is open.
     """
 
@@ -59,7 +59,7 @@ class CopyFigures:
         foreign: Not ours, and not of another release.
         other_release: Copies that another release of the add-on keeps.
         stale: Of ours, those that do not have what a usable central secret says. Not those in namespaces that are never
-            touched: an older copy there stays as it is, and nobody is to be alarmed about it.
+            touched: an older copy there stays as it is, and is no reason for an alert.
     """
 
     ours: int

@@ -1,4 +1,4 @@
-"""Which findings have a fix that can do no harm, and what it is; pure."""
+"""Harmless fixes for findings, as plain data."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Restart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplacePods:
-    """Delete Pods of which nothing runs, and which their controller makes again.
+    """Delete Pods of which nothing runs; their controller recreates them.
 
     Attributes:
         kind, name: Of the owner, for people.
@@ -118,7 +118,7 @@ def _copies(evidence: Evidence, diagnosis: Diagnosis) -> Iterator[MakeCopy]:
 
 
 def _restarts(diagnosis: Diagnosis) -> Iterator[Restart | ReplacePods]:
-    """Have the Pods made again of owners for which that is all it takes.
+    """Name the owners to restart, or the Pods to delete, where new Pods are all it takes.
 
     | Pods of | fix |
     |---|---|

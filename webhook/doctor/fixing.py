@@ -1,4 +1,4 @@
-"""Do a fix. Nothing else of `webhook.doctor` writes."""
+"""Fixes written to the cluster; nothing else of `webhook.doctor` writes."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -34,7 +34,7 @@ class _Pod(msgspec.Struct):
 
 
 class Fixer:
-    """Writes what a fix says, as whoever's kubeconfig it was given.
+    """Writes what a fix says, with the rights of the kubeconfig's user.
 
     Args:
         client: The API server.
@@ -47,7 +47,7 @@ class Fixer:
         """Do it.
 
         Returns:
-            What came out otherwise than was said, for people; mostly nothing.
+            What differs from the fix that was announced, for people; mostly nothing.
 
         Raises:
             ClusterError: It, or the rest of it, was not done.

@@ -1,4 +1,4 @@
-"""Pods that wait, as far as they are kept of a long list."""
+"""Waiting Pods, kept from a list of any length in bounded memory."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -52,7 +52,7 @@ class WaitingPod:
 
 
 def collect(pods: Iterable[Json], question: Question, progress: Progress) -> tuple[list[WaitingPod], Counts, int]:
-    """Keep the Pods that do not run, count the others, and say how many of the former there was no room for."""
+    """Keep the Pods that do not run, and count the others and those beyond `MAX_WAITING_PODS`."""
     kept: list[WaitingPod] = []
     selected = cut_off = 0
     # A list that has to be begun again gives Pods twice.
@@ -99,7 +99,7 @@ def _kept(pod: Json, workload: Workload, stuck: Stuck) -> WaitingPod:
 
 
 def _since(pod: Json) -> datetime | None:
-    """Say since when a Pod waits: since its containers were not ready, else since it was begun with, or made."""
+    """Say since when a Pod waits: since its containers were not ready, else since its start or its creation."""
     status = pod.get("status") or {}
     not_ready = [
         each.get("lastTransitionTime") for each in status.get("conditions") or () if each.get("status") == "False"

@@ -105,7 +105,7 @@ class Forbidden(ClusterError):
 
 
 class Unauthorized(ClusterError):
-    """401: whoever asks is not known."""
+    """401: the caller is not known."""
 
     cause = "the API server does not know who asks: a token or certificate has ended, or is another cluster's"
 

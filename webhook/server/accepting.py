@@ -22,7 +22,7 @@ _BACKLOG: Final = 128
 
 
 class Acceptor:
-    """Takes connections; used by one thread at a time for each listener, the one that its event has woken.
+    """Accepts connections. Each listener is used by one thread at a time, which its event has woken.
 
     Args:
         listeners: Listening, non-blocking.
@@ -57,7 +57,7 @@ class Acceptor:
             self._poller.register(fd, _IN)
 
     def accept(self, fd: int) -> None:
-        """Take who has connected to a listener, and listen on."""
+        """Accept the connections that wait at a listener, and listen on."""
         listener = self.listeners.get(fd)
         if listener is None:
             return
@@ -83,7 +83,7 @@ class Acceptor:
             self._listen(fd)
 
     def close(self) -> None:
-        """Take who is there, and nobody after them."""
+        """Accept the connections that wait, and none after them."""
         self._closed = True
         for fd in self.listeners:
             self._poller.unregister(fd)

@@ -20,7 +20,7 @@ from webhook.core.vocabulary import EventOutcome, Reconciliation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerFigures:
-    """How a controller is at the moment of a scrape.
+    """A controller's state at the moment of a scrape.
 
     Attributes:
         leading: It holds the Lease and writes.

@@ -54,7 +54,7 @@ def configure(*, level: str = "info", form: str = "json", stream: BinaryIO | Non
 
 @contextmanager
 def beside_a_report() -> Iterator[None]:
-    """Write warnings as text to standard error meanwhile: what a command prints on standard output programs read."""
+    """Write warnings as text to standard error meanwhile: programs read a command's standard output."""
     configured, before = structlog.is_configured(), structlog.get_config()
     # Where standard error is closed nobody is told.
     stream = getattr(sys.stderr, "buffer", None) or io.BytesIO()
