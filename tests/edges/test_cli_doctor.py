@@ -307,7 +307,54 @@ def test_fix_leaves_a_pod_that_runs_by_now(api: ApiServer, monkeypatch: pytest.M
     result = run(api, "-A", "--fix")
 
     assert names(api) == {"a"}
-    assert result.stdout.endswith("to be made again; 2 of them wait no more, and were left\n")
+    assert result.stdout.endswith("to be made again; 2 of them are gone or have changed, and were left\n")
+
+
+@pytest.mark.parametrize("which", ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"])
+def test_fix_leaves_a_pod_of_which_one_container_runs_while_another_was_never_started(
+    api: ApiServer, which: str
+) -> None:
+    # As the kubelet has it, such a Pod is Pending.
+    works, waits = (owned_pod(name, "apps/v1", "ReplicaSet") for name in ("works", "waits"))
+    works["status"].setdefault(which, []).append(RUNNING)
+    load(api, [works, waits])
+
+    result = run(api, "-A", "--fix", "--yes")
+
+    assert names(api) == {"works"}
+    assert "kubectl delete pod waits --namespace auth" in result.stdout
+    assert result.stdout.endswith("done: delete 1 of 2 Pods of ReplicaSet auth/auth-api, to be made again\n")
+
+
+RUNNING: dict[str, Any] = {"name": "r", "image": IMAGE, "imageID": "", "ready": True, "state": {"running": {}}}
+CHANGES: dict[str, tuple[dict[str, Any], str]] = {
+    "parted from its controller": ({"metadata": {"ownerReferences": None}}, ""),
+    "another's": (
+        {"metadata": {"ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "u"}]}},
+        "",
+    ),
+    "of which a container runs": ({"status": {"containerStatuses": [RUNNING]}}, "status"),
+    "of which an init container runs": ({"status": {"initContainerStatuses": [RUNNING]}}, "status"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_fix_leaves_a_pod_that_has_changed_meanwhile(
+    api: ApiServer, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    load(api, [owned_pod("a", "apps/v1", "ReplicaSet")])
+    monkeypatch.setattr("webhook.cli.doctor._asks_a_person", lambda: True)
+    patch, subresource = CHANGES[change]
+
+    def meanwhile(*_: object, **__: object) -> bool:
+        api.admin.patch("pods", "auth", "a", patch, subresource=subresource)
+        return True
+
+    monkeypatch.setattr("click.confirm", meanwhile)
+    result = run(api, "-A", "--fix")
+
+    assert names(api) == {"a"}
+    assert result.stdout.endswith("to be made again; 1 of them are gone or have changed, and were left\n")
 
 
 def test_fix_deletes_a_pod_only_as_it_saw_it(api: ApiServer) -> None:
@@ -317,7 +364,7 @@ def test_fix_deletes_a_pod_only_as_it_saw_it(api: ApiServer) -> None:
     result = run(api, "-A", "--fix", "--yes")
 
     assert names(api) == {"a"}
-    assert result.stdout.endswith("to be made again; 1 of them wait no more, and were left\n")
+    assert result.stdout.endswith("to be made again; 1 of them are gone or have changed, and were left\n")
 
 
 def test_of_more_pods_than_are_deleted_at_once_the_others_are_counted(

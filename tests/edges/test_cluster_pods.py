@@ -221,6 +221,19 @@ def test_of_a_pod_whose_containers_do_not_run_is_kept_what_says_why_and_since_wh
     }
 
 
+def test_of_a_pod_that_waits_is_kept_that_another_container_of_it_runs() -> None:
+    runs = {"name": "c", "imageID": "x", "state": {"running": {"startedAt": "x"}}}
+    waits = {"name": "w", "state": {"waiting": {"reason": "ErrImagePull"}}}
+
+    [pod] = decoded(obj("p", 1) | {"status": {
+        "containerStatuses": [runs, waits, runs | {"name": "d"}], "ephemeralContainerStatuses": [runs],
+    }})  # fmt: skip
+
+    one = {"name": "c", "state": {"running": {}}}
+    assert pod["status"]["containerStatuses"] == [waits, one]
+    assert pod["status"]["ephemeralContainerStatuses"] == [one]
+
+
 def test_the_words_of_a_kubelet_and_the_containers_they_are_of_have_bounds() -> None:
     waiting = {"waiting": {"reason": "r" * 10_000, "message": "m" * 100_000}}
     [pod] = decoded(

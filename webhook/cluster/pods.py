@@ -163,7 +163,12 @@ class _Terminated(_Entry, frozen=True):
     exit_code: int | None = None
 
 
+class _Running(_Entry, frozen=True):
+    """Of a container that runs; no more is kept than that it does."""
+
+
 class _State(_Entry, frozen=True):
+    running: _Running | None = None
     waiting: _Waiting | None = None
     terminated: _Terminated | None = None
 
@@ -196,8 +201,9 @@ class _Pod(msgspec.Struct):
 
 
 def _status(status: _PodStatus) -> Json:
-    """Keep the phase, and of containers that do not run what `webhook.core.waiting` looks at."""
+    """Keep the phase, of containers that do not run what `webhook.core.waiting` looks at, and whether others do."""
     found: Json = {"phase": status.phase} if status.phase else {}
+    running: Json = {}
     room = MAX_WAITING
     for name, entries in (
         ("initContainerStatuses", status.init_container_statuses),
@@ -208,12 +214,20 @@ def _status(status: _PodStatus) -> Json:
         room -= len(kept)
         if kept:
             found[name] = kept
+        if (runs := next((entry for entry in entries or () if entry is not None and _runs(entry)), None)) is not None:
+            running[name] = [{"name": runs.name, "state": {"running": {}}}]
     if room == MAX_WAITING:
         return found
+    for name, one in running.items():
+        found[name] = [*found.get(name, ()), *one]
     found["conditions"] = [
         msgspec.to_builtins(entry) for entry in status.conditions or () if entry and entry.type == "ContainersReady"
     ][:1]
     return found | ({"startTime": status.start_time} if status.start_time else {})
+
+
+def _runs(entry: _ContainerStatus) -> bool:
+    return entry.state is not None and entry.state.running is not None
 
 
 def _does_not_run(entry: _ContainerStatus) -> bool:

@@ -12,25 +12,60 @@ from webhook.cluster.hooks import APPS_V1
 from webhook.cluster.requests import PatchType, Target, Verb
 from webhook.cluster.secrets import ClusterSecretWriter
 from webhook.doctor.fixes import RESTARTABLE, Fix, ForceSync, MakeCopy, ReplacePods, Restart
+from webhook.doctor.waiting_pods import REPLACING
 from webhook.ports import Conflict, Deadline, NotFound
 
 _CALL_S: Final = 20.0
 _MANAGER: Final = "ghcr-pull-secrets-doctor"
 
 
+class _Owner(msgspec.Struct, rename="camel"):
+    api_version: str = ""
+    kind: str = ""
+    controller: bool | None = None
+
+
 class _Metadata(msgspec.Struct, rename="camel"):
     uid: str
     resource_version: str
     deletion_timestamp: str | None = None
+    owner_references: list[_Owner] | None = None
 
 
-class _Status(msgspec.Struct):
+class _State(msgspec.Struct):
+    running: dict[str, object] | None = None
+
+
+class _Container(msgspec.Struct):
+    state: _State | None = None
+
+
+class _Status(msgspec.Struct, rename="camel"):
     phase: str = ""
+    init_container_statuses: list[_Container] | None = None
+    container_statuses: list[_Container] | None = None
+    ephemeral_container_statuses: list[_Container] | None = None
 
 
 class _Pod(msgspec.Struct):
     metadata: _Metadata
     status: _Status = msgspec.field(default_factory=_Status)
+
+    @property
+    def to_replace(self) -> bool:
+        """Return whether nothing of it runs and it is made again; `WaitingPod.replaced`, of a Pod as it is now.
+
+        One that was parted from its controller meanwhile, for somebody to look at, would be gone for good.
+        """
+        metadata, status = self.metadata, self.status
+        owners = metadata.owner_references or ()
+        lists = (status.init_container_statuses, status.container_statuses, status.ephemeral_container_statuses)
+        return (
+            not metadata.deletion_timestamp
+            and status.phase == "Pending"
+            and any(each.controller and (each.api_version, each.kind) in REPLACING for each in owners)
+            and not any(each.state and each.state.running is not None for part in lists for each in part or ())
+        )
 
 
 class Fixer:
@@ -73,13 +108,17 @@ class Fixer:
 
     def _replace(self, fix: ReplacePods) -> str:
         deleted = sum(self._delete_pending(fix.namespace, name) for name in fix.pods)
-        return "" if deleted == len(fix.pods) else f"{len(fix.pods) - deleted} of them wait no more, and were left"
+        return (
+            ""
+            if deleted == len(fix.pods)
+            else f"{len(fix.pods) - deleted} of them are gone or have changed, and were left"
+        )
 
     def _delete_pending(self, namespace: str, name: str) -> bool:
         """Delete a Pod of which nothing runs; tell whether it was still one."""
         target = Target(verb=Verb.GET, resource="pods", namespace=namespace, name=name)
         found = self._client.find(target, Deadline.after(_CALL_S), lambda content: wire.read(content, _Pod))
-        if found is None or found.metadata.deletion_timestamp or found.status.phase != "Pending":
+        if found is None or not found.to_replace:
             return False
         # A person may have thought for a while, and a kubelet does not wait for that: only as it is now.
         only = {"uid": found.metadata.uid, "resourceVersion": found.metadata.resource_version}

@@ -20,7 +20,7 @@ _KEPT_MESSAGE: Final = 1024
 
 _TELL_EVERY: Final = 100
 
-_REPLACE: Final = frozenset({("apps/v1", "ReplicaSet"), ("v1", "ReplicationController")})
+REPLACING: Final = frozenset({("apps/v1", "ReplicaSet"), ("v1", "ReplicationController")})
 """Controllers that keep a number of Pods, and nothing else. Those of DaemonSets and StatefulSets are rolled out."""
 
 Progress = Callable[[int], None]
@@ -93,8 +93,17 @@ def _kept(pod: Json, workload: Workload, stuck: Stuck) -> WaitingPod:
         node=pod["spec"].get("nodeName", ""),
         created=metadata.get("creationTimestamp", ""),
         since=_since(pod),
-        replaced=(owner.get("apiVersion"), owner.get("kind")) in _REPLACE
-        and (pod.get("status") or {}).get("phase") == "Pending",
+        replaced=(owner.get("apiVersion"), owner.get("kind")) in REPLACING and _nothing_runs(pod.get("status") or {}),
+    )
+
+
+def _nothing_runs(status: Json) -> bool:
+    """Return whether nothing of a Pod runs; it is Pending too while one container runs and another was not started."""
+    lists = (
+        status.get(name) or () for name in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+    )
+    return status.get("phase") == "Pending" and not any(
+        "running" in (each.get("state") or {}) for entries in lists for each in entries
     )
 
 
