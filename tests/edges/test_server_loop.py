@@ -578,3 +578,27 @@ def test_a_log_line_is_written_once_its_answer_is_out_and_if_nobody_takes_it_too
         peer.sendall(b"GET\r\n\r\n")
         assert written.wait(10)
     assert order == [True, True]
+
+
+def test_a_log_line_that_cannot_be_written_costs_nobody_a_connection(running: Running) -> None:
+    def line() -> None:
+        raise OSError
+
+    def answer(visit: Visit) -> bytes:
+        visit.log_line = line
+        return b"answer"
+
+    loop, _ = running(Echo(answer))
+    with loop.inside() as peer:
+        for _ in range(3):
+            peer.sendall(b"GET\r\n\r\n")
+            assert peer.recv(64) == b"answer"
+        assert len(loop._open._by_fd) == 1
+
+
+def test_a_body_beyond_what_is_read_at_once_is_counted_however_fast_it_comes(running: Running) -> None:
+    limits = Limits(threads=2, namespace_threads=1, body_bytes=MIB, buffered_bytes=1, document_bytes=MIB)
+    loop, _ = running(Echo(lambda visit: b"no room" if visit.no_room else b"?"), limits=limits)
+    with loop.inside() as peer:
+        peer.sendall(b"+0070000\r\n\r\n" + b"x" * 70_000)
+        assert peer.recv(64) == b"no room"

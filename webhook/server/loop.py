@@ -34,6 +34,10 @@ _OUT: Final = select.EPOLLOUT | select.EPOLLONESHOT
 _HANDSHAKES: Final = 2
 """At the same time: each is a millisecond of a processor, and anybody can ask for one."""
 
+_READ_AGAIN: Final = 64 * 1024
+"""Longest request whose rest is looked for at once, as long as what one look takes: of a longer one there must be room
+for what has come before more is taken."""
+
 _LINGER_SECONDS: Final = 2.0
 """How long a stopping server keeps an idle connection, for a request that may be on its way."""
 
@@ -208,7 +212,7 @@ class Loop:
         if connection.request is None and not self._read_head(connection):
             return
         request: Request = connection.request
-        if len(connection.buffer) < request.head + request.length and connection.receive():
+        if len(connection.buffer) < request.head + request.length <= _READ_AGAIN and connection.receive():
             # An API server writes 4 KiB at a time: mostly the rest has come while the head was read.
             connection.decrypt()
         visit = Visit(may_wait=True, quiet=not connection.peer)
@@ -263,7 +267,14 @@ class Loop:
         try:
             self._finish(connection, answer, close=close or visit.no_room)
         finally:
+            self._write_log_line(visit)
+
+    @staticmethod
+    def _write_log_line(visit: Visit) -> None:
+        try:
             visit.write_log_line()
+        except Exception:  # noqa: BLE001 (the answer is out, and its connection may be another thread's by now)
+            structlog.get_logger().exception("log_line_failed")
 
     def _resume(self, parked: Parked) -> None:
         parked.visit.turn = None
