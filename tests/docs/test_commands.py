@@ -1,7 +1,6 @@
 """Every command of docs/ is run on a control plane, with Helm and kubectl, or says that no test can run it."""
 
 import base64
-import copy
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.docs import commands
+from tests.docs.pages import BY_HAND, NEW_TOKEN, PAGES, SHELL, WITH_OPERATOR, install, play, run, runnable, serve
 from tests.e2e.machinery.cluster import secret_manifest
 from tests.e2e.machinery.operator import CRD, external_secret_manifest, plays_operator
 from tests.e2e.machinery.release import Release, bare_cluster
@@ -16,22 +16,11 @@ from tests.e2e.machinery.waiting import until
 from tests.objects import CANARY, RELEASE_NAMESPACE, payload, workload
 from webhook.core.causes import Cause
 
-PAGES = sorted(commands.DOCS.glob("*.md"))
-SHELL = [block for page in PAGES for block in commands.blocks(page) if block.info.startswith("sh")]
-NEW_TOKEN = "ghp_CANARYcanaryROTATED456canaryCANARY42"
 CONFIGURATIONS = ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
 
 
 def label(block: commands.Block) -> str:
     return f"{block.page}:{block.line}"
-
-
-def runnable(page: str) -> list[commands.Block]:
-    return [block for block in SHELL if block.page == page and block.info == "sh run"]
-
-
-WITH_OPERATOR = next(block for block in runnable("install.md") if "externalSecret" in block.text)
-BY_HAND = [block for block in runnable("install.md") if block != WITH_OPERATOR]
 
 
 @pytest.fixture
@@ -42,26 +31,7 @@ def cluster() -> Iterator[Release]:
 
 @pytest.fixture
 def installed(cluster: Release) -> Release:
-    """What the pages take to be there: the release as install.md makes it, two workloads with their copies, a Secret made
-    by hand."""
-    for block in BY_HAND[:2]:
-        run(cluster, block, token=CANARY)
-    until(cluster.ready, "the servers are ready", timeout_s=60)
-    for name in ("auth", "given"):
-        cluster.namespace(name)
-        cluster.kube("create", "deployment", "auth-api", "-n", name, "--image=ghcr.io/sesacthon/auth-api:latest")
-    cluster.kube.apply(secret_manifest(cluster.namespace("by-hand")))
-    return cluster
-
-
-def run(cluster: Release, block: commands.Block, *, token: str = NEW_TOKEN) -> str:
-    """Run a block; whoever asks for a token is given one."""
-    return commands.run(block.text, cluster.kube.kubeconfig, stdin=f"{token}\n")
-
-
-def play(page: str, cluster: Release) -> str:
-    """Run the blocks of a page in order."""
-    return "\n".join(run(cluster, block) for block in runnable(page))
+    return install(cluster)
 
 
 @pytest.mark.parametrize("block", SHELL, ids=label)
@@ -129,12 +99,6 @@ def test_the_installation_with_the_operator_works(cluster: Release) -> None:
     assert cluster.payload_of(namespace) == payload()
 
 
-def serve(cluster: Release, definition: dict[str, Any], plural: str) -> None:
-    """Have the API server know a kind that others bring."""
-    cluster.kube.apply(definition)
-    until(lambda: cluster.kube("get", plural, "-A", ok=None).code == 0, f"{plural} are served")
-
-
 def certificate(cluster: Release) -> str:
     """The uid of the certificate's Secret."""
     secret = cluster.kube.get("secret", "ghcr-pull-secrets-webhook-tls", RELEASE_NAMESPACE)
@@ -177,18 +141,6 @@ def test_the_commands_of_the_operations_work(installed: Release) -> None:
 def trusted(cluster: Release, kind: str) -> bool:
     webhooks = cluster.kube.get(kind, "ghcr-pull-secrets")["webhooks"]
     return all(each["clientConfig"].get("caBundle") for each in webhooks)
-
-
-def test_the_commands_of_the_security_page_show_what_it_says(installed: Release) -> None:
-    printed = play("security.md", installed)
-    said = printed.splitlines()
-
-    assert said[:3] == ["yes", "no", "as it should be"]
-    for kind in ("validatingadmissionpolicy", "validatingadmissionpolicybinding"):
-        for name in ("secrets", "registration"):
-            assert f"{kind}.admissionregistration.k8s.io/ghcr-pull-secrets-{name}" in said
-    assert said.count("as it should be") == 3
-    assert "ValidatingAdmissionPolicy 'ghcr-pull-secrets-secrets'" in printed
 
 
 def test_the_commands_of_the_troubleshooting_page_fix_what_they_are_for(installed: Release) -> None:
@@ -284,61 +236,6 @@ def test_a_remedy_that_nobody_runs_is_noticed() -> None:
     assert not_run(f"{bare}{ran}") == ["bare"]
     with pytest.raises(AssertionError, match="no section nowhere"):
         not_run(linked.replace("rotate-the-token", "nowhere"))
-
-
-def test_the_commands_of_the_argo_cd_page_find_no_difference(installed: Release) -> None:
-    definition = copy.deepcopy(CRD)
-    definition["metadata"]["name"] = "applications.argoproj.io"
-    definition["spec"] |= {
-        "group": "argoproj.io",
-        "names": {"kind": "Application", "plural": "applications", "singular": "application"},
-    }
-    definition["spec"]["versions"][0]["name"] = "v1alpha1"
-    serve(installed, definition, "applications")
-    installed.namespace("argocd")
-
-    said = play("argocd.md", installed).splitlines()
-
-    assert said[0] == "application.argoproj.io/ghcr-pull-secrets created"
-    assert said[-1] == "no difference"
-
-
-def test_the_commands_of_the_flux_page_find_no_difference(installed: Release) -> None:
-    for group, version, kind in (
-        ("source.toolkit.fluxcd.io", "v1", "OCIRepository"),
-        ("helm.toolkit.fluxcd.io", "v2", "HelmRelease"),
-    ):
-        definition, singular = copy.deepcopy(CRD), kind.lower()
-        plural = f"{singular.removesuffix('y')}ies" if singular.endswith("y") else f"{singular}s"
-        definition["metadata"]["name"] = f"{plural}.{group}"
-        definition["spec"] |= {"group": group, "names": {"kind": kind, "plural": plural, "singular": singular}}
-        definition["spec"]["versions"][0]["name"] = version
-        serve(installed, definition, plural)
-    installed.namespace("flux-system")
-
-    said = play("flux.md", installed).splitlines()
-
-    assert said[:2] == [
-        "ocirepository.source.toolkit.fluxcd.io/ghcr-pull-secrets created",
-        "helmrelease.helm.toolkit.fluxcd.io/ghcr-pull-secrets created",
-    ]
-    assert said[-1] == "no difference"
-
-
-def test_the_commands_of_the_doctor_page_find_nothing_in_a_healthy_cluster(installed: Release) -> None:
-    said = play("doctor.md", installed)
-
-    assert said.count("Nothing to fix; ") == 2
-    assert "✗" not in said
-    assert said.count("✓ controller") == 3
-
-
-def test_the_last_of_the_mutating_configurations_is_the_one_that_the_page_on_injectors_names(
-    installed: Release,
-) -> None:
-    assert [line.partition("/")[2] for line in play("injectors.md", installed).split()] == [
-        "ghcr-pull-secrets", "zz-ghcr-pull-secrets"
-    ]  # fmt: skip
 
 
 def test_links_between_pages_lead_somewhere() -> None:
