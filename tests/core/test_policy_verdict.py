@@ -10,7 +10,7 @@ import pytest
 from tests.core.kinds import kind_named
 from tests.core.rules import AUTH, with_rules
 from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, payload, secret, workload
-from webhook.core import judging, policy
+from webhook.core import images, judging, policy
 from webhook.core.before import read_before
 from webhook.core.judging import PullFacts, SecretFact, UnreadableSecret, Verdict
 from webhook.core.kinds import POD
@@ -349,3 +349,20 @@ def test_a_login_left_to_a_credential_helper_is_said() -> None:
     only = secret("auth", payload=b'{"credHelpers": {"ghcr.io": "pass"}}')
     assert judge({"ghcr-secret": only}).problems[0].uses_helper
     assert not judge({"ghcr-secret": secret("auth", payload=b"{}")}).problems[0].uses_helper
+
+
+def test_an_image_is_read_once_however_many_secrets_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The longest valid references are not remembered, and a Pod may name one thousands of times.
+    pulls, listed = part(IMAGE, IMAGE), {f"s{n}": secret("auth", name=f"s{n}", payload=b"{}") for n in range(32)}
+    calls: list[str] = []
+    parse = images.parse
+
+    def counted(reference: str) -> images.ImageReference:
+        calls.append(reference)
+        return parse(reference)
+
+    monkeypatch.setattr(images, "parse", counted)
+    found = judging.verdict(pulls, PullFacts(listed=tuple(listed), secrets=listed), RULES)
+
+    assert found.reason is Reason.NO_ENTRY_FOR_IMAGE
+    assert len(calls) == 2

@@ -189,14 +189,16 @@ def _faults(part: Part, facts: PullFacts, keyrings: Mapping[str, Keyring], check
         fault
         for image in part.images
         # The kubelet refuses what it cannot parse as InvalidImageName and asks no registry: it needs no credential.
-        if image.repository and (fault := _fault(image, facts, keyrings, found))
+        if (repository := image.repository) and (fault := _fault(image, repository, facts, keyrings, found))
     ]
 
 
-def _fault(image: PodImage, facts: PullFacts, keyrings: Mapping[str, Keyring], found: _Found) -> Problem | None:
+def _fault(
+    image: PodImage, repository: str, facts: PullFacts, keyrings: Mapping[str, Keyring], found: _Found
+) -> Problem | None:
     empty_in = ""
     for name in keyrings:
-        credentials = found[name].get(image.repository, ())
+        credentials = found[name].get(repository, ())
         if any(not credential.is_empty for credential in credentials):
             return None
         if credentials and not empty_in:
