@@ -17,7 +17,6 @@ import yaml
 from click.testing import CliRunner, Result
 
 from standin import ApiServer
-from standin.faults import Match
 from tests.doctor.builders import NAME
 from tests.doctor.cluster import copied, load, obj, release
 from tests.edges.accounts import account
@@ -26,6 +25,8 @@ from tests.edges.internet import HttpsWorld, Internet
 from tests.objects import CANARY, CANARY_PREFIX, RELEASE_NAMESPACE, workload
 from tests.services.contracts.registry import GOOD, UNTIL
 from webhook.cli import main
+from webhook.cluster.client import Client
+from webhook.cluster.requests import Target, Verb
 
 LEASES = "leases.coordination.k8s.io"
 IMAGE = "ghcr.io/sesacthon/my-api:1"
@@ -357,9 +358,16 @@ def test_fix_leaves_a_pod_that_has_changed_meanwhile(
     assert result.stdout.endswith("to be made again; 1 of them are gone or have changed, and were left\n")
 
 
-def test_fix_deletes_a_pod_only_as_it_saw_it(api: ApiServer) -> None:
+def test_fix_deletes_a_pod_only_as_it_saw_it(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     load(api, [owned_pod("a", "apps/v1", "ReplicaSet")])
-    api.faults.add(match=Match(verb="delete", resource="pods", name="a"), conflict=True, times=1)
+    request = Client.request
+
+    def overtaken(client: Client, target: Target, *args: Any, **more: Any) -> None:
+        if target.verb is Verb.DELETE:
+            api.admin.patch("pods", "auth", "a", {"status": {"phase": "Running"}}, subresource="status")
+        request(client, target, *args, **more)
+
+    monkeypatch.setattr(Client, "request", overtaken)
 
     result = run(api, "-A", "--fix", "--yes")
 

@@ -93,7 +93,6 @@ def test_what_the_role_grants_is_what_doctor_and_status_ask_for(
     kubeconfig = api.kubeconfig_file(account(api, "viewer", granted(secrets)))
 
     result = look(api, kubeconfig, "doctor", "-A")
-    print(result.stdout)
     whole = skipped(result)
     look(api, kubeconfig, "doctor", "-n", "auth")
     stores = api.admin.get("externalsecrets.external-secrets.io", RELEASE_NAMESPACE, "ghcr-secret")

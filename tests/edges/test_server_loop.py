@@ -555,7 +555,7 @@ def test_a_log_line_is_written_once_its_answer_is_out_and_if_nobody_takes_it_too
     order: list[bool] = []
 
     def line() -> None:
-        order.append(received.wait(10))
+        order.append(received.wait(60))
         written.set()
 
     def answer(visit: Visit) -> bytes:
@@ -572,11 +572,11 @@ def test_a_log_line_is_written_once_its_answer_is_out_and_if_nobody_takes_it_too
         peer.sendall(b"GET\r\n\r\n")
         assert peer.recv(64) == b"answer"
         received.set()
-        assert written.wait(10)
+        assert written.wait(60)
         written.clear()
         http.act = leave
         peer.sendall(b"GET\r\n\r\n")
-        assert written.wait(10)
+        assert written.wait(60)
     assert order == [True, True]
 
 
