@@ -118,6 +118,40 @@ def test_a_file_has_one_name_in_sarif_however_the_command_line_spells_it(path: s
     assert one["locations"][0]["physicalLocation"]["artifactLocation"] == {"uri": "k8s/a%20b.yaml"}
 
 
+PLAIN = (
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: a\n    image: ghcr.io/s/a # why\n"
+)
+EMOJI = "\U0001f600"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "marked"),
+    [
+        (PLAIN, 7, "ghcr.io/s/a"),
+        (f"{PLAIN}---\n{PLAIN}", 15, "ghcr.io/s/a"),
+        (PLAIN.replace("\n", "\r\n"), 7, "ghcr.io/s/a"),
+        (PLAIN.replace("ghcr.io/s/a", "'ghcr.io/s/a'"), 7, "'ghcr.io/s/a'"),
+        (POD.replace("name: a,", f"name: a, x: {EMOJI},"), 4, "ghcr.io/s/a"),
+        (json.dumps(workload("Pod", images=["ghcr.io/s/a"])), 1, '"ghcr.io/s/a"'),
+        (PLAIN.replace("image: ", "image: >-\n      ").replace(" # why", ""), 7, None),
+        (PLAIN.replace("image: ", "image:\n      "), 7, None),
+        (json.dumps(workload("Pod", name=EMOJI, images=["ghcr.io/s/a"])), 1, None),
+    ],
+    ids=["plain", "another document", "CRLF", "quoted", "behind an emoji", "JSON", "folded", "on the next line", "escaped pair"],
+)  # fmt: skip
+def test_a_region_of_sarif_is_the_image_where_it_stands_on_one_line(text: str, line: int, marked: str | None) -> None:
+    run = log(check(text, OUT))["runs"][0]
+    region = run["results"][-1]["locations"][0]["physicalLocation"]["region"]
+    found = text.splitlines()[region["startLine"] - 1][
+        region.get("startColumn", 1) - 1 : region.get("endColumn", 1) - 1
+    ]
+
+    assert run["columnKind"] == "unicodeCodePoints"
+    assert (region["startLine"], found or None) == (line, marked)
+    assert set(region) == ({"startLine"} if marked is None else {"startLine", "startColumn", "endLine", "endColumn"})
+    assert region.get("endLine", line) == line
+
+
 def test_of_more_results_than_code_scanning_takes_the_errors_go_first_and_the_rest_is_counted() -> None:
     many = sarif.MAX_RESULTS
     run = log(Report(findings=(*findings(2, Level.WARNING), *findings(many - 1))))["runs"][0]

@@ -178,7 +178,7 @@ def test_every_output_at_once_each_as_its_readers_want_it(folder: Path) -> None:
     assert sarif_faults(log) == []
     (one,) = log["runs"]
     assert one["invocations"][0]["executionSuccessful"] is False
-    assert one["results"][0]["locations"][0]["physicalLocation"]["region"] == {"startLine": 14}
+    assert one["results"][0]["locations"][0]["physicalLocation"]["region"]["startLine"] == 14
     rules = one["tool"]["driver"]["rules"]
     assert rules[one["results"][0]["ruleIndex"]]["id"] == one["results"][0]["ruleId"] == "not_listed"
     suites = ET.fromstring((folder / "o.xml").read_text())

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 from yaml import ScalarNode
@@ -36,6 +36,14 @@ RENDER_FIRST: Final = "this looks like a Helm template; render it first: helm te
 
 Interest = Callable[[str, str, str], bool]
 """Whether an object of a group, version and kind bears on anything; group and version are empty where not known yet."""
+
+
+class _Chunk(NamedTuple):
+    """Where the text of one document stands in its file; fields as of `Manifest`."""
+
+    offset: int
+    start: int
+    exact: bool
 
 
 @dataclass(slots=True)
@@ -85,12 +93,14 @@ class Reader:
         loader = None
         try:
             _check_depth(chunk)
-            loader = Loader(_joined(chunk))
+            joined = _joined(chunk)
+            loader = Loader(joined)
+            place = _Chunk(offset=offset, start=start, exact=len(joined) == len(chunk))
             within = 0
             while loader.check_node():
                 node = loader.get_node()
                 found = Origin(file=origin.file, document=origin.document, within=within)
-                yield from self._objects(found, node, "", offset, start)
+                yield from self._objects(found, node, "", place)
                 within += 1
         except yaml.MarkedYAMLError as error:
             yield _broken(origin.file, chunk, offset, _line(error.problem_mark), error.problem or "not YAML")
@@ -108,8 +118,7 @@ class Reader:
         origin: Origin,
         node: yaml.Node | None,
         kind_of_items: str,
-        offset: int,
-        start: int,
+        chunk: _Chunk,
         api_of_items: str = "",
     ) -> Iterator[Manifest | Trouble]:
         if not isinstance(node, yaml.MappingNode):
@@ -127,7 +136,7 @@ class Reader:
                 inner = Origin(
                     file=origin.file, document=origin.document, within=origin.within, items=(*origin.items, index)
                 )
-                yield from self._objects(inner, item, own, offset, start, api if own else "")
+                yield from self._objects(inner, item, own, chunk, api if own else "")
             return
         if named is not None and not isinstance(named, ScalarNode):
             raise Unusable(named.start_mark.line, "the kind is no string")
@@ -138,17 +147,18 @@ class Reader:
         obj = converter.convert(node)
         for line, _ in converter.duplicates:
             problem = "this key stands in its mapping twice; the last one counts"
-            yield Trouble(file=origin.file, line=offset + line + 1, problem=problem, fatal=False)
+            yield Trouble(file=origin.file, line=chunk.offset + line + 1, problem=problem, fatal=False)
         yield Manifest(
             origin=origin,
-            line=node.start_mark.line + offset + 1,
+            line=node.start_mark.line + chunk.offset + 1,
             group=group,
             version=version,
             kind=kind,
             obj=obj,
             node=node,
-            offset=offset,
-            start=start,
+            offset=chunk.offset,
+            start=chunk.start,
+            exact=chunk.exact,
         )
 
 

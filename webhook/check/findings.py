@@ -6,7 +6,7 @@ from typing import Any
 
 from webhook.check.evidence import ManifestEvidence, Position
 from webhook.check.judging import Preview
-from webhook.check.manifests import Manifest, Origin
+from webhook.check.manifests import Manifest, Origin, Spot
 from webhook.check.report import INVALID_SETTING, Checked, Finding, Level, ManifestOutcome, Pull, Related
 from webhook.core import remedies, texts
 from webhook.core.display import named, shown
@@ -26,7 +26,7 @@ class ManifestPart:
         part: Its workload without the template.
         namespace: Where it goes.
         repositories: What its object as a whole pulls from.
-        lines: Of its images.
+        spots: Of its images.
     """
 
     part: Part
@@ -34,7 +34,7 @@ class ManifestPart:
     origin: Origin
     place: Position
     repositories: tuple[str, ...] = ()
-    lines: dict[PodImage, int] = field(default_factory=dict, repr=False)
+    spots: dict[PodImage, Spot] = field(default_factory=dict, repr=False)
 
     @property
     def workload(self) -> Workload:
@@ -42,20 +42,20 @@ class ManifestPart:
         return self.part.workload
 
 
-def image_lines(manifest: Manifest, workload: Workload) -> dict[PodImage, int]:
-    """Find the lines of a workload's images."""
+def image_spots(manifest: Manifest, workload: Workload) -> dict[PodImage, Spot]:
+    """Find where a workload's images are."""
     spec = workload.spec_path
     holder: Any = manifest.obj
     for token in spec:
         holder = holder[token]
-    lines: dict[PodImage, int] = {}
-    line_of = manifest.lines_below(*spec)
+    spots: dict[PodImage, Spot] = {}
+    spot_of = manifest.spots_below(*spec)
     for image in workload.images:
         path = ("image", "reference") if image.place == "volumes" else ("image",)
         for index, entry in enumerate(holder.get(image.place) or ()):
             if entry and entry.get("name", "") == image.name and _at(entry, *path) == image.image:
-                lines.setdefault(image, line_of(image.place, index, *path))
-    return lines
+                spots.setdefault(image, spot_of(image.place, index, *path))
+    return spots
 
 
 def _at(entry: object, *path: str) -> object:
@@ -163,12 +163,13 @@ class _About:
         return self.finding(Level.WARNING, verdict.reason, cause, pulls=self._pulls(self._found.part.images), hint=hint)
 
     def _pulls(self, images: Sequence[PodImage]) -> tuple[Pull, ...]:
+        elsewhere = Spot(self._found.place.line)
         return tuple(
             Pull(
                 kind="volume" if image.place == "volumes" else "container",
                 name=shown(image.name),
                 image=shown(image.image),
-                line=self._found.lines.get(image, self._found.place.line),
+                spot=self._found.spots.get(image, elsewhere),
             )
             for image in images
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import yaml
 from yaml import ScalarNode
@@ -36,6 +37,19 @@ class Origin:
     items: tuple[int, ...] = ()
 
 
+class Spot(NamedTuple):
+    """Where a field is.
+
+    Attributes:
+        line: Of its key, from 1.
+        columns: Of its value on that line, from 1, in Unicode code points: of its first character, and of the one that
+            follows it. `None` if the value is not on that line alone.
+    """
+
+    line: int
+    columns: tuple[int, int] | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """One object.
@@ -48,6 +62,7 @@ class Manifest:
         node: As it was composed.
         offset: Lines of the file before the text that was composed.
         start: Characters of the file before that text.
+        exact: Nothing of that text was rewritten before it was composed, so that columns are the file's.
     """
 
     origin: Origin
@@ -59,13 +74,14 @@ class Manifest:
     node: yaml.MappingNode = field(repr=False)
     offset: int
     start: int
+    exact: bool
 
     def line_of(self, *path: str | int) -> int:
         """Say on which line a field is; that of the deepest one there if a merge key brought the rest."""
-        return self.lines_below()(*path)
+        return self.spots_below()(*path).line
 
-    def lines_below(self, *path: str | int) -> Callable[..., int]:
-        """Give what says on which line a field below a place is, which need not be looked for again each time."""
+    def spots_below(self, *path: str | int) -> Callable[..., Spot]:
+        """Give what says where a field below a place is; the place itself is looked for once."""
 
         def walk(node: yaml.Node, line: int, path: tuple[str | int, ...]) -> tuple[yaml.Node | None, int]:
             for token in path:
@@ -76,8 +92,19 @@ class Manifest:
                 line = at.start_mark.line + self.offset + 1
             return node, line
 
-        place, line = walk(self.node, self.line, path)
-        return lambda *below: line if place is None else walk(place, line, below)[1]
+        place, first = walk(self.node, self.line, path)
+
+        def spot(*below: str | int) -> Spot:
+            node, line = (None, first) if place is None else walk(place, first, below)
+            return Spot(line, self._columns(node, line - self.offset - 1))
+
+        return spot
+
+    def _columns(self, node: yaml.Node | None, line: int) -> tuple[int, int] | None:
+        if not self.exact or not isinstance(node, ScalarNode):
+            return None
+        start, end = node.start_mark, node.end_mark
+        return (start.column + 1, end.column + 1) if start.line == end.line == line else None
 
 
 def child(node: yaml.Node, token: str | int) -> tuple[yaml.Node, yaml.Node] | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from webhook.check.evidence import Position
-from webhook.check.manifests import Origin, Trouble
+from webhook.check.manifests import Origin, Spot, Trouble
 from webhook.core.display import named
 from webhook.core.texts import template_named
 from webhook.core.vocabulary import Reason
@@ -40,7 +40,12 @@ class Pull:
     kind: str
     name: str
     image: str
-    line: int
+    spot: Spot
+
+    @property
+    def line(self) -> int:
+        """The line of the image."""
+        return self.spot.line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +98,12 @@ class Finding:
     @property
     def line(self) -> int:
         """Say which line to look at: the first image's, if it is about one."""
-        return self.pulls[0].line if self.pulls else self.place.line
+        return self.spot.line
+
+    @property
+    def spot(self) -> Spot:
+        """Say where to look: at the first image, if it is about one."""
+        return self.pulls[0].spot if self.pulls else Spot(self.place.line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,8 +108,8 @@ class Checker:
         for workload in found:
             for image in workload.images:
                 if "{{" in image.image:
-                    line = findings.image_lines(manifest, workload).get(image, manifest.line)
-                    self._fault(manifest, line, RENDER_FIRST)
+                    spot = findings.image_spots(manifest, workload).get(image)
+                    self._fault(manifest, spot.line if spot else manifest.line, RENDER_FIRST)
                     return
         pulling = [each for each in parts(found, self.assumptions.rules) if each.images]
         if not pulling:
@@ -127,7 +127,7 @@ class Checker:
                 origin=manifest.origin,
                 place=Position(file=manifest.origin.file, line=_line_of(manifest, each.workload)),
                 repositories=together,
-                lines=findings.image_lines(manifest, each.workload),
+                spots=findings.image_spots(manifest, each.workload),
             )
             for each in pulling
         ]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from webhook.check.evidence import Position
+from webhook.check.manifests import Spot
 from webhook.check.outputs.plain_json import printable
 from webhook.check.report import INVALID_SETTING, Finding, Level, Report
 from webhook.core.vocabulary import REFUSING
@@ -49,7 +49,7 @@ def render(report: Report) -> str:
         {
             "level": "error" if trouble.fatal else "warning",
             "message": {"text": trouble.problem},
-            "locations": [_location(Position(file=trouble.file, line=trouble.line))],
+            "locations": [_location(trouble.file, Spot(trouble.line))],
         }
         for trouble in report.troubles
     ]
@@ -78,6 +78,7 @@ def render(report: Report) -> str:
                 ],
             }
         },
+        "columnKind": "unicodeCodePoints",
         "invocations": [{"executionSuccessful": not report.unread, "toolExecutionNotifications": notifications}],
         "results": [_result(finding, rules) for finding in findings],
     }
@@ -94,16 +95,21 @@ def _result(finding: Finding, rules: list[str]) -> dict[str, Any]:
         "ruleIndex": rules.index(finding.reason),
         "level": "error" if finding.level is Level.ERROR else "warning",
         "message": {"text": f"{finding.subject}: {finding.cause}.{images}{fix}"},
-        "locations": [_location(Position(file=finding.place.file, line=finding.line))],
+        "locations": [_location(finding.place.file, finding.spot)],
         "relatedLocations": [
-            {"id": number, "message": {"text": related.text}, **_location(related.place)}
+            {"id": number, "message": {"text": related.text}, **_location(related.place.file, Spot(related.place.line))}
             for number, related in enumerate(finding.related)
         ],
         "partialFingerprints": {"ghcrPullSecrets/v1": hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()},
     }
 
 
-def _location(place: Position) -> dict[str, Any]:
+def _location(file: str, spot: Spot) -> dict[str, Any]:
+    """Name a place: an image's characters, or else a whole line, which a region without columns is."""
+    region = {"startLine": spot.line}
+    if spot.columns is not None:
+        start, end = spot.columns
+        region |= {"startColumn": start, "endLine": spot.line, "endColumn": end}
     # Normalised, so that a file has one name however the command line spells it: alerts are told apart by it.
-    uri = quote(posixpath.normpath(place.file.encode("utf-8", "surrogateescape")))
-    return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": place.line}}}
+    uri = quote(posixpath.normpath(file.encode("utf-8", "surrogateescape")))
+    return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": region}}
