@@ -1,4 +1,4 @@
-"""Decisions on one review, and the facts that are read for them."""
+"""Decisions on one review, and the facts read for them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from webhook.provisioning import Provisioner, ProvisioningFault
 
 
 class Inquirer:
-    """Reads what decides on a review, and has the core decide.
+    """Reads the facts a review is decided on, and has the core decide.
 
     What a cache says is good enough to admit. Before it leads to a rejection or a warning everything it rests on is
     read from the API server: the replica that validates is often not the one that has just made the copy.

@@ -46,7 +46,7 @@ def peer_context(*, verify: bool = True) -> ssl.SSLContext:
 
 
 class Trust:
-    """The system's CAs (`SSL_CERT_FILE` and `SSL_CERT_DIR` are heeded), and those of a bundle added to them.
+    """The system's CAs (`SSL_CERT_FILE` and `SSL_CERT_DIR` apply), and those of a bundle added to them.
 
     Args:
         bundle: A PEM file, read again for each context, so that a mounted one can change. One that has become unusable

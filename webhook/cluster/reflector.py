@@ -68,7 +68,7 @@ class Reflector(Generic[T]):
     | the stream is silent beyond its time | the connection is dropped; watch on |
     | 410, as an answer or an `ERROR` event | list again (deletions missed meanwhile are noticed) |
     | 401 | the client has re-read the token and tried again already; if that fails too, a pause and watch on |
-    | 403, 429, 5xx, reset, refused | a pause, `Retry-After` heeded; watch on |
+    | 403, 429, 5xx, reset, refused | a pause, `Retry-After` obeyed; watch on |
     | an undecodable line, an exception in a listener | a pause; list again |
     | a line beyond `wire.OBJECT_BYTES` | the same; the list asks for the metadata of what is too large |
 

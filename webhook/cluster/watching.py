@@ -53,7 +53,7 @@ class Pacing:
         backoff_base, backoff_cap: Exponential backoff with full jitter: the n-th pause in a row is random between 0
             and `base * 2**n`, capped.
         healthy: A stream that lasted this long ends the row.
-        retry_after_cap: Longest `Retry-After` we heed.
+        retry_after_cap: Longest `Retry-After` we obey.
     """
 
     stream_min: float = 30

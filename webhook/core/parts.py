@@ -20,7 +20,7 @@ _LONGEST_HOST: Final = 253 + len(":65535")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One pod spec of an object, with all that is decided on it by; of most objects there is one.
+    """One pod spec of an object, with everything its decisions need; most objects have one.
 
     Attributes:
         workload: The pod spec.
@@ -104,7 +104,7 @@ def selected_images(workload: Workload, rules: Rules) -> tuple[PodImage, ...]:
 
 
 def selects_any(workload: Workload, rules: Rules) -> bool:
-    """Return whether there is such an image."""
+    """Return whether any image matches the patterns and would be pulled."""
     return any(image.can_be_pulled and rules.patterns.selects(image.image) for image in workload.images)
 
 

@@ -105,7 +105,7 @@ def compile_pattern(pattern: str) -> Pattern:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePatterns:
-    """Which images are ours to care for: those matching a pattern of `include` and none of `exclude`.
+    """Selection of images: those that match a pattern of `include` and none of `exclude`.
 
     A pattern is ``HOST/PATH``. In the path ``*`` is any run of characters, slashes included; in the host any run
     without slash and colon. The host is compared without case, its port as a number (443 for none), the path with

@@ -46,7 +46,7 @@ class Refusal:
 
 
 def refused(part: Part, *, namespace: Namespace, decision: Decision, rules: Rules, installed: bool = True) -> Refusal:
-    """Say what bears on how to fix a workload that the mutating half decided so on."""
+    """Collect what bears on the fix of a refused workload, by what the mutating half decided on it."""
     return Refusal(
         part=part,
         namespace=namespace.name,

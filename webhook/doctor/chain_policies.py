@@ -19,7 +19,7 @@ def judge(evidence: Evidence) -> Station:
 
     | webhooks leave labelled Pods out | policies | station |
     |---|---|---|
-    | yes | no validating one, which checks the label | fault: whoever sets the label gets in unseen |
+    | yes | no validating one, which checks the label | fault: a Pod with the label is admitted unseen |
     | any | one without binding | fault: it does nothing |
     | no | none | ok: the webhooks are asked about every Pod |
     | yes | both | ok |

@@ -28,7 +28,7 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingPod:
-    """A Pod that does not run, as far as it is kept.
+    """What is kept of a Pod that does not run.
 
     Attributes:
         workload: The Pod, without its spec as it came.

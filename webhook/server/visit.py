@@ -17,7 +17,7 @@ class Visit:
     """A request that may have to wait for its turn without holding a thread.
 
     Attributes:
-        may_wait: Whoever serves can come back to it: the app may put it off by setting `turn`, and what it answers then
+        may_wait: The event loop can come back to it: the app may put it off by setting `turn`, and what it answers then
             is thrown away.
         turn: Set while it waits: takes its turn if it can. The app is then called again with the same visit.
         overdue: It has waited long enough.

@@ -62,7 +62,7 @@ class ControllerMetrics:
         )
         self._events = Counter(
             "ghcr_pull_secrets_events",
-            "Kubernetes Events emitted, by what became of them.",
+            "Kubernetes Events emitted, by outcome.",
             ("outcome",),
             registry=registry,
         )

@@ -170,7 +170,7 @@ class Metrics:
 
 
 class _ReadFigures(Collector):
-    """What is not counted but read at the moment of a scrape; arguments as of `Metrics`."""
+    """Metrics read at the moment of a scrape instead of counted; arguments as of `Metrics`."""
 
     def __init__(
         self,

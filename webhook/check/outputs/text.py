@@ -31,7 +31,7 @@ def render(report: Report) -> str:
 
 
 def summary(report: Report) -> str:
-    """Count what became of the workloads, in one line."""
+    """Count the workloads by outcome, in one line."""
     counted = Counter(checked.outcome for checked in report.checked)
     parts = [f"{counted[outcome]} {words}" for outcome, words in _OUTCOMES.items() if counted[outcome]]
     text = f"{_count(report.documents, 'document')}, {_count(len(report.checked), 'workload')} with selected images"
