@@ -16,7 +16,9 @@ from webhook.ports import LIST_S, ClusterError, Deadline, Forbidden, Invalid, No
 
 T = TypeVar("T")
 
-_CALL_S: Final = 20.0
+CALL_S: Final = 20.0
+"""Time for one call to the API server, while a person waits for the command."""
+
 _HANDSHAKE_S: Final = 3.0
 """A cluster IP leads nowhere from most machines: packets to it just vanish."""
 
@@ -49,7 +51,7 @@ class ClusterAsks:
 
     def get(self, target: Target, kind: type[T]) -> T | None:
         """Read one object."""
-        return self._client.find(target, Deadline.after(_CALL_S), lambda content: wire.read(content, kind))
+        return self._client.find(target, Deadline.after(CALL_S), lambda content: wire.read(content, kind))
 
     def list(self, target: Target, kind: type[T], query: Mapping[str, str] | None = None) -> tuple[T, ...] | None:
         """Read all objects of a list, by pages; one whose continuation expired (410) is begun again, once."""
@@ -71,7 +73,7 @@ class ClusterAsks:
         if not namespace:
             return cluster_of(self._client).facts.copies(Deadline.after(LIST_S))
         target = Target(verb=Verb.GET, resource="secrets", namespace=namespace, name=SECRET_NAME)
-        found = self._client.find(target, Deadline.after(_CALL_S), decode)
+        found = self._client.find(target, Deadline.after(CALL_S), decode)
         return () if found is None else (found,)
 
     def served(self, host: str, port: int) -> PresentedCertificate | None:

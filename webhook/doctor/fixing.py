@@ -11,11 +11,11 @@ from webhook.cluster.client import Client
 from webhook.cluster.hooks import APPS_V1
 from webhook.cluster.requests import PatchType, Target, Verb
 from webhook.cluster.secrets import ClusterSecretWriter
+from webhook.doctor.asking import CALL_S
 from webhook.doctor.fixes import RESTARTABLE, Fix, ForceSync, MakeCopy, ReplacePods, Restart
 from webhook.doctor.waiting_pods import REPLACING
 from webhook.ports import Conflict, Deadline, NotFound
 
-_CALL_S: Final = 20.0
 _MANAGER: Final = "ghcr-pull-secrets-doctor"
 
 
@@ -89,7 +89,7 @@ class Fixer:
         """
         match fix:
             case MakeCopy():
-                ClusterSecretWriter(self._client).create(fix.copy, Deadline.after(_CALL_S))
+                ClusterSecretWriter(self._client).create(fix.copy, Deadline.after(CALL_S))
             case Restart():
                 resource = RESTARTABLE[fix.kind]
                 target = Target(verb=Verb.PATCH, resource=resource, namespace=fix.namespace, name=fix.name, api=APPS_V1)
@@ -117,18 +117,18 @@ class Fixer:
     def _delete_pending(self, namespace: str, name: str) -> bool:
         """Delete a Pod of which nothing runs; tell whether it was still one."""
         target = Target(verb=Verb.GET, resource="pods", namespace=namespace, name=name)
-        found = self._client.find(target, Deadline.after(_CALL_S), lambda content: wire.read(content, _Pod))
+        found = self._client.find(target, Deadline.after(CALL_S), lambda content: wire.read(content, _Pod))
         if found is None or not found.to_replace:
             return False
         # A person may have thought for a while, and a kubelet does not wait for that: only as it is now.
         only = {"uid": found.metadata.uid, "resourceVersion": found.metadata.resource_version}
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": only}
         try:
-            self._client.request(replace(target, verb=Verb.DELETE), Deadline.after(_CALL_S), body=options)
+            self._client.request(replace(target, verb=Verb.DELETE), Deadline.after(CALL_S), body=options)
         except (Conflict, NotFound):
             return False
         return True
 
     def _patch(self, target: Target, patch: object) -> None:
         query = {"fieldManager": _MANAGER}
-        self._client.request(target, Deadline.after(_CALL_S), query=query, body=patch, patch_type=PatchType.MERGE)
+        self._client.request(target, Deadline.after(CALL_S), query=query, body=patch, patch_type=PatchType.MERGE)
