@@ -1,5 +1,7 @@
 """The event loop by itself: who may work on a connection, what becomes of it when something goes wrong, and in which thread."""
 
+import errno
+import select
 import socket
 import ssl
 import threading
@@ -13,6 +15,7 @@ from structlog.testing import capture_logs
 
 from tests.e2e.machinery.waiting import until
 from tests.edges.server_double import HOST, Authority, write_pair
+from webhook.server.accepting import Acceptor
 from webhook.server.certificate import CertificateFiles
 from webhook.server.connection import Connection, Ended, State
 from webhook.server.connections import Connections, eviction_order
@@ -602,3 +605,65 @@ def test_a_body_beyond_what_is_read_at_once_is_counted_however_fast_it_comes(run
     with loop.inside() as peer:
         peer.sendall(b"+0070000\r\n\r\n" + b"x" * 70_000)
         assert peer.recv(64) == b"no room"
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EBADF, errno.ENOMEM])
+def test_a_listener_that_the_poller_does_not_take_ends_no_thread_and_is_listened_to_later(number: int) -> None:
+    class Poller:
+        failures = 1
+        listened = 0
+
+        def modify(self, _fd: int, _events: int) -> None:
+            self.failures -= 1
+            if self.failures >= 0:
+                raise OSError(number, "")
+            self.listened += 1
+
+    poller: Any = Poller()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        acceptor = Acceptor([listener], poller, lambda: None, lambda _: True, lambda *_: None)
+
+        acceptor.accept(listener.fileno())
+        assert poller.listened == 0
+        acceptor.listen_again()
+        acceptor.listen_again()
+        assert poller.listened == 1
+
+
+def test_out_of_file_descriptors_nobody_is_taken_until_the_next_tick() -> None:
+    class Full:
+        """A listener for whose next connection there is no descriptor."""
+
+        def __init__(self, listener: socket.socket) -> None:
+            self.fileno = listener.fileno
+            self.accept = self.refuse
+
+        def refuse(self) -> tuple[socket.socket, Any]:
+            raise OSError(errno.EMFILE, "")
+
+    taken: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener, select.epoll() as poller:
+        listener.setblocking(False)
+        full: Any = Full(listener)
+        acceptor = Acceptor(
+            [full],
+            poller,
+            lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER),
+            lambda _: True,
+            lambda *of: taken.append(of[0]),
+        )
+        acceptor.start()
+        with socket.create_connection(listener.getsockname()):
+            assert poller.poll(10)
+            with capture_logs() as logs:
+                acceptor.accept(listener.fileno())
+            assert [(line["event"], line["cause"]) for line in logs] == [("accept_failed", "EMFILE")]
+            assert not poller.poll(0)
+
+            full.accept = listener.accept
+            acceptor.listen_again()
+            assert poller.poll(10)
+            acceptor.accept(listener.fileno())
+    assert len(taken) == 1
+    taken[0].close()

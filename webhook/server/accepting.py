@@ -5,7 +5,6 @@ import select
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -108,6 +107,8 @@ class Acceptor:
 
     def _listen(self, fd: int) -> None:
         if fd in self.listeners and not self._closed:
-            # `close` may be faster.
-            with suppress(FileNotFoundError):
+            try:
                 self._poller.modify(fd, _IN)
+            except OSError:
+                # `close` was faster, and the listener perhaps closed since; else `listen_again` is for that.
+                self._deaf.add(fd)
