@@ -16,7 +16,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from standin import ApiServer
+from standin import ApiServer, Match
 from tests.doctor.builders import NAME
 from tests.doctor.cluster import copied, load, obj, release
 from tests.edges.accounts import account
@@ -373,6 +373,17 @@ def test_fix_deletes_a_pod_only_as_it_saw_it(api: ApiServer, monkeypatch: pytest
 
     assert names(api) == {"a"}
     assert result.stdout.endswith("to be made again; 1 of them are gone or have changed, and were left\n")
+
+
+def test_fix_says_how_many_pods_it_left_when_it_had_to_stop(api: ApiServer) -> None:
+    load(api, [owned_pod(name, "apps/v1", "ReplicaSet") for name in ("a", "b", "c")])
+    api.faults.add(match=Match(verb="delete", resource="pods", name="b"), status=403, reason="Forbidden", times=1)
+
+    result = run(api, "-A", "--fix", "--yes")
+
+    assert names(api) == {"b", "c"}
+    assert "to be made again; 2 of them were left: the API server forbids it" in result.stdout
+    assert "not done" not in result.stdout
 
 
 def test_of_more_pods_than_are_deleted_at_once_the_others_are_counted(

@@ -14,7 +14,7 @@ from webhook.cluster.secrets import ClusterSecretWriter
 from webhook.doctor.asking import CALL_S
 from webhook.doctor.fixes import RESTARTABLE, Fix, ForceSync, MakeCopy, ReplacePods, Restart
 from webhook.doctor.waiting_pods import REPLACING
-from webhook.ports import Conflict, Deadline, NotFound
+from webhook.ports import ClusterError, Conflict, Deadline, NotFound
 
 _MANAGER: Final = "ghcr-pull-secrets-doctor"
 
@@ -85,7 +85,7 @@ class Fixer:
             What differs from the fix that was announced, for people; mostly nothing.
 
         Raises:
-            ClusterError: It, or the rest of it, was not done.
+            ClusterError: Nothing was done.
         """
         match fix:
             case MakeCopy():
@@ -107,12 +107,16 @@ class Fixer:
         return ""
 
     def _replace(self, fix: ReplacePods) -> str:
-        deleted = sum(self._delete_pending(fix.namespace, name) for name in fix.pods)
-        return (
-            ""
-            if deleted == len(fix.pods)
-            else f"{len(fix.pods) - deleted} of them are gone or have changed, and were left"
-        )
+        deleted, changed = 0, 0
+        for name in fix.pods:
+            try:
+                gone = self._delete_pending(fix.namespace, name)
+            except ClusterError as error:
+                if not deleted:
+                    raise
+                return f"{len(fix.pods) - deleted} of them were left: {error.cause}"
+            deleted, changed = deleted + gone, changed + (not gone)
+        return f"{changed} of them are gone or have changed, and were left" if changed else ""
 
     def _delete_pending(self, namespace: str, name: str) -> bool:
         """Delete a Pod of which nothing runs; tell whether it was still one."""
