@@ -147,8 +147,8 @@ class _Figures(Collector):
         )
         unable = GaugeMetricFamily(
             "ghcr_pull_secrets_pods_unable_to_pull",
-            "Pods that cannot pull a selected image, by cause: Pending ones as the last sweep found them, those of "
-            "which something runs as the last of every four found them; only the controller that leads says so.",
+            "Pods that cannot pull a selected image, by cause: Pending ones as the last sweep found them, Running ones "
+            "as the last of every four found them; only the controller that leads says so.",
             labels=("cause",),
         )
         for cause, count in found.unable_to_pull.items():
