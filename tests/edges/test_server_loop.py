@@ -667,3 +667,38 @@ def test_out_of_file_descriptors_nobody_is_taken_until_the_next_tick() -> None:
             acceptor.accept(listener.fileno())
     assert len(taken) == 1
     taken[0].close()
+
+
+def test_a_loop_that_stops_waits_for_the_log_line_of_its_last_answer_but_for_no_review(running: Running) -> None:
+    written, going_on = threading.Event(), threading.Event()
+
+    def line() -> None:
+        time.sleep(0.3)
+        written.set()
+
+    def answer(visit: Visit) -> bytes:
+        visit.log_line = line
+        return b"answer"
+
+    http = Echo(answer)
+    loop, _ = running(http)
+    with loop.inside() as peer:
+        peer.sendall(b"GET\r\n\r\n")
+        assert peer.recv(64) == b"answer"
+        loop.stop()
+        assert written.is_set()
+
+    begun = threading.Event()
+
+    def stuck(_visit: Visit) -> bytes:
+        begun.set()
+        going_on.wait(30)
+        return b""
+
+    loop, _ = running(Echo(stuck))
+    with loop.inside() as peer:
+        peer.sendall(b"GET\r\n\r\n")
+        assert begun.wait(30)
+        loop.stop()
+        assert not going_on.is_set()
+        going_on.set()

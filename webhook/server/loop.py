@@ -42,6 +42,10 @@ _LINGER_SECONDS: Final = 2.0
 """How long a stopping server keeps an idle connection, for a request that may be on its way."""
 
 
+_END_SECONDS: Final = 1.0
+"""How long a stopping loop waits for its threads: each needs a millisecond, unless a review has taken too long."""
+
+
 class Loop:
     """See the module.
 
@@ -67,6 +71,7 @@ class Loop:
         self._handshaking = 0
         self._handshakes: deque[Connection] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._running: list[threading.Thread] = []
         self._over = False
         self._stopping = False
 
@@ -75,7 +80,9 @@ class Loop:
         self._epoll.register(self._wake, select.EPOLLIN)
         self._acceptor.start()
         for number in range(self._threads):
-            threading.Thread(target=self._work, name=f"server-{number}", daemon=True).start()
+            thread = threading.Thread(target=self._work, name=f"server-{number}", daemon=True)
+            thread.start()
+            self._running.append(thread)
 
     def inside(self) -> socket.socket:
         """Open a connection from within, without TLS, and give the other end."""
@@ -93,9 +100,12 @@ class Loop:
         return self._open.from_outside()
 
     def stop(self) -> None:
-        """End the threads as soon as each has answered what it works on."""
+        """End the threads as soon as each has answered what it works on, and wait a moment for them: for log lines."""
         self._over = True
         os.eventfd_write(self._wake, 1)
+        end = time.monotonic() + _END_SECONDS
+        for thread in self._running:
+            thread.join(max(0.0, end - time.monotonic()))
 
     def tick(self) -> None:
         """Close what has been silent for too long, and have refused what has waited for too long."""
