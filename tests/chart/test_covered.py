@@ -223,6 +223,17 @@ def test_what_another_injector_took_away_is_added_once_more(engine: str) -> None
     assert changed(without_label)["metadata"]["labels"] == {"a": "b", LABEL: "true"}
 
 
+@every_engine
+def test_a_pod_with_more_containers_and_volumes_than_are_looked_at_is_left(engine: str) -> None:
+    most = workload(images=["ghcr.io/a/b"] * 255)
+    most["spec"]["volumes"] = [{"name": "v", "emptyDir": {}}]
+
+    assert admits(most, COPY, engine)
+    for field in ("containers", "volumes"):
+        more = {**most, "spec": {**most["spec"], field: [*most["spec"][field], most["spec"][field][0]]}}
+        assert not admits(more, COPY, engine), field
+
+
 OTHER = "other-release/ghcr-secret"
 SECRETS: dict[str, Secret] = {
     "another type": copies.Secret(namespace="auth", payload=CONTENT, marks=COPY.marks, type="Opaque"),

@@ -688,11 +688,12 @@ def test_a_loop_that_stops_waits_for_the_log_line_of_its_last_answer_but_for_no_
         loop.stop()
         assert written.is_set()
 
-    begun = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def stuck(_visit: Visit) -> bytes:
         begun.set()
         going_on.wait(30)
+        ended.set()
         return b""
 
     loop, _ = running(Echo(stuck))
@@ -700,5 +701,5 @@ def test_a_loop_that_stops_waits_for_the_log_line_of_its_last_answer_but_for_no_
         peer.sendall(b"GET\r\n\r\n")
         assert begun.wait(30)
         loop.stop()
-        assert not going_on.is_set()
+        assert not ended.is_set()
         going_on.set()
