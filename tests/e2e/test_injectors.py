@@ -59,6 +59,32 @@ def test_what_an_injector_adds_after_us_is_pulled_with_the_secret(injected: str,
     assert kube.exists("secret", "ghcr-secret", injected)
 
 
+def test_a_list_that_an_injector_replaces_by_its_own_is_completed(installation: Installation) -> None:
+    name, kube, other = "replaces-pull-secrets", installation.kube, [{"name": "other"}]
+    namespace = installation.namespace(name, {"injected-by": name})
+    authority = Authority()
+
+    def replaces(review: dict[str, Any]) -> Reply:
+        return patch(review, {"op": "add", "path": "/spec/imagePullSecrets", "value": other})
+
+    with FakeWebhook(authority.issue("127.0.0.1"), {"/inject": replaces}) as webhook:
+        made = configuration(name, webhook, authority, name)
+        made["webhooks"][0] |= {"reinvocationPolicy": "Never"}
+        made["webhooks"][0]["rules"][0]["resources"] = ["pods"]
+        kube.apply(made)
+        try:
+            pod = workload("Pod", name="probe", namespace=namespace, images=[PUBLIC])
+            form = "jsonpath={.spec.imagePullSecrets[*].name}"
+            until(
+                lambda: "other" in kube.apply(pod, args=["--dry-run=server", "-o", form], ok=None).text,
+                "the API server calls the injector",
+            )
+            kube.apply(workload("Pod", name="web", namespace=namespace, images=[IMAGE]))
+            assert listed(kube.get("pod", "web", namespace)) == ["other", "ghcr-secret"]
+        finally:
+            kube("delete", "mutatingwebhookconfiguration", name)
+
+
 def test_a_public_image_in_a_namespace_without_an_injector_is_left_alone(kube: Kube, namespace: str) -> None:
     kube.apply(workload("Pod", name="plain", namespace=namespace, images=[PUBLIC]))
 
