@@ -72,19 +72,6 @@ class SecretTooLarge(ValueError):
         self.bound = bound
 
 
-class UnsupportedSecretType(ValueError):
-    """A Secret of a type that the kubelet silently ignores as a pull secret.
-
-    Attributes:
-        secret_type: The type.
-    """
-
-    def __init__(self, secret_type: str) -> None:
-        """Keep the type."""
-        super().__init__("the Secret's type is not one of a pull secret")
-        self.secret_type = secret_type
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
     """A user and password for a registry; neither is shown by `repr`."""
@@ -135,18 +122,15 @@ class Keyring:
         """Read a pull secret.
 
         Args:
-            secret_type: The Secret's ``type``.
+            secret_type: The Secret's ``type``; the kubelet takes one of another type for an empty keyring.
             data: Value of the key ``.dockerconfigjson`` or ``.dockercfg``, not base64; empty is an empty keyring.
             max_entries: Most entries to read, one that occurs twice counted twice; `None` for any number.
 
         Raises:
             MalformedSecret: The kubelet would fail on it.
-            UnsupportedSecretType: The kubelet would ignore it.
             SecretTooLarge: It has more entries.
         """
-        if secret_type not in {DOCKER_CONFIG_JSON, DOCKER_CFG}:
-            raise UnsupportedSecretType(secret_type)
-        if not data:
+        if not data or secret_type not in {DOCKER_CONFIG_JSON, DOCKER_CFG}:
             return cls(endpoints=(), default=())
         try:
             document = gojson.decode(data)
