@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from webhook.core import answers, covering, policy, subjects
+from webhook.core import answers, coverage, policy, subjects
 from webhook.core.answers import Answer, Provisioned
 from webhook.core.kinds import WorkloadKind
 from webhook.core.review import Review
@@ -66,8 +66,8 @@ class Admission:
         return (
             secret is not None
             and self._settling.settled(namespace.name, secret.resource_version)
-            and covering.covers(secret, self._rules)
-            and all(covering.coverable(each.workload, namespace, self._rules) for each in subject.parts)
+            and coverage.covers(secret, self._rules)
+            and all(coverage.coverable(each.workload, namespace, self._rules) for each in subject.parts)
         )
 
     def validate(self, review: Review, deadline: Deadline) -> Answer:

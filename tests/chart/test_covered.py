@@ -20,7 +20,7 @@ from tests.chart.shapes import pod_specs
 from tests.chart.switches import BASE
 from tests.matching import IMAGES, container
 from tests.objects import RELEASE_NAMESPACE, payload, workload
-from webhook.core import copies, covering, judging, patch, policy, workloads
+from webhook.core import answers, copies, coverage, judging, policy, workloads
 from webhook.core.judging import PullFacts
 from webhook.core.kinds import POD
 from webhook.core.ownership import Secret
@@ -125,12 +125,12 @@ def check(pod: dict[str, Any], engine: str, secret: Secret = COPY) -> bool:
     except MalformedObject:
         return False  # an API server stores no such Pod
     admitted = admits(pod, secret, engine)
-    assert admitted <= (covering.coverable(read, namespace, rules) and covering.covers(secret, rules))
+    assert admitted <= (coverage.coverable(read, namespace, rules) and coverage.covers(secret, rules))
     if not admitted:
         return False
     (part,) = parts([read], rules)
     decision = policy.decide(part, namespace=namespace, service_account=ServiceAccount(), rules=rules)
-    by_webhook = json_patch.apply(pod, list(patch.append_pull_secrets(read, decision.add)))
+    by_webhook = json_patch.apply(pod, list(answers.append_pull_secrets(read, decision.add)))
     by_policy = changed(pod)
     assert by_policy["metadata"]["labels"].pop(LABEL) == "true"
     assert by_policy["spec"] == by_webhook["spec"]
@@ -260,7 +260,7 @@ SECRETS: dict[str, Secret] = {
 def test_no_other_secret_is_believed(case: str, engine: str) -> None:
     rules = Rules(patterns=PATTERNS, release_namespace=RELEASE_NAMESPACE)
     assert check(workload(), engine)
-    assert not covering.covers(SECRETS[case], rules)
+    assert not coverage.covers(SECRETS[case], rules)
     assert not admits(workload(), SECRETS[case], engine)
     assert not believes(workload(secrets=["ghcr-secret"]), SECRETS[case], engine)
 
@@ -284,7 +284,7 @@ def test_they_act_where_the_webhook_would_inject_and_deny_and_warn_of_nothing(
             for enforce in ("", "deny", "warn", "off", "x"):
                 namespace = Namespace(name=name, inject=inject, enforce=enforce)
                 acts = in_reach("MutatingAdmissionPolicy", namespace, mode=mode, enforcement=enforcement)
-                assert (acts and known(namespace, engine)) == covering.coverable(read, namespace, rules)
+                assert (acts and known(namespace, engine)) == coverage.coverable(read, namespace, rules)
 
 
 def test_a_label_is_checked_wherever_pods_are_labelled_and_webhooks_leave_only_such_pods_out_that_are_created() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.matching import MOUNTS
-from webhook.core.mounts import mounts
+from webhook.core.policy import mounts
 from webhook.core.workloads import MAX_ENTRIES
 
 

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from tests.core.kinds import kind_named
 from tests.core.rules import AUTH, with_rules
 from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, TEMPLATE_PATHS, pod_spec_of, workload
-from webhook.core import patch, policy, texts
-from webhook.core.before import read_before
-from webhook.core.parts import parts
+from webhook.core import answers, policy, texts
+from webhook.core.parts import parts, read_before
 from webhook.core.policy import Decision, ServiceAccount
 from webhook.core.scope import Enforcement, Namespace
 from webhook.core.vocabulary import Reason
@@ -259,7 +258,7 @@ def test_the_patch_of_every_kind_is_the_golden_one(kind: str, state: str) -> Non
             "others": [{"name": "a"}, {"name": "b"}],
             "unnamed": [{}],
         }[state]
-    operations = patch.append_pull_secrets(read(kind_named(kind), document), ("ghcr-secret",))
+    operations = answers.append_pull_secrets(read(kind_named(kind), document), ("ghcr-secret",))
     golden = pathlib.Path(__file__).parents[1] / "data" / "golden-patches" / f"{kind.lower()}-{state}.patch.json"
     assert list(operations) == orjson.loads(golden.read_bytes())
 
@@ -288,7 +287,7 @@ def test_a_patch_is_idempotent_and_touches_nothing_but_pull_secrets(
     document: dict[str, Any], inherited: list[str]
 ) -> None:
     decision = decide(document, service_account=ServiceAccount(secrets=tuple(inherited)))
-    operations = list(patch.append_pull_secrets(read(kind_named(document["kind"]), document), decision.add))
+    operations = list(answers.append_pull_secrets(read(kind_named(document["kind"]), document), decision.add))
     after = jsonpatch.apply_patch(document, operations)
     if decision.reason is Reason.INJECTED:
         assert decide(after, service_account=ServiceAccount(secrets=tuple(inherited))).reason is Reason.ALREADY_LISTED
@@ -336,6 +335,6 @@ def test_the_validating_half_sees_what_the_patch_makes(document: dict[str, Any])
     kind = kind_named(document["kind"])
     before = read(kind, document)
     decision = decide(document)
-    patched = jsonpatch.apply_patch(document, list(patch.append_pull_secrets(before, decision.add)))
+    patched = jsonpatch.apply_patch(document, list(answers.append_pull_secrets(before, decision.add)))
     after, expected = policy.injected(before, decision), read(kind, patched)
     assert (after.pull_secrets, after.listed) == (expected.pull_secrets, expected.listed)

@@ -8,11 +8,10 @@ import pytest
 
 from tests.matching import PYTORCH, RAY, container
 from tests.objects import RULES
-from webhook.core import patch, policy
-from webhook.core.before import Before, read_before
+from webhook.core import answers, policy
 from webhook.core.display import dotted
 from webhook.core.kinds import BUILT_IN_KINDS, POD, WorkloadKind
-from webhook.core.parts import Part, parts
+from webhook.core.parts import Before, Part, parts, read_before
 from webhook.core.policy import Decision, ServiceAccount
 from webhook.core.scope import Namespace
 from webhook.core.vocabulary import Reason
@@ -190,7 +189,7 @@ def decisions(kind: WorkloadKind, obj: Object, old: Object | None = None, **acco
 
 def operations(kind: WorkloadKind, obj: Object, old: Object | None = None) -> list[Object]:
     found = zip(read_all(kind, obj), decisions(kind, obj, old), strict=True)
-    return [operation for each, decision in found for operation in patch.append_pull_secrets(each, decision.add)]
+    return [operation for each, decision in found for operation in answers.append_pull_secrets(each, decision.add)]
 
 
 OURS = [{"name": "ghcr-secret"}]

@@ -9,11 +9,10 @@ import pytest
 
 from tests.core.kinds import kind_named
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, secret, workload
-from webhook.core import commands, remedies, texts
+from webhook.core import display, remedies, texts
 from webhook.core.display import shown
-from webhook.core.judging import UNNAMED, Problem, Verdict
+from webhook.core.judging import UNNAMED, Problem, Refusal, Verdict
 from webhook.core.parts import Part
-from webhook.core.refusals import Refusal
 from webhook.core.vocabulary import REFUSING, CentralFault, Reason
 from webhook.core.workloads import PodImage, read
 
@@ -250,9 +249,9 @@ def test_a_name_no_secret_can_have_stands_in_no_command() -> None:
 
 
 def test_a_name_in_a_command_is_one_word_whatever_it_is() -> None:
-    assert shlex.split(commands.delete_secret("x; rm -rf $HOME", "auth"))[3] == "x; rm -rf $HOME"
-    assert shlex.split(commands.force_sync("a b", "auth"))[3] == "a b"
-    assert commands.create_secret("a b", "auth", "ghcr.io/") == ()
+    assert shlex.split(display.delete_secret("x; rm -rf $HOME", "auth"))[3] == "x; rm -rf $HOME"
+    assert shlex.split(display.force_sync("a b", "auth"))[3] == "a b"
+    assert display.create_secret("a b", "auth", "ghcr.io/") == ()
 
 
 def test_a_host_in_capitals_or_with_its_port_is_to_be_written_plainly() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.objects import IMAGE
 from tests.recordings import FILES, Recording, recordings
-from webhook.core import back_off, waiting
+from webhook.core import advice, waiting
 from webhook.core.waiting import MAX_MESSAGE, MAX_REASON, ContainerWaiting, Symptom, symptom
 
 RECORDED = [recording for file in FILES for recording in recordings(file)]
@@ -284,9 +284,9 @@ def test_what_keeps_a_pulled_container_from_running_is_named(said: ContainerWait
 def test_the_kubelet_pulls_at_growing_distances_and_then_every_five_minutes(
     elapsed: float, since: float, until: float
 ) -> None:
-    assert back_off.pulls(elapsed, Symptom.ANONYMOUS) == (since, until)
+    assert advice.pull_times(elapsed, Symptom.ANONYMOUS) == (since, until)
 
 
 def test_a_malformed_secret_is_read_again_within_fifteen_seconds() -> None:
-    assert back_off.pulls(1000, Symptom.MALFORMED_SECRET) == (15, 15)
-    assert back_off.pulls(5, Symptom.MALFORMED_SECRET) == (5, 15)
+    assert advice.pull_times(1000, Symptom.MALFORMED_SECRET) == (15, 15)
+    assert advice.pull_times(5, Symptom.MALFORMED_SECRET) == (5, 15)

@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from webhook.check.evidence import ManifestEvidence, assumed
 from webhook.core import copies, judging, policy
 from webhook.core.copies import Place
-from webhook.core.judging import PullFacts, SecretFact, Verdict
+from webhook.core.judging import PullFacts, Refusal, SecretFact, Verdict, refused
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Secret
 from webhook.core.parts import Part
 from webhook.core.policy import Decision, ServiceAccount
-from webhook.core.refusals import Refusal, refused
 from webhook.core.scope import Enforcement, Namespace, Rules
 from webhook.core.vocabulary import Reason
 

@@ -4,8 +4,8 @@ import msgspec
 
 from webhook.cluster import wire
 from webhook.cluster.wire import Content
-from webhook.core.mounts import mounts
 from webhook.core.names import SECRET_NAME
+from webhook.core.policy import mounts
 
 _NAME = SECRET_NAME.encode()
 
@@ -64,7 +64,7 @@ class _Pod(_Part):
 
 
 def mounts_copy(content: Content) -> bool:
-    """Return whether a Pod mounts `ghcr-secret` or reads it into variables (`webhook.core.mounts`).
+    """Return whether a Pod mounts `ghcr-secret` or reads it into variables (`webhook.core.policy`).
 
     Raises:
         ValueError: It has not the shape of a Pod.

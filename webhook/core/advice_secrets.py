@@ -19,8 +19,7 @@ from webhook.core.advice_words import (
     whose,
 )
 from webhook.core.causes import Cause, PodDiagnosis, Unused
-from webhook.core.commands import ENTRY_GUIDE, ROTATE_GUIDE, ask_for_copy, delete_secret, force_sync
-from webhook.core.display import shown
+from webhook.core.display import ENTRY_GUIDE, ROTATE_GUIDE, ask_for_copy, delete_secret, force_sync, shown
 from webhook.core.names import ADOPT_ANNOTATION, SECRET_NAME
 from webhook.core.ownership import Owner
 

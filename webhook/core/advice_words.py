@@ -7,14 +7,12 @@ from typing import Final
 
 from webhook.core import images, remedies, texts
 from webhook.core.causes import PodDiagnosis
-from webhook.core.commands import create_secret
-from webhook.core.display import shown
-from webhook.core.judging import Problem
+from webhook.core.display import create_secret, shown
+from webhook.core.judging import Problem, Refusal, refused
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner
 from webhook.core.parts import Part
 from webhook.core.policy import Decision
-from webhook.core.refusals import Refusal, refused
 from webhook.core.scope import Namespace, Rules
 from webhook.core.vocabulary import Reason
 from webhook.core.workloads import Workload

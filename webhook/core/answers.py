@@ -1,16 +1,36 @@
-"""Answers of both halves: responses made of decisions and verdicts."""
+"""Answers of both halves: patches and responses made of decisions and verdicts."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from webhook.core import covering, patch, policy, refusals, texts
+from webhook.core import coverage, judging, policy, texts
+from webhook.core.display import escaped
 from webhook.core.judging import UNNAMED, Judgement, Verdict
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import Decision
-from webhook.core.review import Response, allowed, denied, patched
+from webhook.core.review import Json, Response, allowed, denied, patched
 from webhook.core.scope import Enforcement, Namespace, Rules
 from webhook.core.subjects import Subject
 from webhook.core.vocabulary import Outcome, Provisioning, Reason
+from webhook.core.workloads import Workload
+
+
+def append_pull_secrets(workload: Workload, names: Sequence[str]) -> tuple[Json, ...]:
+    """Append names to `imagePullSecrets`, after whatever is there.
+
+    An absent or null list is added whole. A list that is there, even an empty one, is appended to: a Pod's list holds
+    what the API server has copied from its ServiceAccount, and replacing it would throw those secrets away.
+    """
+    if not names:
+        return ()
+    path = _pointer((*workload.spec_path, "imagePullSecrets"))
+    if workload.listed is None:
+        return ({"op": "add", "path": path, "value": [{"name": name} for name in names]},)
+    return tuple({"op": "add", "path": f"{path}/-", "value": {"name": name}} for name in names)
+
+
+def _pointer(tokens: Iterable[str | int]) -> str:
+    return "".join(f"/{escaped(str(token))}" for token in tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +90,10 @@ def mutated(
     operations = tuple(
         operation
         for workload, each in zip(workloads, decisions, strict=True)
-        for operation in patch.append_pull_secrets(workload, each.add)
+        for operation in append_pull_secrets(workload, each.add)
     )
     if covered:
-        operations += covering.add_label(subject.metadata)
+        operations += coverage.add_label(subject.metadata)
     return Answer(
         response=patched(operations, warnings=warnings, audit=audit),
         reason=decision.reason,
@@ -115,7 +135,7 @@ def judged(
         warnings.append(texts.unverified(first.part.workload, verdict))
     if not verdict.problems or enforcement is Enforcement.OFF:
         return Answer(response=allowed(warnings=warnings, audit=audit), reason=verdict.reason)
-    refusal = refusals.refused(first.part, namespace=namespace, decision=first.decision, rules=rules)
+    refusal = judging.refused(first.part, namespace=namespace, decision=first.decision, rules=rules)
     text = texts.denial(refusal, verdict)
     if enforcement is Enforcement.WARN:
         response = allowed(warnings=[text, *warnings], audit=audit)

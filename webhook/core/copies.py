@@ -11,7 +11,7 @@ from typing import assert_never
 
 from webhook.core import contents
 from webhook.core.concerns import Concern
-from webhook.core.desired import desired, is_current
+from webhook.core.contents import desired, is_current
 from webhook.core.keyring import MAX_BYTES, Keyring, SecretTooLarge
 from webhook.core.ownership import Owner, Secret, adoptable, deletable, is_ours, owner_of
 from webhook.core.patterns import ImagePatterns

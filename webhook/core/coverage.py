@@ -1,4 +1,4 @@
-"""Selected images covered by a pull secret's credentials.
+"""Images covered by a pull secret, and Pods that need no review.
 
 Later decisions rest on it: a central secret that covers nothing is not copied, and only one that covers everything lets
 Pods in without a review. So each answer is a proof in one direction:
@@ -13,18 +13,34 @@ A host is written plainly in lower case and without a port 443: the kubelet comp
 `ghcr.io:443/x` find no entry for `ghcr.io` (`images.written_plainly`). A credential is usable with a user name and a
 password (`Credential.is_empty`). Excluded images count for nothing: a pattern that an exclude pattern contains is left
 out, and so is the part of one that an entry shares with it.
+
+Which Pods, and by which copies, the chart's policies say in CEL (`_covered.tpl`); a test holds the two equal.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from webhook.core import hostmatch
+from webhook.core import hostmatch, images
 from webhook.core.hostmatch import Location, glob_matches, globs_meet
 from webhook.core.keyring import Keyring
+from webhook.core.names import (
+    COVERED_LABEL,
+    COVERS_ALL,
+    COVERS_ANNOTATION,
+    PATTERNS_ANNOTATION,
+    SECRET_NAME,
+    SECRET_TYPE,
+    SOURCE_ANNOTATION,
+)
+from webhook.core.ownership import Secret, is_ours, source
+from webhook.core.parts import MAX_IMAGES, selected_images
 from webhook.core.patterns import ImagePatterns, Pattern
+from webhook.core.review import Json
+from webhook.core.scope import Enforcement, Namespace, Rules
+from webhook.core.workloads import Workload
 
 
 class Coverage(StrEnum):
@@ -138,3 +154,59 @@ def _contained(pattern: Pattern, excluded: tuple[Pattern, ...]) -> bool:
         and glob_matches(other.path.split("*"), pattern.path)
         for other in excluded
     )
+
+
+def coverable(workload: Workload, namespace: Namespace, rules: Rules) -> bool:
+    """Return whether a Pod that is created needs nothing but a copy that covers everything.
+
+    All of these hold; everything else is for a review to answer:
+
+    | what | why |
+    |---|---|
+    | a Pod, and no static one's image | templates may be left to their Pods; the other is not ours to change |
+    | it names a selected image, and no image that is never pulled | else there may be nothing to do |
+    | each selected image has its host written plainly | the kubelet finds no entry for another spelling |
+    | it lists no pull secret but `ghcr-secret` | others may be malformed |
+    | neither it nor its namespace is out, and enforcement there is `deny` | else the answer is another |
+    | none of our labels and annotations has a value that means nothing | of which users are warned |
+    | it names no more than `MAX_IMAGES` images | more are not judged |
+    """
+    return (
+        workload.is_pod
+        and not (workload.mirror or workload.opted_out or workload.unknown_inject)
+        and rules.injects_into(namespace)
+        and rules.enforcement_in(namespace) is Enforcement.DENY
+        and not namespace.unknown_labels
+        and (workload.listed or 0) == len(workload.pull_secrets)
+        and set(workload.pull_secrets) <= {SECRET_NAME}
+        and len(workload.images) <= MAX_IMAGES
+        and all(image.can_be_pulled for image in workload.images)
+        and bool(selected := selected_images(workload, rules))
+        and all(images.written_plainly(image.image) for image in selected)
+    )
+
+
+def covers(secret: Secret, rules: Rules) -> bool:
+    """Return whether a namespace's `ghcr-secret` is a copy of ours that covers every selected image written plainly."""
+    marks = secret.marks
+    return (
+        secret.type == SECRET_TYPE
+        and not secret.deleting
+        and is_ours(secret, rules.release_namespace)
+        and marks.get(SOURCE_ANNOTATION) == source(rules.release_namespace)
+        and marks.get(COVERS_ANNOTATION) == COVERS_ALL
+        and marks.get(PATTERNS_ANNOTATION) == rules.patterns.digest
+    )
+
+
+def add_label(metadata: Mapping[str, Any]) -> tuple[Json, ...]:
+    """Make the RFC 6902 operations that give a Pod with this metadata the label; none if it has it."""
+    labels = metadata.get("labels")
+    if not isinstance(labels, dict):
+        return ({"op": "add", "path": "/metadata/labels", "value": {COVERED_LABEL: "true"}},)
+    if labels.get(COVERED_LABEL) == "true":
+        return ()
+    return ({"op": "add", "path": _LABEL_PATH, "value": "true"},)
+
+
+_LABEL_PATH: Final = f"/metadata/labels/{COVERED_LABEL.replace('/', '~1')}"

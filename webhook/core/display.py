@@ -1,8 +1,11 @@
-"""A user's own text and places in a user's object, as a message can carry them."""
+"""Text for messages: users' own words made safe, commands and guides."""
 
 import re
+import shlex
 from collections.abc import Iterable
 from typing import Final
+
+from webhook.core.names import PROVISION_LABEL
 
 _SHOWN: Final = 256
 """Longest excerpt of a user's own text in a message; a reference has 255 characters at most (distribution grammar)."""
@@ -47,3 +50,40 @@ def pointer(tokens: Iterable[str | int]) -> str:
 def escaped(token: str) -> str:
     """Escape a token of a JSON pointer (RFC 6901, section 3)."""
     return token.replace("~", "~0").replace("/", "~1")
+
+
+ENTRY_GUIDE: Final = 'docs/operations.md, "Add an entry to a pull secret"'
+ROTATE_GUIDE: Final = 'docs/operations.md, "Rotate the token"'
+
+_DNS_SUBDOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
+"""Names a Secret can have, a little wider than RFC 1123; all of them are safe within a shell command."""
+
+
+def create_secret(name: str, namespace: str, entry: str) -> tuple[str, ...]:
+    """Give the commands that make a pull secret; the token stays out of the shell's history and of annotations.
+
+    None for a name that no Secret can have.
+    """
+    if not _DNS_SUBDOMAIN.fullmatch(name):
+        return ()
+    create = (
+        f"kubectl create secret docker-registry {name} --namespace {namespace} --docker-server={entry or 'REGISTRY'} "
+        '--docker-username=USER --docker-password="$TOKEN"'
+    )
+    return "read -rsp 'Token: ' TOKEN", create
+
+
+def delete_secret(name: str, namespace: str) -> str:
+    """Give the command that deletes a Secret."""
+    return f"kubectl delete secret {shlex.quote(name)} --namespace {namespace}"
+
+
+def ask_for_copy(namespace: str) -> str:
+    """Give the command that has a namespace's copy made, whether or not a workload needs it."""
+    return f"kubectl label namespace {namespace} {PROVISION_LABEL}=true"
+
+
+def force_sync(name: str, namespace: str) -> str:
+    """Give the command that has the External Secrets Operator read an ExternalSecret at once."""
+    external = f"kubectl annotate externalsecret {shlex.quote(name)} --namespace {namespace}"
+    return f'{external} --overwrite force-sync="$(date +%s)"'

@@ -9,13 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from webhook.core import images
-from webhook.core.commands import ENTRY_GUIDE, ask_for_copy, create_secret, delete_secret
-from webhook.core.display import dotted, shown
-from webhook.core.judging import UNNAMED, Problem
+from webhook.core.display import ENTRY_GUIDE, ask_for_copy, create_secret, delete_secret, dotted, shown
+from webhook.core.judging import UNNAMED, Problem, Refusal
 from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, SECRET_NAME, SECRET_TYPE
 from webhook.core.ownership import give_away, is_ours
 from webhook.core.parts import MAX_IMAGES
-from webhook.core.refusals import Refusal
 from webhook.core.vocabulary import CentralFault, Reason
 from webhook.core.workloads import Workload
 

@@ -8,11 +8,10 @@ from typing import Final
 
 from webhook.core import remedies
 from webhook.core.display import named, shown
-from webhook.core.judging import UNNAMED, Problem, Verdict
+from webhook.core.judging import UNNAMED, Problem, Refusal, Verdict
 from webhook.core.keyring import MAX_BYTES, MAX_ENTRIES
 from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL, SECRET_NAME, SECRET_TYPE
 from webhook.core.parts import MAX_IMAGES
-from webhook.core.refusals import Refusal
 from webhook.core.scope import Namespace
 from webhook.core.vocabulary import CentralFault, Reason
 from webhook.core.workloads import Workload

@@ -1,9 +1,9 @@
 """Judge the central secret: is it there, can it be used, and for which images."""
 
 from webhook.core import concerns, copies, coverage, texts
-from webhook.core.commands import ENTRY_GUIDE, create_secret
 from webhook.core.copies import Secret
 from webhook.core.coverage import Coverage
+from webhook.core.display import ENTRY_GUIDE, create_secret
 from webhook.core.keyring import Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.names import SECRET_NAME, SECRET_TYPE
 from webhook.core.patterns import ImagePatterns

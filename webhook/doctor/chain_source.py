@@ -4,8 +4,8 @@ import re
 from datetime import timedelta
 from typing import Final
 
-from webhook.core.commands import force_sync
 from webhook.core.copies import Secret
+from webhook.core.display import force_sync
 from webhook.core.names import SECRET_NAME
 from webhook.doctor.evidence import Evidence, Source, Unread
 from webhook.doctor.model import Station, StationState

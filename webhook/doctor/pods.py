@@ -13,8 +13,8 @@ from typing import Final
 from webhook.cluster.client import Client
 from webhook.cluster.pods import ClusterPods
 from webhook.cluster.surroundings import ClusterSurroundings
-from webhook.core import back_off, diagnosing, waiting
-from webhook.core.advice import StuckPod, advise
+from webhook.core import diagnosing, waiting
+from webhook.core.advice import StuckPod, advise, pull_times
 from webhook.core.causes import Cause, PodDiagnosis, Surroundings
 from webhook.core.judging import SecretFact, UnreadableSecret
 from webhook.core.names import SECRET_NAME
@@ -159,7 +159,7 @@ class _Diagnoser:
         elapsed = self._elapsed(pod)
         if elapsed is None:
             return frozenset()
-        since_last, _ = back_off.pulls(elapsed, pod.stuck.symptom)
+        since_last, _ = pull_times(elapsed, pod.stuck.symptom)
         now = self._question.now
         return frozenset(
             name for name, moment in times.items() if moment is not None and (now - moment).total_seconds() < since_last
@@ -198,7 +198,7 @@ class _Diagnoser:
             node=pod.node,
             installed=self._installed,
             made_before=created is not None and self._registered is not None and created < self._registered,
-            next_pull_s=back_off.pulls(elapsed or 0.0, pod.stuck.symptom)[1],
+            next_pull_s=pull_times(elapsed or 0.0, pod.stuck.symptom)[1],
         )
         advice = advise(group.diagnosis, stuck)
         return PodGroup(
