@@ -15,8 +15,7 @@ from webhook.core.workloads import MalformedObject
 from webhook.ports import ClusterError, DeadlineExceeded, Forbidden, Unauthorized, Unavailable
 from webhook.server.app import create_app
 from webhook.server.limits import MIB, derive
-from webhook.server.timeouts import budget, parse_go_duration
-from webhook.server.visit import KEY, Visit
+from webhook.server.visit import KEY, Visit, budget, parse_go_duration
 from webhook.telemetry import logs
 from webhook.telemetry.metrics import Metrics
 

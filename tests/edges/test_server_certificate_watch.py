@@ -24,8 +24,7 @@ from certs.state import leaf_data
 from standin import ApiServer
 from tests.edges.cluster_script import eventually
 from tests.edges.server_double import ROOT, Authority, Process
-from webhook.server.certificate import CertificateFiles
-from webhook.server.secret_files import SecretFiles, files_directory
+from webhook.server.certificate import CertificateFiles, SecretFiles, files_directory
 
 pytestmark = pytest.mark.processes
 
@@ -117,7 +116,7 @@ def test_files_that_cannot_be_written_are_a_problem_until_they_can(tmp_path: Pat
 
 FORKING = """
 import os, sys
-from webhook.server.secret_files import files_directory
+from webhook.server.certificate import files_directory
 
 with files_directory(None) as directory:
     if os.fork() == 0:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from tests import helm
 from webhook.config.values import size
-from webhook.server.gate import Gate
 from webhook.server.limits import (
     BASE_BYTES,
     CONNECTION_BYTES,
@@ -21,6 +20,7 @@ from webhook.server.limits import (
     MIB,
     SPARE_THREADS,
     THREAD_BYTES,
+    Gate,
     Limits,
     TooLittleMemory,
     derive,

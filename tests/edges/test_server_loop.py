@@ -18,13 +18,11 @@ from tests.edges.server_double import HOST, Authority, write_pair
 from webhook.server.accepting import Acceptor
 from webhook.server.certificate import CertificateFiles
 from webhook.server.connection import Connection, Ended, State
-from webhook.server.connections import Connections, eviction_order
+from webhook.server.connections import Connections, Waiting, eviction_order
 from webhook.server.drops import DropCause, Drops
-from webhook.server.http import BadHead
 from webhook.server.limits import FREE_BYTES, MIB, NAMESPACE_WAITING, SPARE_THREADS, WAIT_SECONDS, WAITING, Limits
 from webhook.server.loop import Loop
-from webhook.server.visit import Visit
-from webhook.server.waiting import Waiting
+from webhook.server.visit import BadHead, Visit
 
 LIMITS = Limits(threads=2, namespace_threads=1, body_bytes=MIB, buffered_bytes=MIB, document_bytes=MIB, connections=8)
 

@@ -11,7 +11,7 @@ from tests.core.kinds import KINDS
 from tests.objects import CANARY, IMAGE, RELEASE_NAMESPACE, RULES, payload, review, secret, workload
 from tests.services.admissions import admission
 from tests.services.fakes import FakeCluster
-from webhook.admission import Admission
+from webhook.admission import SETTLED_S, Admission, Settling
 from webhook.core import copies
 from webhook.core.answers import Answer
 from webhook.core.review import BadReview, parse
@@ -19,7 +19,6 @@ from webhook.core.vocabulary import Outcome, Reason
 from webhook.core.workloads import MalformedObject
 from webhook.ports import Deadline, OutOfTime, Unavailable
 from webhook.provisioning import Provisioner
-from webhook.settling import SETTLED_S, Settling
 
 DATA = pathlib.Path(__file__).parents[1] / "data"
 REVIEWS = pathlib.Path(__file__).parents[2] / "standin" / "tests" / "data" / "admission-reviews"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from webhook import settling
-from webhook.settling import SETTLED_S, Settling
+from webhook import admission
+from webhook.admission import SETTLED_S, Settling
 
 
 def test_a_version_is_settled_after_a_while_and_another_one_begins_again() -> None:
@@ -20,7 +20,7 @@ def test_a_version_is_settled_after_a_while_and_another_one_begins_again() -> No
 
 
 def test_of_too_many_namespaces_those_asked_about_longest_ago_begin_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settling, "_MOST", 2)
+    monkeypatch.setattr(admission, "_MOST_NAMESPACES", 2)
     now = 0.0
     subject = Settling(lambda: now)
     for name in ("a", "b", "a", "c"):

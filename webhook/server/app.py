@@ -19,10 +19,8 @@ from webhook.core.review import Review, parse, render
 from webhook.core.vocabulary import Half
 from webhook.ports import Deadline
 from webhook.server.failures import JSON, ClientGone, Failures, Overloaded
-from webhook.server.gate import Gate
-from webhook.server.limits import Limits
-from webhook.server.timeouts import budget
-from webhook.server.visit import KEY, Visit
+from webhook.server.limits import Gate, Limits
+from webhook.server.visit import KEY, Visit, budget
 from webhook.telemetry.logs import batched_logger
 from webhook.telemetry.metrics import Metrics
 

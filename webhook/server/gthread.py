@@ -29,10 +29,9 @@ from gunicorn.http.wsgi import create
 from gunicorn.workers.base import Worker as BaseWorker
 
 from webhook.core.review import status
-from webhook.server.http import BadHead
+from webhook.server.limits import give_back_freed_memory
 from webhook.server.loop import Loop
-from webhook.server.memory import give_back_freed_memory
-from webhook.server.visit import KEY, Visit
+from webhook.server.visit import KEY, BadHead, Visit
 
 _TICK_SECONDS: Final = 0.25
 _HEARTBEAT_SECONDS: Final = 1.0

@@ -1,5 +1,9 @@
-"""Server limits for threads, bodies, connections and memory, derived together."""
+"""Limits of threads, bodies, connections and memory, and their gate."""
 
+import ctypes
+import os
+import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -116,3 +120,77 @@ def document_bytes(body: bytes) -> int:
         + body.count(b",") * 80
         + body.count(b":") * 120
     )
+
+
+_MMAP_THRESHOLD: Final = (-3, 128 * 1024)
+"""glibc's own figure to begin with; set, it no longer grows to 32 MiB after the first large body."""
+
+_ARENA_MAX: Final = (-8, 2)
+"""glibc takes eight for each processor, and each keeps its own free memory."""
+
+_SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 (memory: a key is not to touch a disk, and a root may be read-only)
+
+
+def directory_in_memory() -> str | None:
+    """Return a directory for files that are to lie in memory; `None` where there is none that can be written."""
+    return _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
+
+
+def give_back_freed_memory() -> bool:
+    """Set both of glibc; `False` where the C library is another and knows neither."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and all(mallopt(*setting) for setting in (_MMAP_THRESHOLD, _ARENA_MAX))
+
+
+class Gate:
+    """Counts what is being worked on. Never waits: who is not let through waits for a `leave`, or gives up."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._running = 0
+        self._by_namespace: Counter[str] = Counter()
+        self._documents = 0
+
+    def cost(self, body: bytes) -> int:
+        """Say what parsing a body takes of the budget: nothing of a small one, of which each thread may hold one."""
+        return 0 if len(body) <= FREE_BYTES else document_bytes(body)
+
+    def fits(self, cost: int) -> bool:
+        """Return whether a document of that cost can ever be parsed."""
+        return cost <= self._limits.document_bytes
+
+    def take(self, cost: int) -> bool:
+        """Reserve the memory of a parsed document, if there is room."""
+        if not cost:
+            return True
+        with self._lock:
+            if self._documents + cost > self._limits.document_bytes:
+                return False
+            self._documents += cost
+            return True
+
+    def give_back(self, cost: int) -> None:
+        """Free what `take` reserved."""
+        if cost:
+            with self._lock:
+                self._documents -= cost
+
+    def enter(self, namespace: str) -> bool:
+        """Begin to work on a review of a namespace, if it is its turn."""
+        with self._lock:
+            if self._running >= self._limits.threads:
+                return False
+            if self._by_namespace[namespace] >= self._limits.namespace_threads:
+                return False
+            self._running += 1
+            self._by_namespace[namespace] += 1
+            return True
+
+    def leave(self, namespace: str) -> None:
+        """End what `enter` began."""
+        with self._lock:
+            self._running -= 1
+            self._by_namespace[namespace] -= 1
+            if not self._by_namespace[namespace]:
+                del self._by_namespace[namespace]

@@ -21,12 +21,10 @@ import structlog
 
 from webhook.server.accepting import Acceptor
 from webhook.server.connection import HEAD_BYTES, Connection, Contexts, Ended, State
-from webhook.server.connections import Connections
+from webhook.server.connections import Connections, Parked, Waiting
 from webhook.server.drops import Drops
-from webhook.server.http import BadHead, Http, Request
 from webhook.server.limits import SPARE_THREADS, Limits
-from webhook.server.visit import Visit
-from webhook.server.waiting import Parked, Waiting
+from webhook.server.visit import BadHead, Http, Request, Visit
 
 _IN: Final = select.EPOLLIN | select.EPOLLONESHOT
 _OUT: Final = select.EPOLLOUT | select.EPOLLONESHOT

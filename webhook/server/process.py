@@ -17,10 +17,9 @@ from webhook.config import ConfigError, Fault, ServeSettings
 from webhook.server.certificate import CertificateFiles
 from webhook.server.drops import Drops
 from webhook.server.gthread import Worker
-from webhook.server.limits import TooLittleMemory, derive
-from webhook.server.memory import directory_in_memory
+from webhook.server.limits import TooLittleMemory, derive, directory_in_memory
 from webhook.server.selfcheck import SelfCheck
-from webhook.server.timeouts import MAX_SECONDS
+from webhook.server.visit import MAX_SECONDS
 
 
 class GunicornLog(Logger):  # type: ignore[misc]  # gunicorn has no types

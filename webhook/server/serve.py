@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 from flask import Flask
 
-from webhook.admission import Admission
+from webhook.admission import Admission, Settling
 from webhook.cluster import Cluster, Unreachable, connect
 from webhook.cluster.certificate_watches import watch_certificate
 from webhook.cluster.reflector import Watches
@@ -21,11 +21,9 @@ from webhook.core.vocabulary import Provisioning
 from webhook.provisioning import Provisioner
 from webhook.server import ops
 from webhook.server.app import create_app
-from webhook.server.certificate import CertificateFiles
+from webhook.server.certificate import CertificateFiles, SecretFiles, files_directory
 from webhook.server.ops import Check
 from webhook.server.process import Application
-from webhook.server.secret_files import SecretFiles, files_directory
-from webhook.settling import Settling
 from webhook.telemetry import logs
 from webhook.telemetry.metrics import Metrics
 
