@@ -11,7 +11,7 @@ import pytest
 
 from tests import helm
 from tests.chart.switches import BASE, ON, SWITCHES, deployment, manifests, pod_specs, roles
-from webhook.cli.status import command as status
+from webhook.cli.doctor import status
 from webhook.core.figures import CopyFigures, CredentialFigures, WatchHealth
 from webhook.core.vocabulary import Half, Outcome, Provisioning, Reason
 from webhook.telemetry.controller_metrics import ControllerFigures, ControllerMetrics

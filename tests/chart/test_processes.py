@@ -175,10 +175,10 @@ def test_an_uninstall_waits_as_long_as_the_slowest_pod_may_take() -> None:
     values = {**LARGEST, "cleanup": {"onUninstall": "delete"}}
     job = helm.select(helm.hooks({**BASE, **values}), "Job")["spec"]
     (stop,) = job["template"]["spec"]["initContainers"]
-    patience = flags(stop["args"][0], stop["args"][1:])["patience"]
+    timeout = flags(stop["args"][0], stop["args"][1:])["timeout"]
 
-    assert patience > LARGEST["server"]["terminationGracePeriodSeconds"]
-    assert job["activeDeadlineSeconds"] > patience
+    assert timeout > LARGEST["server"]["terminationGracePeriodSeconds"]
+    assert job["activeDeadlineSeconds"] > timeout
 
 
 # --- the hooks
@@ -247,7 +247,7 @@ def test_the_uninstall_hook_names_the_release_and_its_pods() -> None:
     given = flags(command, arguments)
     assert given["name"] == given["namespace"] == "ghcr-pull-secrets"
     assert given["selector"].endswith(",app.kubernetes.io/component in (server, controller)")
-    assert given["patience"] >= 60
+    assert given["timeout"] >= 60
 
 
 @pytest.mark.parametrize("threads", [1, 16, 256])

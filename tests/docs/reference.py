@@ -4,7 +4,6 @@ After a change of a setting, a metric, a reason or a name: ``python -m tests.doc
 """
 
 import functools
-import importlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -205,7 +204,9 @@ def settings(command: str) -> str:
 
 def options(command: str) -> Iterator[click.Option]:
     """List the options of a command, `--help` left out."""
-    for parameter in importlib.import_module(f"webhook.cli.{command}").command.params:
+    found = main.get_command(click.Context(main), command)
+    assert found is not None, command
+    for parameter in found.params:
         if isinstance(parameter, click.Option):
             yield parameter
 

@@ -4,8 +4,8 @@ import re
 
 from tests.docs.commands import DOCS
 from tests.doctor.builders import evidence
-from webhook.doctor import chain, chain_credential
-from webhook.doctor.stations import Code
+from webhook.doctor import chain_credential, run
+from webhook.doctor.model import Code
 
 PAGE = (DOCS / "doctor.md").read_text(encoding="utf-8")
 
@@ -22,4 +22,4 @@ def test_every_code_has_its_row_once() -> None:
 
 
 def test_every_station_has_its_row_once() -> None:
-    assert sorted(rows("Stations")) == sorted(each.name for each in chain.judge(evidence(), chain_credential.NOT_ASKED))
+    assert sorted(rows("Stations")) == sorted(each.name for each in run.judge(evidence(), chain_credential.NOT_ASKED))

@@ -34,19 +34,18 @@ from tests.doctor.builders import (
 from tests.objects import CANARY, RELEASE_NAMESPACE, RULES, payload, secret
 from webhook.core.names import SOURCE_ANNOTATION
 from webhook.core.patterns import ImagePatterns
-from webhook.doctor import chain, chain_credential, chain_webhooks
+from webhook.doctor import chain_admission, chain_credential, run
 from webhook.doctor.evidence import Evidence, PresentedCertificate, Unread
-from webhook.doctor.model import Station, StationState
+from webhook.doctor.model import Code, Station, StationState, foreign_text, names, span
 from webhook.doctor.processes import Service
-from webhook.doctor.settings import default_rules
-from webhook.doctor.stations import Code, foreign_text, names, span
+from webhook.doctor.reading import default_rules
 
 UNREAD = Unread("you may not list secrets")
 NOT_FOUND = "could not get secret data from provider: parameter /sesacthon/dev/ghcr/token not found"
 
 
 def all_of(read: Evidence) -> tuple[Station, ...]:
-    return chain.judge(read, chain_credential.NOT_ASKED)
+    return run.judge(read, chain_credential.NOT_ASKED)
 
 
 def faults(read: Evidence) -> dict[str, str | None]:
@@ -469,10 +468,10 @@ def test_a_server_that_crashes_says_so() -> None:
 def test_a_certificate_through_an_intermediate_is_trusted_by_the_root_of_its_chain() -> None:
     root, middle, end = chain_of_three()
 
-    assert chain_webhooks.trusts(root, end + middle)
-    assert not chain_webhooks.trusts(OTHER_CA.certificate_pem, end + middle)
-    assert not chain_webhooks.trusts(root, end)
-    assert not chain_webhooks.trusts(root, b"nothing")
+    assert chain_admission.trusts(root, end + middle)
+    assert not chain_admission.trusts(OTHER_CA.certificate_pem, end + middle)
+    assert not chain_admission.trusts(root, end)
+    assert not chain_admission.trusts(root, b"nothing")
 
 
 @pytest.mark.parametrize(

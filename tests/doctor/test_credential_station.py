@@ -17,9 +17,8 @@ from webhook.core.copies import read_keyring
 from webhook.core.vocabulary import CredentialState
 from webhook.credential.judging import CredentialReport
 from webhook.doctor.chain_credential import MAX_IMAGES, Answers, ask_registries, judge
-from webhook.doctor.model import Diagnosis, PodFindings, Question, StationState
+from webhook.doctor.model import Code, Diagnosis, PodFindings, Question, StationState
 from webhook.doctor.run import Doctor, Wanted
-from webhook.doctor.stations import Code
 from webhook.failures import ConnectionFailure, ConnectionFault
 from webhook.ports import Forbidden
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.doctor.builders import NOW, RELEASE, condition, copy, evidence, namespace, source
 from tests.objects import RULES, payload, secret
-from webhook.doctor import chain, chain_credential
+from webhook.doctor import chain_credential, run
 from webhook.doctor.evidence import Evidence, Unread
 from webhook.doctor.fixes import Fix, ForceSync, MakeCopy, ReplacePods, Restart, harmless
 from webhook.doctor.model import Diagnosis, PodGroup
@@ -21,7 +21,7 @@ def group(cause: str, **changes: Any) -> PodGroup:
 
 
 def fixes(read: Evidence, *groups: PodGroup) -> tuple[Fix, ...]:
-    stations = chain.judge(read, chain_credential.NOT_ASKED)
+    stations = run.judge(read, chain_credential.NOT_ASKED)
     return harmless(read, Diagnosis(stations=stations, groups=groups))
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.doctor.builders import convert
+from webhook.doctor.chain_admission import selects
 from webhook.doctor.objects import Selector
-from webhook.doctor.selecting import selects
 
 
 def expression(operator: str, *values: str, key: str = "a") -> dict[str, Any]:

@@ -7,9 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from tests.doctor.builders import NOW, evidence
-from webhook.doctor import chain, chain_credential
+from webhook.doctor import chain_credential, rendering, run
 from webhook.doctor.model import Counts, Diagnosis, PodGroup, Station, StationState
-from webhook.doctor.outputs import plain_json, text
 from webhook.doctor.run import exit_code
 
 STATIONS = (
@@ -66,7 +65,7 @@ HEALTHY = Diagnosis(
 
 
 def test_the_report_has_set_up_pods_and_remedies() -> None:
-    assert text.render(BROKEN, NOW) == (
+    assert rendering.as_text(BROKEN, NOW) == (
         "Set-up\n"
         "  ✓ source      ExternalSecret ghcr-pull-secrets/ghcr-secret reads the store\n"
         "  ✗ controller  none leads   no_leader\n"
@@ -91,7 +90,7 @@ def test_the_report_has_set_up_pods_and_remedies() -> None:
 
 
 def test_a_healthy_cluster_is_said_to_be_one_and_pods_that_crash_are_no_finding() -> None:
-    shown = text.render(HEALTHY, NOW)
+    shown = rendering.as_text(HEALTHY, NOW)
 
     assert shown.endswith("\n\nNothing to fix; 2 Pods with selected images looked at\n")
     assert "(pulled: CrashLoopBackOff)" in shown
@@ -103,7 +102,7 @@ def test_a_healthy_cluster_is_said_to_be_one_and_pods_that_crash_are_no_finding(
 def test_what_several_have_in_common_is_said_once_with_all_their_commands() -> None:
     other = "kubectl rollout restart deployment/b --namespace chat"
     groups = (GROUPS[1], replace(GROUPS[1], owner_name="b", commands=(other,)))
-    shown = text.render(Diagnosis(stations=STATIONS[:1], groups=groups, counts=COUNTS), NOW)
+    shown = rendering.as_text(Diagnosis(stations=STATIONS[:1], groups=groups, counts=COUNTS), NOW)
 
     assert shown.count("restart it") == 1
     assert f"restart it\n              {RESTART}\n              {other}\n" in shown
@@ -113,7 +112,7 @@ def test_a_long_remedy_is_broken_into_lines_and_its_commands_and_names_stay_whol
     named = "the central secret ghcr-pull-secrets/ghcr-secret (docs/operations.md) " * 3
     command = "kubectl label namespace " + "x" * 100
     group = replace(GROUPS[1], remedy=named.strip(), commands=(command,))
-    shown = text.render(Diagnosis(stations=STATIONS[:1], groups=(group,), counts=COUNTS), NOW)
+    shown = rendering.as_text(Diagnosis(stations=STATIONS[:1], groups=(group,), counts=COUNTS), NOW)
     remedy = shown.partition("Remedies\n")[2].partition(command)[0]
 
     assert max(map(len, remedy.splitlines())) <= 96
@@ -122,8 +121,8 @@ def test_a_long_remedy_is_broken_into_lines_and_its_commands_and_names_stay_whol
 
 
 def test_verify_ticks_off_the_stations_in_the_order_of_a_credential() -> None:
-    stations = chain.judge(evidence(), chain_credential.NOT_ASKED)
-    shown = text.verified(Diagnosis(stations=stations, counts=Counts(pods=3, selected=2)))
+    stations = run.judge(evidence(), chain_credential.NOT_ASKED)
+    shown = rendering.verified(Diagnosis(stations=stations, counts=Counts(pods=3, selected=2)))
 
     assert [line.split()[:2] for line in shown.splitlines()] == [
         ["✓", "source"], ["–", "sync"], ["✓", "central"], ["✓", "copies"], ["✓", "pull"]
@@ -131,8 +130,8 @@ def test_verify_ticks_off_the_stations_in_the_order_of_a_credential() -> None:
 
 
 def test_verify_says_where_it_breaks_and_what_fixes_it() -> None:
-    stations = chain.judge(evidence(central=None), chain_credential.NOT_ASKED)
-    shown = text.verified(Diagnosis(stations=stations, groups=GROUPS, counts=COUNTS))
+    stations = run.judge(evidence(central=None), chain_credential.NOT_ASKED)
+    shown = rendering.verified(Diagnosis(stations=stations, groups=GROUPS, counts=COUNTS))
 
     assert "✗ central  Secret ghcr-pull-secrets/ghcr-secret does not exist   central_missing" in shown
     assert "✗ pull     7 of 412 Pods with selected images cannot pull   malformed" in shown
@@ -142,11 +141,11 @@ def test_verify_says_where_it_breaks_and_what_fixes_it() -> None:
 def test_verify_does_not_tick_off_pods_that_were_not_looked_at() -> None:
     pods = Station(name="pods", state=StationState.SKIPPED, text="not looked at: you may not list pods")
 
-    assert "– pull    not looked at" in text.verified(Diagnosis(stations=STATIONS, skipped=(pods,)))
+    assert "– pull    not looked at" in rendering.verified(Diagnosis(stations=STATIONS, skipped=(pods,)))
 
 
 def test_programs_read_the_same() -> None:
-    document = json.loads(plain_json.render(BROKEN))
+    document = json.loads(rendering.as_json(BROKEN))
 
     assert {key: document[key] for key in ("version", "healthy", "pods")} == {
         "version": 1,
@@ -165,7 +164,7 @@ def test_nothing_looked_at_is_not_healthy_for_people_and_for_programs() -> None:
     pods_alone = replace(nothing, counts=Counts(pods=1))
 
     assert [exit_code(each) for each in (nothing, pods_alone)] == [2, 0]
-    assert [json.loads(plain_json.render(each))["healthy"] for each in (nothing, pods_alone)] == [False, True]
-    assert text.render(nothing, NOW).endswith(
+    assert [json.loads(rendering.as_json(each))["healthy"] for each in (nothing, pods_alone)] == [False, True]
+    assert rendering.as_text(nothing, NOW).endswith(
         'Nothing could be looked at; docs/doctor.md, "Permissions", has what it takes\n'
     )

@@ -78,10 +78,10 @@ class Stage:
     def run(self, command: str, *flags: str) -> Result:
         return CliRunner().invoke(main, [command, "--namespace", NAMESPACE, "--kubeconfig", self.kubeconfig, *flags])
 
-    def stop(self, patience: int = 5) -> Result:
+    def stop(self, timeout: int = 5) -> Result:
         selector = "app.kubernetes.io/instance=gps"
         names = ("--name", NAME, "--last-configuration", LAST)
-        return self.run("helm-stop", *names, "--selector", selector, "--patience", str(patience))
+        return self.run("helm-stop", *names, "--selector", selector, "--timeout", str(timeout))
 
     def configurations(self) -> int:
         return sum(len(self.api.admin.list(f"{each}.admissionregistration.k8s.io")) for each in CONFIGURATIONS)
@@ -106,7 +106,7 @@ def test_a_release_is_stopped_and_may_be_again(stage: Stage) -> None:
 
 def test_pods_that_do_not_end_are_given_up_on(stage: Stage) -> None:
     stage.pod()
-    result = stage.stop(patience=1)
+    result = stage.stop(timeout=1)
     assert (result.exit_code, result.output) == (1, "Pods of gps still run after 1 s\n")
 
 

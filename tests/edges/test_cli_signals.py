@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from webhook.cli.signals import stopped_by_signals
+from webhook.cli.controller_process import stopped_by_signals
 
 NUMBERS = (signal.SIGTERM, signal.SIGINT)
 

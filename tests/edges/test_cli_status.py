@@ -15,7 +15,7 @@ from tests.doctor.cluster import load, release
 from tests.edges.accounts import account
 from tests.objects import CANARY, RELEASE_NAMESPACE
 from webhook.cli import main
-from webhook.doctor.stations import Code
+from webhook.doctor.model import Code
 
 LEASES = "leases.coordination.k8s.io"
 
@@ -79,7 +79,7 @@ def test_programs_get_json_with_a_version(api: ApiServer) -> None:
 
 def test_it_waits_until_it_is_healthy_and_says_for_what(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     free_lease(api)
-    monkeypatch.setattr("webhook.cli.status._pause", lambda _: take_lease(api))
+    monkeypatch.setattr("webhook.cli.doctor._pause", lambda _: take_lease(api))
     result = run(api, "--wait", "1m")
 
     assert result.exit_code == 0
@@ -130,7 +130,7 @@ def test_programs_are_not_told_that_what_nobody_looked_at_is_healthy(api: ApiSer
 
 def test_it_does_not_wait_where_nothing_may_be_read(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("webhook.cli.status._pause", pauses.append)
+    monkeypatch.setattr("webhook.cli.doctor._pause", pauses.append)
     result = run(api, "--wait", "1s", kubeconfig=api.kubeconfig_file(account(api, "stranger", [])))
 
     assert (result.exit_code, pauses) == (2, [])

@@ -1,4 +1,4 @@
-"""Command line with one lazily imported module per command."""
+"""Command line whose commands are imported when they are asked for."""
 
 import importlib
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-# Name of the command and of its module, and what it is for: the module is not imported to say so.
+# Name of the command, and what it is for: its module is not imported to say so.
 _COMMANDS: Final[Mapping[str, str]] = {
     "serve": "Answer the API server's admission reviews.",
     "controller": "Keep every copy equal to the central secret.",
@@ -17,8 +17,18 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "completion": "Print a script for completion in bash, zsh or fish.",
 }
 
-# What the chart's hooks run; not listed.
-_HIDDEN: Final[Mapping[str, str]] = {"helm-test": "helm_test", "helm-stop": "helm_stop"}
+# Where each command is; those that the chart's hooks run are not listed.
+_MODULES: Final[Mapping[str, str]] = {
+    "serve": "processes",
+    "controller": "processes",
+    "check": "check",
+    "doctor": "doctor",
+    "status": "doctor",
+    "cleanup": "cleanup",
+    "completion": "plugin",
+    "helm-test": "helm",
+    "helm-stop": "helm",
+}
 
 
 class _LazyGroup(click.Group):
@@ -26,11 +36,11 @@ class _LazyGroup(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
-        module = cmd_name if cmd_name in _COMMANDS else _HIDDEN.get(cmd_name)
-        if module is None:
+        if cmd_name not in _MODULES:
             return None
-        command = importlib.import_module(f"webhook.cli.{module}").command
-        assert isinstance(command, click.Command)  # noqa: S101 (for the type checker; each module has one)
+        module = importlib.import_module(f"webhook.cli.{_MODULES[cmd_name]}")
+        command = getattr(module, cmd_name.replace("-", "_"))
+        assert isinstance(command, click.Command)  # noqa: S101 (for the type checker)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's)

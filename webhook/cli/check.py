@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from webhook.cli.connecting import checked_namespace
-from webhook.cli.options import EXIT_USAGE, reporting_faults, show
+from webhook.cli.options import EXIT_USAGE, checked_namespace, reporting_faults, show
 
 if TYPE_CHECKING:
     from webhook.check.manifests import Trouble
@@ -63,7 +62,7 @@ _MAX_VALUES_BYTES: Final = 1 << 20
 )
 @click.option("--fix", is_flag=True, help="Write the pull secret into manifests that list none.")
 @click.option("--diff", is_flag=True, help="Show what --fix would write.")
-def command(paths: Sequence[str], **options: Any) -> None:
+def check(paths: Sequence[str], **options: Any) -> None:
     """Say of manifests what the webhook would, without a cluster.
 
     Reads YAML and JSON: files, folders, and standard input (-). What a template renders can be piped:

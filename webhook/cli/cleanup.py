@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from webhook.cli.connecting import connected
-from webhook.cli.options import GroupedCommand, options, reporting_faults
+from webhook.cli.options import GroupedCommand, connected, options, reporting_faults
 from webhook.config.connection import CONNECTION_SETTINGS
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Say what would be removed and left, and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options(CONNECTION_SETTINGS)
-def command(*, dry_run: bool, yes: bool, **flags: Any) -> None:
+def cleanup(*, dry_run: bool, yes: bool, **flags: Any) -> None:
     """Remove every copy that is ours from every namespace.
 
     Foreign secrets and the central secret are left. Stop the controller and the webhook first: they recreate copies

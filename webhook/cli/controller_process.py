@@ -4,15 +4,17 @@ Here and not in `webhook.controller`, since the second listener is the server's 
 """
 
 import importlib.metadata
+import signal
 import socket
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Final
 
 import structlog
 
-from webhook.cli.signals import stopped_by_signals
 from webhook.cluster import Cluster, Unreachable, connect
 from webhook.cluster.certificates import configurations
 from webhook.cluster.events import ClusterEvents
@@ -35,6 +37,37 @@ from webhook.server.ops import Check
 from webhook.telemetry import logs
 from webhook.telemetry.controller_metrics import CertificateMetrics, ControllerFigures, ControllerMetrics
 from webhook.telemetry.metrics import Metrics
+
+_STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """Give an event that either signal sets; on leaving, the handlers are as they were. Main thread only.
+
+    A handler runs in the main thread, between any two of its instructions. If that thread is just then about to wait
+    for the event it holds the event's lock, which `set` needs as well: to set it there would now and then hang the
+    process. So the handler only puts into a `SimpleQueue`, the one container that allows that, and a thread does the
+    rest.
+    """
+    stop = threading.Event()
+    arrived: SimpleQueue[int | None] = SimpleQueue()
+
+    def pass_on() -> None:
+        if arrived.get() is not None:
+            stop.set()
+
+    thread = threading.Thread(target=pass_on, name="signals", daemon=True)
+    thread.start()
+    before = {number: signal.signal(number, lambda number, _: arrived.put(number)) for number in _STOPPING}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        arrived.put(None)
+        thread.join()
+
 
 _POOL_MARGIN: Final = 12
 """Connections to the API server besides one for each worker: watches, Lease, events, and a few being replaced."""

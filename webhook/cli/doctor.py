@@ -1,6 +1,7 @@
-"""Command `doctor`: find out why a cluster does not pull."""
+"""Commands `doctor` and `status`: find out what is wrong in a cluster."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -8,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from webhook.cli.connecting import checked_namespace, cluster_of, diagnosis_options
-from webhook.cli.options import GroupedCommand, reporting_faults, show
+from webhook.cli.options import GroupedCommand, checked_namespace, cluster_of, diagnosis_options, reporting_faults, show
 from webhook.config import ConfigError, Fault
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _PODS_S: Final = 300.0
 @click.option("--fix", is_flag=True, help="Offer the fixes that can do no harm, and do those you agree to.")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
 @diagnosis_options
-def command(**options: Any) -> None:
+def doctor(**options: Any) -> None:
     """Find out why a cluster does not pull, and what fixes it.
 
     Looks at the set-up, from the ExternalSecret to the certificate, and at the
@@ -88,7 +88,7 @@ def _asks_a_person() -> bool:
 
 def _run(connection: "ChosenCluster", given: dict[str, Any], *, yes: bool, output: str, release_namespace: str) -> int:
     # Imported late: `--help` needs none of it.
-    from webhook.doctor.outputs import plain_json, text  # noqa: PLC0415
+    from webhook.doctor import rendering  # noqa: PLC0415
     from webhook.doctor.run import Wanted, exit_code  # noqa: PLC0415
 
     namespace = "" if given["all_namespaces"] else given["namespace"] or connection.namespace or "default"
@@ -97,9 +97,9 @@ def _run(connection: "ChosenCluster", given: dict[str, Any], *, yes: bool, outpu
         doctor = _doctor(connection, progress, check_credential=given["check_credential"])
         evidence, diagnosis = doctor.look(Wanted(namespace=namespace, release_namespace=release_namespace), now)
     if output == "json":
-        show(plain_json.render(diagnosis))
+        show(rendering.as_json(diagnosis))
     else:
-        show(text.verified(diagnosis) if given["verify"] else text.render(diagnosis, now))
+        show(rendering.verified(diagnosis) if given["verify"] else rendering.as_text(diagnosis, now))
     if given["fix"]:
         _fix(connection, evidence, diagnosis, yes=yes)
     return exit_code(diagnosis)
@@ -161,3 +161,75 @@ def _fix(connection: "ChosenCluster", evidence: "Evidence", diagnosis: "Diagnosi
             click.echo(f"done: {fix}{remark and '; '}{remark}")
         except ClusterError as error:
             click.echo(f"not done: {fix}: {error.cause}")
+
+
+_POLL_S: Final = 1.0
+
+
+@click.command("status", cls=GroupedCommand)
+@click.option("--wait", metavar="DURATION", help="Wait so long for it to be healthy, such as 2m.")
+@diagnosis_options
+def status(*, wait: str | None, output: str, release_namespace: str | None, **flags: Any) -> None:
+    """Say whether the set-up is healthy: what `doctor` says first.
+
+    For pipelines, after the add-on was installed or upgraded.
+
+    \b
+    Examples:
+      ghcr-pull-secrets status
+      helm upgrade --install ... && ghcr-pull-secrets status --wait 2m
+      ghcr-pull-secrets status --output json
+
+    Exits with 0 when it is healthy, 1 with findings, 2 when nothing could be
+    looked at or the command line is wrong.
+    """  # noqa: D301 (click wants the character itself)
+    with reporting_faults():
+        timeout = _seconds(wait)
+        with cluster_of(flags, release_namespace) as connection:
+            # Imported late: `--help` needs none of it.
+            from webhook.doctor import rendering  # noqa: PLC0415
+            from webhook.doctor.asking import ClusterAsks  # noqa: PLC0415
+            from webhook.doctor.run import Doctor, exit_code  # noqa: PLC0415
+
+            diagnosis = _waited(Doctor(ClusterAsks(connection.client)), release_namespace or "", timeout)
+            show(rendering.as_json(diagnosis, pods=False) if output == "json" else rendering.status(diagnosis))
+            sys.exit(exit_code(diagnosis))
+
+
+def _waited(doctor: "Doctor", release_namespace: str, timeout: float) -> "Diagnosis":
+    """Look until it is healthy or the time is up; meanwhile, say what it waits for on standard error."""
+    from webhook.doctor.run import Wanted  # noqa: PLC0415
+    from webhook.ports import DeadlineExceeded, Unavailable  # noqa: PLC0415
+
+    give_up = time.monotonic() + timeout
+    told: object = None
+    while True:
+        waits_for: tuple[str, ...]
+        try:
+            _, diagnosis = doctor.look(Wanted(release_namespace=release_namespace), datetime.now(UTC))
+            # Where nothing may be read, waiting shows nothing either.
+            if diagnosis.healthy or not diagnosis.looked or time.monotonic() >= give_up:
+                return diagnosis
+            waits_for = tuple(f"{each.name}: {each.text}" for each in diagnosis.faults)
+        except (Unavailable, DeadlineExceeded) as error:
+            if time.monotonic() >= give_up:
+                raise
+            waits_for = (str(error),)
+        if waits_for != told:
+            told = waits_for
+            for line in waits_for:
+                click.echo(f"waiting for {line}", err=True)
+        _pause(min(_POLL_S, max(0.0, give_up - time.monotonic())))
+
+
+def _pause(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def _seconds(text: str | None) -> float:
+    from webhook.config.values import BadValue, seconds  # noqa: PLC0415
+
+    try:
+        return seconds(text) if text else 0.0
+    except BadValue as error:
+        raise ConfigError([Fault("--wait", str(error))]) from None

@@ -1,4 +1,4 @@
-"""Judge the copies: whose each `ghcr-secret` is, and whether ours are as the central secret says."""
+"""Judge the copies: whose each is, and whether it is current."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,7 @@ from webhook.core.names import ADOPT_ANNOTATION, SECRET_NAME, SOURCE_ANNOTATION
 from webhook.core.ownership import Owner, owner_of
 from webhook.core.scope import Namespace, Rules
 from webhook.doctor.evidence import Evidence, Unread
-from webhook.doctor.model import Station
-from webhook.doctor.stations import Code, fault, names, ok, skipped
+from webhook.doctor.model import Code, Station, fault, names, ok, skipped
 
 NAME = "copies"
 _FOREIGN = (Owner.FOREIGN, Owner.OWNED, Owner.GIVEN_AWAY)

@@ -1,4 +1,4 @@
-"""Ask the registry about the central credential, for the images that Pods use, and judge what it says."""
+"""Ask registries about the central credential, and judge their answers."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +13,7 @@ from webhook.core.vocabulary import CredentialState
 from webhook.credential.asking import ask
 from webhook.credential.judging import EXPIRY_WARNINGS, CredentialReport, LoginTarget, judge_pull, targets
 from webhook.credential.probing import images_in_use, tried_first
-from webhook.doctor.model import Station, StationState
-from webhook.doctor.stations import Code, fault, names, ok, span
+from webhook.doctor.model import Code, Station, StationState, fault, names, ok, span
 from webhook.ports import Deadline, Registry
 
 NAME: Final = "credential"

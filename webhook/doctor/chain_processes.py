@@ -1,4 +1,4 @@
-"""Judge what runs: the servers, the certificate they serve, and the controller."""
+"""Judge the servers, the certificate they serve, and the controller."""
 
 from datetime import timedelta
 from typing import Final
@@ -6,9 +6,8 @@ from typing import Final
 from certs.facts import Unreadable
 from certs.inspection import inspect, split_bundle
 from webhook.doctor.evidence import COMPONENT, Evidence, Unread
-from webhook.doctor.model import Station
+from webhook.doctor.model import Code, Station, ago, count, fault, foreign_text, names, ok, skipped, span
 from webhook.doctor.processes import Deployment, Pod
-from webhook.doctor.stations import Code, ago, count, fault, foreign_text, names, ok, skipped, span
 
 NEAR_EXPIRY: Final = timedelta(days=14)
 """Time left at which somebody has to look, as the chart's alert has it; of a short life, a sixth (see `_near`)."""

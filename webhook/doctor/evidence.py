@@ -1,4 +1,4 @@
-"""What was read of a cluster, as plain data, for the chain to be judged from.
+"""What was read of a cluster, as plain data.
 
 What could not be read is `Unread`, and what is not there `None`: the two are never confused.
 """

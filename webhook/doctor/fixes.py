@@ -8,8 +8,7 @@ from webhook.core.copies import Create, Place, Secret, plan
 from webhook.core.names import SECRET_NAME
 from webhook.core.vocabulary import Reason
 from webhook.doctor.evidence import Evidence, Source, Unread
-from webhook.doctor.model import Diagnosis
-from webhook.doctor.stations import Code
+from webhook.doctor.model import Code, Diagnosis
 
 RESTARTABLE: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
 """Kinds whose Pods are replaced when an annotation of their template changes, and their resource in `apps/v1`."""

@@ -24,8 +24,8 @@ from webhook.core.scope import Namespace
 from webhook.core.vocabulary import CredentialState
 from webhook.core.waiting import Symptom
 from webhook.doctor import waiting_pods
+from webhook.doctor.asking import Permissions
 from webhook.doctor.model import PodFindings, PodGroup, Question, Station, StationState
-from webhook.doctor.permissions import Permissions
 from webhook.doctor.waiting_pods import Progress, WaitingPod, collect, parse_time
 from webhook.ports import Deadline
 

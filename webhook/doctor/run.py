@@ -1,6 +1,6 @@
-"""One diagnosis: read, ask, judge."""
+"""One diagnosis: read, ask, judge every station."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -8,13 +8,61 @@ from typing import Final
 from webhook.core.copies import Secret
 from webhook.core.review import Json
 from webhook.core.vocabulary import CredentialState
-from webhook.doctor import chain, chain_central, chain_credential
+from webhook.doctor import chain_admission, chain_copies, chain_credential, chain_processes, chain_source
 from webhook.doctor.asking import Asks, forbidden
 from webhook.doctor.evidence import Evidence, Unread
-from webhook.doctor.model import Diagnosis, PodFindings, Question, Station
+from webhook.doctor.model import Code, Diagnosis, PodFindings, Question, Station, StationState, names, skipped
 from webhook.doctor.reading import Reading
-from webhook.doctor.stations import skipped
 from webhook.ports import Forbidden, Registry
+
+_ALONE = "of a release that is not there"
+
+
+def judge(evidence: Evidence, credential: Station) -> tuple[Station, ...]:
+    """Judge every station.
+
+    Args:
+        evidence: What was read.
+        credential: The station of the credential itself, which only the registry can tell of.
+
+    Where no release was found at all, that is the one thing to fix: what hangs on it is skipped.
+    """
+    source, sync = chain_source.judge_source(evidence)
+    central = chain_source.judge_central(evidence)
+    copies = chain_copies.judge(evidence)
+    webhooks = chain_admission.judge_webhooks(evidence)
+    if webhooks.code == Code.NOT_INSTALLED:
+        return webhooks, *_nothing_else(
+            ("source", "sync", "central", chain_credential.NAME, "copies", "servers", "controller")
+        )
+    servers, certificate, controller = chain_processes.judge(evidence)
+    policies = chain_admission.judge_policies(evidence)
+    return (
+        *_settings(evidence),
+        source,
+        sync,
+        central,
+        credential,
+        copies,
+        webhooks,
+        policies,
+        servers,
+        certificate,
+        controller,
+    )
+
+
+def _settings(evidence: Evidence) -> tuple[Station, ...]:
+    unread = evidence.release.rules_unread
+    if unread is None or evidence.server is None:
+        return ()
+    selected = names(evidence.release.rules.patterns.include)
+    return (skipped("settings", Unread(f"{unread.why}; {selected} is taken as selected")),)
+
+
+def _nothing_else(stations: Sequence[str]) -> tuple[Station, ...]:
+    return tuple(Station(name=each, state=StationState.SKIPPED, text=f"not looked at: {_ALONE}") for each in stations)
+
 
 FindPods = Callable[[Question], PodFindings]
 """`pods.find_pod_groups`, with its client, deadline and progress."""
@@ -68,7 +116,7 @@ class Doctor:
         reading = Reading(self._asks, namespace=wanted.namespace, release_namespace=wanted.release_namespace)
         evidence = reading.evidence(now)
         credential, words = self._credential(evidence, wanted)
-        stations = chain.judge(evidence, credential)
+        stations = judge(evidence, credential)
         found = PodFindings()
         if self._find_pods is not None:
             central = evidence.central if isinstance(evidence.central, Secret) else None
@@ -87,7 +135,7 @@ class Doctor:
             return chain_credential.NOT_ASKED, {}
         if isinstance(evidence.central, Unread):
             return skipped(chain_credential.NAME, evidence.central), {}
-        keyring = chain_central.keyring_of(evidence.central)
+        keyring = chain_source.keyring_of(evidence.central)
         try:
             pods = self._list_pods(wanted.namespace)
             answers = chain_credential.ask_registries(self._registry, keyring, pods, evidence.release.rules)

@@ -1,22 +1,51 @@
-"""Judge the webhook configurations: are they there, do they trust what is served, whom do they leave out."""
+"""Judge what admits Pods: the webhook configurations and the policies."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from certs.facts import CertificateFacts
 from certs.inspection import inspect, split_bundle
-from webhook.core.names import SYSTEM_NAMESPACES
+from webhook.core.names import COVERED_LABEL, SYSTEM_NAMESPACES
 from webhook.doctor.evidence import COMPONENT, Evidence, Unread
-from webhook.doctor.model import Station
-from webhook.doctor.objects import Configuration, Webhook
+from webhook.doctor.model import Code, Station, fault, names, ok, skipped
+from webhook.doctor.objects import Binding, Configuration, Expression, Policy, Selector, Webhook
 from webhook.doctor.processes import Deployment
-from webhook.doctor.selecting import selects
-from webhook.doctor.stations import Code, fault, names, ok, skipped
 
-NAME = "webhooks"
+T = TypeVar("T")
+
+
+def selects(selector: Selector | None, labels: Mapping[str, str]) -> bool:
+    """Return whether a selector selects an object with these labels; none, or an empty one, selects everything.
+
+    As `LabelSelectorAsSelector` of apimachinery.
+    """
+    if selector is None:
+        return True
+    wanted = (selector.match_labels or {}).items()
+    return wanted <= labels.items() and all(_holds(each, labels) for each in selector.match_expressions or ())
+
+
+def _holds(expression: Expression, labels: Mapping[str, str]) -> bool:
+    there = expression.key in labels
+    match expression.operator:
+        case "In":
+            return there and labels[expression.key] in (expression.values or ())
+        case "NotIn":
+            return not there or labels[expression.key] not in (expression.values or ())
+        case "Exists":
+            return there
+        case "DoesNotExist":
+            return not there
+        case _:
+            # The API server knows no other; one that is to come selects nothing as far as we know.
+            return False
+
+
+_WEBHOOKS = "webhooks"
 _LONGEST_CHAIN = 5
 
 
-def judge(evidence: Evidence) -> Station:
+def judge_webhooks(evidence: Evidence) -> Station:
     """Judge the configurations; the first row that fits.
 
     | configurations | station |
@@ -30,9 +59,9 @@ def judge(evidence: Evidence) -> Station:
     """
     mutating, validating = evidence.mutating, evidence.validating
     if isinstance(mutating, Unread):
-        return skipped(NAME, mutating)
+        return skipped(_WEBHOOKS, mutating)
     if isinstance(validating, Unread):
-        return skipped(NAME, validating)
+        return skipped(_WEBHOOKS, validating)
     namespace = evidence.release.namespace
     if missing := [half for half, found in (("mutating", mutating), ("validating", validating)) if not found]:
         return _missing(evidence, missing)
@@ -41,13 +70,17 @@ def judge(evidence: Evidence) -> Station:
     if empty := [webhook.name for webhook in webhooks if not webhook.client_config.ca_bundle]:
         text = f"{names(_distinct(empty))}: no caBundle, so that no call succeeds"
         return fault(
-            NAME, Code.CA_BUNDLE_MISSING, text, "the controller (or cert-manager) writes it: see why it did not", keeper
+            _WEBHOOKS,
+            Code.CA_BUNDLE_MISSING,
+            text,
+            "the controller (or cert-manager) writes it: see why it did not",
+            keeper,
         )
     trust = _trust(evidence, webhooks)
     if isinstance(trust, list):
         text = f"{names(trust)}: caBundle did not sign the certificate that is served, so that no call succeeds"
         return fault(
-            NAME,
+            _WEBHOOKS,
             Code.CA_BUNDLE_MISMATCH,
             text,
             'the controller (or cert-manager) writes it: see why it did not; docs/operations.md, "Certificate trouble"',
@@ -57,7 +90,7 @@ def judge(evidence: Evidence) -> Station:
         return unreachable
     others = f"another release in {names(evidence.others)} is called too" if evidence.others else ""
     said = (trust, _policies(mutating, validating), others, _left_out(evidence, webhooks))
-    return ok(NAME, "; ".join(filter(None, said)))
+    return ok(_WEBHOOKS, "; ".join(filter(None, said)))
 
 
 def trusts(bundle: bytes, served: bytes) -> bool:
@@ -84,10 +117,10 @@ def _missing(evidence: Evidence, halves: Sequence[str]) -> Station:
     if not release.found:
         text = f"no release of the add-on is in {release.namespace}, nor a webhook configuration of one anywhere"
         remedy = "install it, or name its namespace with --release-namespace (docs/install.md)"
-        return fault(NAME, Code.NOT_INSTALLED, text, remedy)
+        return fault(_WEBHOOKS, Code.NOT_INSTALLED, text, remedy)
     text = f"there is no {' and no '.join(halves)} webhook configuration of {release.name}"
     return fault(
-        NAME,
+        _WEBHOOKS,
         Code.WEBHOOKS_MISSING,
         text,
         "helm upgrade makes them again, with the version and the values that are installed",
@@ -120,7 +153,7 @@ def _unreachable(evidence: Evidence) -> Station | None:
     namespace = evidence.release.namespace
     if service is None:
         text = f"there is no Service {evidence.release.name} in {namespace}, which the API server calls"
-        return fault(NAME, Code.NO_ENDPOINTS, text, "helm upgrade makes it again")
+        return fault(_WEBHOOKS, Code.NO_ENDPOINTS, text, "helm upgrade makes it again")
     if (
         isinstance(service, Unread)
         or isinstance(pods, Unread)
@@ -133,7 +166,7 @@ def _unreachable(evidence: Evidence) -> Station | None:
         return None
     text = f"Service {service.metadata.name} leads to none of the {server.ready} servers that are ready"
     look = f"kubectl get service {service.metadata.name} --namespace {namespace} --output jsonpath='{{.spec.selector}}'"
-    return fault(NAME, Code.NO_ENDPOINTS, text, "its selector was changed: helm upgrade makes it as it was", look)
+    return fault(_WEBHOOKS, Code.NO_ENDPOINTS, text, "its selector was changed: helm upgrade makes it as it was", look)
 
 
 def _policies(mutating: Iterable[Configuration], validating: Iterable[Configuration]) -> str:
@@ -165,3 +198,64 @@ def _left_out(evidence: Evidence, webhooks: Sequence[Webhook]) -> str:
 
 def _distinct(found: Iterable[str]) -> Iterable[str]:
     return dict.fromkeys(found)
+
+
+_POLICIES = "policies"
+_COVERED = "-covered"
+
+
+def judge_policies(evidence: Evidence) -> Station:
+    """Judge the policies that admit covered Pods in the API server (docs/in-api-server.md); the first row that fits.
+
+    | webhooks leave labelled Pods out | policies | station |
+    |---|---|---|
+    | yes | no validating one, which checks the label | fault: a Pod with the label is admitted unseen |
+    | any | one without binding | fault: it does nothing |
+    | no | none | ok: the webhooks are asked about every Pod |
+    | yes | both | ok |
+    """
+    mutating, validating = evidence.mutating_policies, evidence.validating_policies
+    bindings = (evidence.mutating_bindings, evidence.validating_bindings)
+    for unread in (mutating, validating, *bindings, evidence.mutating, evidence.validating):
+        if isinstance(unread, Unread):
+            return skipped(_POLICIES, unread)
+    admits, checks = _covered(mutating), _covered(validating)
+    if _leaves_labelled_out(evidence) and not checks:
+        text = f"the webhooks leave Pods with the label {COVERED_LABEL} out, and no ValidatingAdmissionPolicy checks it"
+        return fault(
+            _POLICIES, Code.POLICY_MISSING, text, "helm upgrade makes the policy again (docs/in-api-server.md)"
+        )
+    pairs = zip((mutating, validating), bindings, strict=True)
+    if loose := sorted({name for policies, bound in pairs for name in _unbound(policies, bound)}):
+        text = f"{names(loose)}: no binding, so that it does nothing"
+        return fault(
+            _POLICIES, Code.POLICY_UNBOUND, text, "helm upgrade makes the binding again (docs/in-api-server.md)"
+        )
+    if admits and checks:
+        return ok(_POLICIES, "the API server admits Pods itself where a copy covers everything")
+    if checks:
+        return ok(_POLICIES, "the API server spares the second call for Pods that a copy covers")
+    return ok(_POLICIES, "none that admit Pods: the webhooks are asked about each")
+
+
+def _unbound(policies: tuple[Policy, ...] | Unread | None, bindings: tuple[Binding, ...] | Unread) -> set[str]:
+    bound = {each.spec.policy_name for each in _listed(bindings) if each.spec}
+    return {each.metadata.name for each in _listed(policies)} - bound
+
+
+def _leaves_labelled_out(evidence: Evidence) -> bool:
+    configurations = [*_listed(evidence.mutating), *_listed(evidence.validating)]
+    return any(_skips(webhook) for each in configurations for webhook in each.webhooks or ())
+
+
+def _skips(webhook: Webhook) -> bool:
+    selector = webhook.object_selector
+    return any(each.key == COVERED_LABEL for each in (selector and selector.match_expressions) or ())
+
+
+def _covered(policies: tuple[Policy, ...] | Unread | None) -> bool:
+    return any(each.metadata.name.endswith(_COVERED) for each in _listed(policies))
+
+
+def _listed(found: tuple[T, ...] | Unread | None) -> tuple[T, ...]:
+    return () if found is None or isinstance(found, Unread) else found

@@ -1,12 +1,14 @@
-"""A diagnosis for people."""
+"""A diagnosis as text for people, and as JSON for programs."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from webhook.doctor.model import Diagnosis, PodGroup, Station, StationState
-from webhook.doctor.stations import count, span
+import orjson
+
+from webhook.doctor.model import Diagnosis, PodGroup, Station, StationState, count, span
 
 MARKS: Final = {StationState.OK: "✓", StationState.FAULT: "✗", StationState.SKIPPED: "–"}
 _CODE_COLUMN: Final = 2
@@ -18,7 +20,7 @@ VERIFIED: Final = ("source", "sync", "central", "copies")
 """The stations that `--verify` checks, in their order; then comes `pull`."""
 
 
-def render(diagnosis: Diagnosis, now: datetime) -> str:
+def as_text(diagnosis: Diagnosis, now: datetime) -> str:
     """Write the set-up, the Pods that cannot pull, and the remedies."""
     parts = [set_up(diagnosis), _pods(diagnosis, now), _remedies(diagnosis), _sum(diagnosis)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -135,3 +137,28 @@ def _sum(diagnosis: Diagnosis) -> str:
         parts.append(f"{count(len(causes), 'cause')}, {count(diagnosis.counts.unable, 'Pod')}")
     pages = "docs/doctor.md" + (" and docs/troubleshooting.md have" if causes else " has")
     return f"{'; '.join(parts)}; {pages} a paragraph for each"
+
+
+VERSION: Final = 1
+"""Changes when a field changes its meaning or goes after a release; new ones may come."""
+
+
+def as_json(diagnosis: Diagnosis, *, pods: bool = True) -> str:
+    """Write it; without the Pods for `status`, which looks at none."""
+    document: dict[str, Any] = {
+        "version": VERSION,
+        "healthy": diagnosis.healthy,
+        "stations": [_station(each) for each in diagnosis.stations],
+        "skipped": [_station(each) for each in diagnosis.skipped],
+    }
+    if pods:
+        document |= {"pods": asdict(diagnosis.counts), "groups": [_group(each) for each in diagnosis.groups]}
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+
+
+def _station(station: Station) -> dict[str, Any]:
+    return asdict(station)
+
+
+def _group(group: PodGroup) -> dict[str, Any]:
+    return asdict(group)

@@ -1,1 +1,0 @@
-"""A diagnosis as text for people, and as JSON for programs."""
