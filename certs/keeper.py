@@ -23,6 +23,7 @@ from certs.plan import (
     DropPreviousCA,
     IssueLeaf,
     PublishBundle,
+    RenewalReason,
     StoreBundle,
     Wait,
     plan,
@@ -39,7 +40,6 @@ from certs.ports import (
     Retired,
     Stored,
 )
-from certs.renewal import RenewalReason
 from certs.state import Observation, authority_data, leaf_data, observe
 
 LONGEST_PAUSE: Final = timedelta(hours=1)

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from certs.renewal import RenewalReason
+from certs.plan import RenewalReason
 from certs.state import SecretData
 
 

@@ -8,9 +8,8 @@ from typing import Final
 
 from webhook.core import answers, coverage, policy, subjects
 from webhook.core.answers import Answer, Provisioned
-from webhook.core.kinds import WorkloadKind
 from webhook.core.review import Review
-from webhook.core.scope import Namespace, Rules
+from webhook.core.scope import Namespace, Rules, WorkloadKind
 from webhook.core.subjects import Subject
 from webhook.core.vocabulary import Half, Provisioning, Reason
 from webhook.inquiry import Inquirer

@@ -16,7 +16,7 @@ from gunicorn.app.base import BaseApplication
 
 from webhook.config import ServeSettings
 from webhook.server.certificate import CertificateFiles
-from webhook.server.process import Application
+from webhook.server.serve import Application
 
 
 def load(_: threading.Event) -> Flask:

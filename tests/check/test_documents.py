@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.check.runs import check
-from webhook.check.documents import Reader, load
-from webhook.check.loader import Loader
+from webhook.check.documents import Loader, Reader, load
 from webhook.check.manifests import Manifest, Trouble
 from webhook.check.plain import MAX_DEPTH, MAX_MERGED, Converter, Unusable
 

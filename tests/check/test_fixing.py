@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from tests.check.runs import checker
 from tests.objects import TEMPLATE_PATHS, pod_spec_of, workload
-from webhook.check.fixes import fixes
-from webhook.check.fixing import diff
+from webhook.check.fixing import diff, fixes
 from webhook.check.sources import STDIN_NAME, Text
 
 

@@ -10,7 +10,7 @@ from tests.check.runs import check, check_objects, checker
 from tests.objects import RELEASE_NAMESPACE, secret
 from tests.services.fakes import FakeCluster
 from tests.services.templates import ask, ray, template
-from webhook.check.fixes import fixes
+from webhook.check.fixing import fixes
 from webhook.check.outputs import FORMATS
 from webhook.check.report import ManifestOutcome
 from webhook.check.sources import Text

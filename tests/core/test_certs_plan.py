@@ -19,12 +19,15 @@ from certs.plan import (
     DropPreviousCA,
     IssueLeaf,
     PublishBundle,
+    RenewalReason,
     StoreBundle,
     Wait,
+    authority_fault,
+    leaf_fault,
     observe_publication,
     plan,
+    renewal_due,
 )
-from certs.renewal import RenewalReason, authority_fault, leaf_fault, renewal_due
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = ("hooks.ops.svc", "hooks.ops.svc.cluster.local")

@@ -13,8 +13,7 @@ import click
 from tests.docs.commands import DOCS
 from webhook.cli import main
 from webhook.cli.options import SettingOption
-from webhook.config import SERVE_SETTINGS, Setting
-from webhook.config.connection import CONNECTION_SETTINGS
+from webhook.config import CONNECTION_SETTINGS, SERVE_SETTINGS, Setting
 from webhook.config.controller import CONTROLLER_SETTINGS
 from webhook.core import names
 from webhook.core.figures import CopyFigures, CredentialFigures, WatchHealth

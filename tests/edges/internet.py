@@ -20,7 +20,7 @@ from tests.edges.pki import Pki
 from tests.services.contracts.registry import RegistryWorld
 from webhook.core.keyring import Credential
 from webhook.registry import HttpsRegistry
-from webhook.registry.proxies import Proxy
+from webhook.registry.exchange import Proxy
 from webhook.trust import Trust
 
 NAMES = ("ghcr.io", "api.github.com", "registry.gitlab.com", "gitlab.com", "evil.example", "localhost")

@@ -36,8 +36,8 @@ from webhook.server import ops
 from webhook.server.app import create_app
 from webhook.server.certificate import CertificateFiles
 from webhook.server.ops import Check
-from webhook.server.process import Application
 from webhook.server.selfcheck import ALIVE_SECONDS, SelfCheck
+from webhook.server.serve import Application
 from webhook.telemetry import logs
 from webhook.telemetry.metrics import Metrics
 

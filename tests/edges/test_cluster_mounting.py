@@ -6,7 +6,7 @@ import pytest
 
 from tests.edges.decoding import decoded
 from tests.matching import MOUNTS
-from webhook.cluster.mounting import mounts_copy
+from webhook.cluster.objects import mounts_copy
 
 WRONG_KINDS = {case for case in MOUNTS if "other kinds" in case}
 

@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 
 from tests.edges.pki import Pki
-from webhook.config import SERVE_SETTINGS, ConfigError, ServeSettings
-from webhook.config.connection import ConnectionSettings
+from webhook.config import SERVE_SETTINGS, ConfigError, ConnectionSettings, ServeSettings
 from webhook.config.controller import ControllerSettings
-from webhook.core.kinds import WorkloadKind
-from webhook.core.scope import Enforcement
+from webhook.core.scope import Enforcement, WorkloadKind
 
 PREFIX = "GHCR_PULL_SECRETS_"
 

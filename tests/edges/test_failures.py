@@ -21,14 +21,14 @@ from tests.edges.internet import Internet
 from tests.edges.pki import Pki
 from tests.objects import CANARY
 from tests.services.contracts.registry import GOOD
+from webhook.cluster.bodies import describe
 from webhook.cluster.caches import Caches
 from webhook.cluster.client import Client
-from webhook.cluster.errors import describe
 from webhook.cluster.requests import Target, Verb
 from webhook.failures import ConnectionFailure, ConnectionFault, failure_of
 from webhook.ports import ClusterError, Deadline
 from webhook.registry import HttpsRegistry
-from webhook.registry.proxies import Proxy
+from webhook.registry.exchange import Proxy
 from webhook.trust import Trust
 
 GET = Target(verb=Verb.GET, resource="namespaces", name="x")

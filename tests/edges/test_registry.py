@@ -21,8 +21,7 @@ from webhook.ports import Deadline, LoginAnswer, RegistryFault, TokenHeaders
 from webhook.registry import HttpsRegistry
 from webhook.registry.challenge import Challenge, parse
 from webhook.registry.client import InvalidApiUrl
-from webhook.registry.exchange import MAX_BODY, Exchange, ExchangeFailed, Url
-from webhook.registry.proxies import Proxy, UnusableProxy, from_environment
+from webhook.registry.exchange import MAX_BODY, Exchange, ExchangeFailed, Proxy, UnusableProxy, Url, from_environment
 
 GHCR = 'Bearer realm="https://ghcr.io/token",service="ghcr.io"'
 TOKEN = http(200, b'{"token":"t"}')

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from tests.e2e.machinery.waiting import until
-from webhook.telemetry.batching import MOST_BYTES, MOST_WRITTEN, BatchedWriter
+from webhook.telemetry.logs import MOST_BYTES, MOST_WRITTEN, BatchedWriter
 
 pytestmark = pytest.mark.processes
 
@@ -77,7 +77,7 @@ def test_lines_nobody_takes_are_dropped_and_not_kept_for_ever() -> None:
 
 def test_what_has_gathered_is_written_when_the_process_ends() -> None:
     program = (
-        "import sys; from webhook.telemetry.batching import BatchedWriter; "
+        "import sys; from webhook.telemetry.logs import BatchedWriter; "
         "writer = BatchedWriter(lambda lines: sys.stdout.buffer.write(lines + b'\\n'), gathering_s=60); "
         "writer(b'last'); writer(b'words')"
     )

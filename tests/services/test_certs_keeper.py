@@ -10,8 +10,8 @@ from certs.authority import issue_leaf, new_ca
 from certs.facts import CertificateFacts, KeyPair
 from certs.inspection import inspect
 from certs.keeper import LONGEST_PAUSE, REGISTRATION_PAUSE, ROUNDS_PAUSE, Keeper, Terms, UnendingRotation
+from certs.plan import RenewalReason
 from certs.ports import CertificateKind, Done, Published, Renewed, Retired, Stored
-from certs.renewal import RenewalReason
 from certs.state import SecretData, authority_data, leaf_data
 from tests.services.certificate_fakes import FakeCertificates, Refused
 from tests.services.contracts.certificates import RegistrationContract, StoreContract

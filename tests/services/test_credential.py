@@ -17,7 +17,6 @@ from tests.services.fakes import FakeCluster
 from webhook.core.keyring import DOCKER_CONFIG_JSON, Credential, Keyring
 from webhook.core.vocabulary import CredentialState
 from webhook.credential import CredentialWatch
-from webhook.credential.asking import ask
 from webhook.credential.judging import (
     MAX_TARGETS,
     CredentialReport,
@@ -30,6 +29,7 @@ from webhook.credential.judging import (
     scopes_from_header,
     targets,
 )
+from webhook.credential.probing import ask
 from webhook.failures import ConnectionFailure, ConnectionFault
 from webhook.ports import Deadline, EventReason, LoginAnswer, RegistryFault, Unavailable
 from webhook.telemetry.metrics import Metrics

@@ -1,18 +1,22 @@
-"""Insertion of a pull secret into a manifest's own text.
+"""Fixes for findings: a pull secret inserted into a manifest's text.
 
 Nothing is rewritten: comments, order, quotes and indentation stay because their bytes do. What comes out is read
 again, and counts only if it is the same objects with `ghcr-secret` in the one list that lacked it.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import yaml
 
 from webhook.check.documents import Reader
-from webhook.check.manifests import Manifest, Origin, child
+from webhook.check.manifests import Manifest, Origin, Trouble, child
+from webhook.check.report import Report
+from webhook.check.run import Checker
+from webhook.check.sources import STDIN_NAME, Text
 from webhook.core.names import SECRET_NAME
 
 _LIST: Final = "imagePullSecrets"
@@ -166,3 +170,58 @@ def _line_end(text: str, at: int) -> int:
     if end < 0:
         raise CannotFix
     return end + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFix:
+    """What would be written to one file.
+
+    Attributes:
+        after: All of its new text.
+        diff: The change.
+        changed: How many pod specs it changes.
+        troubles: Those that have to be changed by hand.
+    """
+
+    file: str
+    after: str = field(repr=False)
+    diff: str = field(repr=False)
+    changed: int
+    troubles: tuple[Trouble, ...] = ()
+
+
+def fixes(report: Report, texts: Sequence[Text], checker: Checker) -> Iterator[FileFix]:
+    """Fix what can be, file by file.
+
+    Args:
+        report: What was found.
+        texts: In what.
+        checker: As the one that found it: it knows what to read, and where pod specs are.
+    """
+    wanted: dict[str, dict[PodSpec, int]] = {}  # with the line
+    for finding in report.findings:
+        if finding.fixable is not None:
+            wanted.setdefault(finding.place.file, {})[finding.fixable, finding.spec_path] = finding.place.line
+    for text in texts:
+        lines = wanted.get(text.name)
+        if not lines:
+            continue
+        by_hand = list(lines)
+        after = text.text
+        if text.name != STDIN_NAME and text.exact:
+            after, by_hand = fix(text.text, lines, Reader(checker.interest))
+        yield FileFix(
+            file=text.name,
+            after=after,
+            diff=diff(text.name, text.text, after),
+            changed=len(lines) - len(by_hand),
+            troubles=tuple(
+                Trouble(
+                    file=text.name,
+                    line=line,
+                    problem="cannot be changed in one place (an alias, a merge key, standard input); change it by hand",
+                    fatal=False,
+                )
+                for line in sorted(lines[each] for each in by_hand)
+            ),
+        )

@@ -15,9 +15,9 @@ from webhook.check.plain import Unusable
 from webhook.check.report import Report
 from webhook.check.sources import Text
 from webhook.core import workloads
-from webhook.core.kinds import WorkloadKind, find_kind
 from webhook.core.parts import parts, repositories_together
 from webhook.core.review import kind_of
+from webhook.core.scope import WorkloadKind, find_kind
 from webhook.core.workloads import MalformedObject
 
 MAX_WORKLOADS = 200_000

@@ -205,7 +205,7 @@ def _fixed(
     report: "Report", texts: "Sequence[Text | Trouble]", checker: "Callable[[], Checker]", *, show_only: bool
 ) -> "Report":
     """Give manifests that list no pull secret ours, and look again; or show what would be written."""
-    from webhook.check.fixes import fixes  # noqa: PLC0415
+    from webhook.check.fixing import fixes  # noqa: PLC0415
     from webhook.check.manifests import Trouble  # noqa: PLC0415
 
     troubles: list[Trouble] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from webhook.cli.options import GroupedCommand, connected, options, reporting_faults
-from webhook.config.connection import CONNECTION_SETTINGS
+from webhook.config import CONNECTION_SETTINGS
 
 if TYPE_CHECKING:
     from webhook.cluster.connecting import ChosenCluster

@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from webhook.cli.options import GroupedCommand, connected, options, reporting_faults
-from webhook.config.connection import CONNECTION_SETTINGS
+from webhook.config import CONNECTION_SETTINGS
 from webhook.core.names import SECRET_NAME
 
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from webhook.config import ConfigError, Fault, Setting
-from webhook.config.connection import CONNECTION_SETTINGS, ConnectionSettings
+from webhook.config import CONNECTION_SETTINGS, ConfigError, ConnectionSettings, Fault, Setting
 from webhook.config.resolving import ENVIRONMENT_PREFIX
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Namespaces and ServiceAccounts, read as core values."""
+"""Objects read as core values: Namespaces, ServiceAccounts, Pods' mounts."""
 
 import re
 import sys
@@ -12,7 +12,7 @@ from webhook.cluster.client import Client
 from webhook.cluster.requests import Target, Verb
 from webhook.cluster.wire import Content
 from webhook.core.names import ENFORCE_LABEL, INJECT_KEY, PROVISION_LABEL, SECRET_NAME
-from webhook.core.policy import ServiceAccount
+from webhook.core.policy import ServiceAccount, mounts
 from webhook.core.scope import Namespace
 from webhook.ports import Deadline
 
@@ -135,3 +135,72 @@ def _pull_secrets(account: _ServiceAccount, at_most: int) -> PullSecrets:
     found, more = wire.entries(account.pull_secrets, at_most)
     names = (entry["name"] for entry in found if isinstance(entry, dict) and isinstance(entry.get("name"), str))
     return PullSecrets(tuple(dict.fromkeys(sys.intern(name) for name in names if 0 < len(name) <= MAX_NAME)), more)
+
+
+_NAME = SECRET_NAME.encode()
+
+
+class _Part(msgspec.Struct, omit_defaults=True, gc=False, rename="camel"):
+    """Only what says which Secret is meant; all else is passed over without being built."""
+
+
+class _Reference(_Part):
+    name: str | None = None
+
+
+class _SecretVolume(_Part):
+    secret_name: str | None = None
+
+
+class _Projection(_Part):
+    secret: _Reference | None = None
+
+
+class _Projected(_Part):
+    sources: list[_Projection | None] | None = None
+
+
+class _Volume(_Part):
+    secret: _SecretVolume | None = None
+    projected: _Projected | None = None
+
+
+class _ValueFrom(_Part):
+    secret_key_ref: _Reference | None = None
+
+
+class _Variable(_Part):
+    value_from: _ValueFrom | None = None
+
+
+class _Variables(_Part):
+    secret_ref: _Reference | None = None
+
+
+class _Container(_Part):
+    env: list[_Variable | None] | None = None
+    env_from: list[_Variables | None] | None = None
+
+
+class _Spec(_Part):
+    containers: list[_Container | None] | None = None
+    init_containers: list[_Container | None] | None = None
+    ephemeral_containers: list[_Container | None] | None = None
+    volumes: list[_Volume | None] | None = None
+
+
+class _Pod(_Part):
+    spec: _Spec | None = None
+
+
+def mounts_copy(content: Content) -> bool:
+    """Return whether a Pod mounts `ghcr-secret` or reads it into variables (`webhook.core.policy`).
+
+    Raises:
+        ValueError: It has not the shape of a Pod.
+    """
+    # Nearly every Pod can be told from its bytes: the API server writes no name with escapes.
+    if _NAME not in bytes(content):
+        return False
+    spec = wire.read(content, _Pod).spec
+    return spec is not None and mounts(msgspec.to_builtins(spec), SECRET_NAME)

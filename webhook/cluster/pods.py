@@ -10,8 +10,7 @@ import structlog
 
 from webhook.cluster import wire
 from webhook.cluster.client import Client
-from webhook.cluster.mounting import mounts_copy
-from webhook.cluster.objects import KEPT_NAMES
+from webhook.cluster.objects import KEPT_NAMES, mounts_copy
 from webhook.cluster.paging import Page, pages
 from webhook.cluster.requests import Target, Verb
 from webhook.cluster.wire import Content

@@ -16,9 +16,8 @@ import orjson
 import structlog
 
 from webhook.cluster import wire
-from webhook.cluster.bodies import LineStream
+from webhook.cluster.bodies import MALFORMED, LineStream, describe, from_status
 from webhook.cluster.client import Client
-from webhook.cluster.errors import MALFORMED, describe, from_status
 from webhook.cluster.paging import Decode, whole_list
 from webhook.cluster.requests import CORE_V1, Target, Verb
 from webhook.cluster.watching import DEFAULT_PACING, LIST_AGAIN, Pacing, RestartCause

@@ -6,8 +6,8 @@ from typing import assert_never
 import structlog
 
 from certs.keeper import Keeper, Terms
+from certs.plan import RenewalReason
 from certs.ports import CertificateKind, Done, Published, Renewed, Retired
-from certs.renewal import RenewalReason
 from webhook.cluster.certificate_watches import certificate_watches
 from webhook.cluster.certificates import CertificateSecrets, WebhookConfiguration, WebhookRegistration, Writing
 from webhook.cluster.client import Client

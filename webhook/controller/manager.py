@@ -9,8 +9,7 @@ from typing import Final, assert_never
 
 import structlog
 
-from webhook.controller.queue import Queue
-from webhook.controller.writing import MAX_PAUSE_S
+from webhook.controller.pacing import MAX_PAUSE_S, Queue
 from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
 from webhook.core.scope import Namespace, Rules

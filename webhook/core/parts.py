@@ -9,9 +9,8 @@ from typing import Final
 
 import orjson
 
-from webhook.core.kinds import TemplatePath, WorkloadKind
 from webhook.core.review import Json
-from webhook.core.scope import Rules
+from webhook.core.scope import Rules, TemplatePath, WorkloadKind
 from webhook.core.vocabulary import Reason
 from webhook.core.workloads import MalformedObject, PodImage, Workload, read_all
 

@@ -1,20 +1,29 @@
-"""Choice of the image that a credential is tried on next."""
+"""Trials of a credential: which image, and what registries say."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from webhook.core import images, policy, workloads
+from webhook.core.concerns import GITHUB_REGISTRY
 from webhook.core.images import ImageReference, InvalidReference
 from webhook.core.keyring import Keyring
-from webhook.core.kinds import POD
 from webhook.core.parts import selected_images
 from webhook.core.review import Json
-from webhook.core.scope import Rules
+from webhook.core.scope import POD, Rules
 from webhook.core.vocabulary import CredentialState
 from webhook.core.waiting import ENDED
 from webhook.core.workloads import MalformedObject
-from webhook.credential.judging import LoginTarget
+from webhook.credential.judging import (
+    CredentialReport,
+    LoginTarget,
+    expiry_from_header,
+    judge,
+    judge_pull,
+    missing_scope,
+    scopes_from_header,
+)
+from webhook.ports import Deadline, Registry
 
 MAX_UNREADABLE: Final = 16
 """Repositories remembered as unreadable, of each credential."""
@@ -140,3 +149,45 @@ def tried_first(keyring: Keyring, image: ImageReference) -> LoginTarget | None:
 
 def _earlier(known: ImageReference | None, image: ImageReference) -> ImageReference:
     return image if known is None or image.repository < known.repository else known
+
+
+def ask(registry: Registry, target: LoginTarget, image: ImageReference | None, deadline: Deadline) -> CredentialReport:
+    """Log in, try an image if there is one, and read what the API says of the token. Never raises.
+
+    Args:
+        registry: Whom to ask.
+        target: The credential, and the registry it is for.
+        image: An image in use for which it is the one that is tried.
+        deadline: For all of it.
+    """
+    answer = registry.login(target.registry, target.credential, deadline)
+    report = CredentialReport(
+        registry=target.registry,
+        state=judge(answer),
+        code=answer.code,
+        fault=answer.fault,
+        failure=answer.failure,
+    )
+    if report.state is not CredentialState.ACCEPTED:
+        return report
+    if image is not None:
+        pulled = registry.pull(image, target.credential, deadline)
+        report = replace(
+            report,
+            state=CredentialState.UNREADABLE if judge_pull(pulled) is CredentialState.UNREADABLE else report.state,
+            probed=image.repository,
+            probe=judge_pull(pulled),
+            probe_code=pulled.code,
+            probe_failure=pulled.failure,
+        )
+    if target.registry != GITHUB_REGISTRY:
+        return report
+    headers = registry.token_headers(target.credential, deadline)
+    scopes = scopes_from_header(headers.scopes, token=target.credential.password)
+    return replace(
+        report,
+        scopes=scopes,
+        missing_scope=missing_scope(scopes),
+        expires_at=expiry_from_header(headers.expiration),
+        api_failure=headers.failure,
+    )

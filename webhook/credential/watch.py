@@ -19,7 +19,6 @@ from webhook.core.keyring import Keyring, MalformedSecret, SecretTooLarge
 from webhook.core.names import SECRET_NAME
 from webhook.core.scope import Rules
 from webhook.core.vocabulary import CredentialState
-from webhook.credential.asking import ask
 from webhook.credential.judging import (
     CredentialReport,
     LoginTarget,
@@ -35,7 +34,7 @@ from webhook.credential.knowledge import (
     figures,
     learn,
 )
-from webhook.credential.probing import Rotation, rotate
+from webhook.credential.probing import Rotation, ask, rotate
 from webhook.credential.probing import learn as remember
 from webhook.ports import LIST_S, ClusterError, Deadline, EventReason, Events, Facts, ObjectRef, Pods, Registry
 

@@ -10,9 +10,8 @@ from webhook.core.keyring import Keyring
 from webhook.core.review import Json
 from webhook.core.scope import Rules
 from webhook.core.vocabulary import CredentialState
-from webhook.credential.asking import ask
 from webhook.credential.judging import EXPIRY_WARNINGS, CredentialReport, LoginTarget, judge_pull, targets
-from webhook.credential.probing import images_in_use, tried_first
+from webhook.credential.probing import ask, images_in_use, tried_first
 from webhook.doctor.model import Code, Station, StationState, fault, names, ok, span
 from webhook.ports import Deadline, Registry
 

@@ -1,17 +1,5 @@
 """Protocols of what the services need from the outside, and its errors."""
 
-from webhook.ports.cluster import (
-    LIST_S,
-    Copies,
-    EventReason,
-    Events,
-    Facts,
-    LeaderLease,
-    Leases,
-    ObjectRef,
-    Pods,
-    SecretWriter,
-)
 from webhook.ports.errors import (
     AlreadyExists,
     ClusterError,
@@ -30,10 +18,20 @@ from webhook.ports.errors import (
     Unauthorized,
     Unavailable,
 )
-from webhook.ports.registry import (
+from webhook.ports.protocols import (
+    LIST_S,
+    Copies,
+    EventReason,
+    Events,
+    Facts,
+    LeaderLease,
+    Leases,
     LoginAnswer,
+    ObjectRef,
+    Pods,
     Registry,
     RegistryFault,
+    SecretWriter,
     TokenHeaders,
 )
 

@@ -12,8 +12,7 @@ from webhook.core.images import ImageReference
 from webhook.core.keyring import Credential
 from webhook.ports import Deadline, LoginAnswer, RegistryFault, TokenHeaders
 from webhook.registry import challenge
-from webhook.registry.exchange import Exchange, ExchangeFailed, Reply, Url
-from webhook.registry.proxies import Proxy, from_environment
+from webhook.registry.exchange import Exchange, ExchangeFailed, Proxy, Reply, Url, from_environment
 from webhook.trust import Trust
 
 GITHUB_API: Final = "https://api.github.com/"

@@ -1,4 +1,4 @@
-"""One bounded HTTPS request without redirects.
+"""One bounded HTTPS request without redirects, through a proxy if told.
 
 `http.client` rather than a pool: there are a few requests an hour, each of which must not go anywhere but to the host
 named. Its timeouts are per read, so a server that sends a byte now and then, or a resolver that hangs, is bounded by
@@ -9,15 +9,53 @@ import http.client
 import socket
 import ssl
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 from webhook.failures import ConnectionFailure, ConnectionFault, failure_of
 from webhook.ports import Deadline, RegistryFault
-from webhook.registry.proxies import Proxy, UnusableProxy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """An HTTP proxy that opens tunnels; `authorization` is the value of `Proxy-Authorization`, "" for none."""
+
+    host: str
+    port: int
+    authorization: str = field(default="", repr=False)
+
+
+class UnusableProxy(ValueError):
+    """A proxy is set that we cannot use: only `http://HOST:PORT` is understood."""
+
+
+def from_environment(host: str) -> Proxy | None:
+    """Name the proxy for a host as the environment says; `None` to connect directly.
+
+    Raises:
+        UnusableProxy: It is no `http://` URL. Going past it instead could go past a rule of the network.
+    """
+    text = getproxies_environment().get("https", "")
+    if not text or proxy_bypass(host):
+        return None
+    try:
+        url = urlsplit(text if "://" in text else f"http://{text}")
+        name, port = url.hostname, url.port or 80
+    except ValueError:
+        raise UnusableProxy from None
+    if url.scheme != "http" or not name:
+        raise UnusableProxy
+    if url.username is None:
+        return Proxy(host=name, port=port)
+    user = f"{unquote(url.username)}:{unquote(url.password or '')}".encode()
+    return Proxy(host=name, port=port, authorization=f"Basic {b64encode(user).decode()}")
+
 
 MAX_BODY: Final = 64 * 1024
 """Largest body read. A token server's answer has some hundred bytes, with large JSON Web Tokens a few thousand."""

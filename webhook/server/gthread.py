@@ -131,7 +131,7 @@ class _Gathered:
 
 
 class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
-    """See the module. Its application is a `webhook.server.process.Application`."""
+    """See the module. Its application is a `webhook.server.serve.Application`."""
 
     alive: bool
     told_to_stop: bool = False

@@ -12,8 +12,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from certs.plan import RenewalReason
 from certs.ports import CertificateKind
-from certs.renewal import RenewalReason
 from webhook.core.figures import CopyFigures
 from webhook.core.vocabulary import EventOutcome, Reconciliation
 

@@ -8,7 +8,7 @@
 {{- else if gt (int $chosen) 1 -}}
 {{- fail "centralSecret: existing, create.enabled and externalSecret.enabled exclude each other; choose one" -}}
 {{- end -}}
-{{- /* 35 s: the longest review, 30 s, and a moment to close the connections (webhook/server/process.py). */ -}}
+{{- /* 35 s: the longest review, 30 s, and a moment to close the connections (webhook/server/serve.py). */ -}}
 {{- $needed := add .Values.server.shutdownDelaySeconds 35 -}}
 {{- if lt (int .Values.server.terminationGracePeriodSeconds) (int $needed) -}}
 {{- fail (printf "server.terminationGracePeriodSeconds: %d is less than shutdownDelaySeconds (%d) and the 35 s that a stopping server gives the reviews under way together, so they could be cut off; set at least %d" (int .Values.server.terminationGracePeriodSeconds) (int .Values.server.shutdownDelaySeconds) (int $needed)) -}}
