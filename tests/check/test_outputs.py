@@ -44,7 +44,7 @@ def log(report: Report) -> Any:
     return json.loads(FORMATS["sarif"](report))
 
 
-def findings(number: int, level: Level = Level.ERROR) -> tuple[Finding, ...]:
+def findings(number: int, level: Level = "error") -> tuple[Finding, ...]:
     one = Finding(
         level=level, reason="not_listed", place=Position(file="a.yaml", line=1), kind="Pod", namespace="auth", name="a", cause="c"
     )  # fmt: skip
@@ -154,7 +154,7 @@ def test_a_region_of_sarif_is_the_image_where_it_stands_on_one_line(text: str, l
 
 def test_of_more_results_than_code_scanning_takes_the_errors_go_first_and_the_rest_is_counted() -> None:
     many = sarif.MAX_RESULTS
-    run = log(Report(findings=(*findings(2, Level.WARNING), *findings(many - 1))))["runs"][0]
+    run = log(Report(findings=(*findings(2, "warning"), *findings(many - 1))))["runs"][0]
     assert [each["level"] for each in run["results"]] == ["error"] * (many - 1) + ["warning"]
     (said,) = run["invocations"][0]["toolExecutionNotifications"]
     assert said["message"]["text"].startswith(

@@ -7,7 +7,7 @@ import pytest
 
 from certs.keeper import Terms
 from webhook.config import ConfigError, Raw, resolve
-from webhook.config.certificates import CERTIFICATE_SETTINGS, terms_of
+from webhook.config.controller import CERTIFICATE_SETTINGS, terms_of
 
 
 def terms(flags: Raw | None = None, environ: Mapping[str, str] | None = None) -> Terms:

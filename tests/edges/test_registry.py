@@ -19,8 +19,7 @@ from webhook.core.keyring import Credential
 from webhook.failures import ConnectionFailure, ConnectionFault
 from webhook.ports import Deadline, LoginAnswer, RegistryFault, TokenHeaders
 from webhook.registry import HttpsRegistry
-from webhook.registry.challenge import Challenge, parse
-from webhook.registry.client import InvalidApiUrl
+from webhook.registry.client import Challenge, InvalidApiUrl, parse
 from webhook.registry.exchange import MAX_BODY, Exchange, ExchangeFailed, Proxy, UnusableProxy, Url, from_environment
 
 GHCR = 'Bearer realm="https://ghcr.io/token",service="ghcr.io"'

@@ -13,7 +13,7 @@ from tests.objects import workload
 from webhook.core.names import INJECT_KEY
 
 _CONTROLLER_AND_SERVER = (
-    "import webhook.server.serve, webhook.cli.controller_process, webhook.cli.cleanup, webhook.cluster.hooks"
+    "import webhook.server.serve, webhook.cli.controller_process, webhook.cli.release, webhook.cluster.hooks"
 )
 
 

@@ -99,9 +99,9 @@ def findings(found: ManifestPart, preview: Preview, evidence: ManifestEvidence) 
     workload, verdict = found.workload, preview.verdict
     about = _About(found, preview, evidence)
     if workload.unknown_inject:
-        yield about.finding(Level.WARNING, INVALID_SETTING, texts.unknown_inject(workload))
+        yield about.finding("warning", INVALID_SETTING, texts.unknown_inject(workload))
     if verdict.problems and preview.enforcement is not Enforcement.OFF:
-        level = Level.ERROR if preview.enforcement is Enforcement.DENY else Level.WARNING
+        level: Level = "error" if preview.enforcement is Enforcement.DENY else "warning"
         yield from about.problems(level)
     elif not verdict.problems and verdict.reason in (Reason.UNVERIFIABLE, Reason.TOO_LARGE):
         yield about.unverified()
@@ -160,7 +160,7 @@ class _About:
             absent = "which are in none of these files" if names[1:] else "which is in none of these files"
             cause = f"lists {', '.join(names[:3])}{' and more' if names[3:] else ''}, {absent}"
             hint = f"--assume-secret {home}/{names[0]} takes it on trust"
-        return self.finding(Level.WARNING, verdict.reason, cause, pulls=self._pulls(self._found.part.images), hint=hint)
+        return self.finding("warning", verdict.reason, cause, pulls=self._pulls(self._found.part.images), hint=hint)
 
     def _pulls(self, images: Sequence[PodImage]) -> tuple[Pull, ...]:
         elsewhere = Spot(self._found.place.line)
@@ -201,7 +201,7 @@ def of_namespaces(evidence: ManifestEvidence) -> Iterator[Finding]:
     for name, namespace in evidence.namespaces.items():
         for cause in texts.unknown_labels(namespace):
             yield Finding(
-                level=Level.WARNING,
+                level="warning",
                 reason=INVALID_SETTING,
                 place=evidence.places[name],
                 kind="Namespace",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from webhook.check.evidence import Position
 from webhook.check.manifests import Origin, Spot, Trouble
@@ -9,12 +10,8 @@ from webhook.core.display import named
 from webhook.core.texts import template_named
 from webhook.core.vocabulary import Reason
 
-
-class Level(StrEnum):
-    """What a finding leads to: the webhook would reject, or warn."""
-
-    ERROR = "error"
-    WARNING = "warning"
+Level = Literal["error", "warning"]
+"""What a finding leads to: the webhook would reject, or warn."""
 
 
 class ManifestOutcome(StrEnum):
@@ -149,6 +146,4 @@ class Report:
 
     def fails(self, least: Level | None) -> bool:
         """Return whether there is a finding of a level or a worse one; `None` is worse than any."""
-        return least is not None and any(
-            finding.level is Level.ERROR or least is Level.WARNING for finding in self.findings
-        )
+        return least is not None and any(finding.level == "error" or least == "warning" for finding in self.findings)

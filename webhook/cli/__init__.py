@@ -24,10 +24,10 @@ _MODULES: Final[Mapping[str, str]] = {
     "check": "check",
     "doctor": "doctor",
     "status": "doctor",
-    "cleanup": "cleanup",
+    "cleanup": "release",
     "completion": "plugin",
-    "helm-test": "helm",
-    "helm-stop": "helm",
+    "helm-test": "release",
+    "helm-stop": "release",
 }
 
 

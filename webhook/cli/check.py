@@ -14,11 +14,14 @@ from webhook.cli.options import EXIT_USAGE, checked_namespace, reporting_faults,
 
 if TYPE_CHECKING:
     from webhook.check.manifests import Trouble
-    from webhook.check.report import Report
+    from webhook.check.report import Level, Report
     from webhook.check.run import Checker
     from webhook.check.sources import Text
 
 _FORMATS: Final = ("text", "json", "sarif", "junit", "github")
+_LEAST: Final[dict[str, "Level | None"]] = {"deny": "error", "warn": "warning", "never": None}
+"""By the value of `--fail-on`, the least finding that fails."""
+
 _MAX_VALUES_BYTES: Final = 1 << 20
 """Longest file of values: Helm stores them in a Secret, which has 1 MiB."""
 
@@ -85,7 +88,6 @@ def _run(
     paths: Sequence[str], checker: Callable[[], "Checker"], targets: Sequence[tuple[str, str]], options: dict[str, Any]
 ) -> int:
     # Imported late: `--help` needs none of it.
-    from webhook.check.report import Level  # noqa: PLC0415
     from webhook.check.sources import Sources  # noqa: PLC0415
 
     started = time.monotonic()
@@ -100,8 +102,7 @@ def _run(
     written = _write(report, targets)
     if report.unread or not written:
         return EXIT_USAGE
-    least = {"deny": Level.ERROR, "warn": Level.WARNING, "never": None}[options["fail_on"]]
-    return 1 if report.fails(least) else 0
+    return 1 if report.fails(_LEAST[options["fail_on"]]) else 0
 
 
 def _checker(options: dict[str, Any]) -> "Callable[[], Checker]":

@@ -1,19 +1,106 @@
-"""Settings of the `controller` command."""
+"""Settings of the controller and of the certificates it keeps."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from certs.keeper import Terms
-from webhook.config.certificates import CERTIFICATE_SETTINGS, terms_of
+from certs.authority import CA_VALIDITY, LEAF_VALIDITY, service_dns_names
+from certs.keeper import Terms, UnendingRotation
+from certs.plan import OVERLAP, SETTLE
 from webhook.config.declared import CLUSTER_SETTINGS, LOG_SETTINGS, POLICY_SETTINGS, SERVER_SETTINGS
-from webhook.config.resolving import Raw, Setting, resolve, under
-from webhook.config.values import Address, BadValue, namespace, object_name, seconds, switch, threads
+from webhook.config.resolving import ConfigError, Fault, Raw, Setting, resolve, under
+from webhook.config.values import (
+    Address,
+    BadValue,
+    each,
+    namespace,
+    object_name,
+    period,
+    seconds,
+    spelt_period,
+    switch,
+    threads,
+)
 from webhook.core.patterns import ImagePatterns
 from webhook.core.scope import Rules
 from webhook.trust import Trust
+
+
+def _dns_name(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return object_name(text)
+    raise BadValue("expected a DNS name, not an IP address")
+
+
+CERTIFICATE_SETTINGS: Final = under(
+    "Certificates",
+    Setting(
+        name="extra_dns_name",
+        metavar="NAME",
+        repeatable=True,
+        default=(),
+        parse=each(_dns_name),
+        help="A further name in the server's certificate, besides those of its Service.",
+    ),
+    Setting(
+        name="ca_validity",
+        metavar="PERIOD",
+        default=spelt_period(CA_VALIDITY),
+        parse=period,
+        help="Life of the CA; it is replaced when a third of it is left.",
+    ),
+    Setting(
+        name="leaf_validity",
+        metavar="PERIOD",
+        default=spelt_period(LEAF_VALIDITY),
+        parse=period,
+        help="Life of the server's certificate; renewed as the CA is.",
+    ),
+    Setting(
+        name="overlap",
+        metavar="PERIOD",
+        default=spelt_period(OVERLAP),
+        parse=period,
+        help="How long a replaced CA stays trusted after the server's certificate is the new CA's.",
+    ),
+    Setting(
+        name="settle",
+        metavar="PERIOD",
+        default=spelt_period(SETTLE),
+        parse=period,
+        help="How long a new CA is trusted by every webhook before the server's certificate is of it.",
+    ),
+)
+
+
+def terms_of(values: Mapping[str, Any], *, service: str, namespace: str) -> Terms:
+    """Make the keeper's terms.
+
+    Args:
+        values: The resolved `CERTIFICATE_SETTINGS`.
+        service: Name of the Service that the API servers call.
+        namespace: Its namespace.
+
+    Raises:
+        ConfigError: They do not go together.
+    """
+    try:
+        return Terms(
+            dns_names=(*service_dns_names(service, namespace), *values["extra_dns_name"]),
+            common_name=f"{service} webhook CA",
+            ca_validity=values["ca_validity"],
+            leaf_validity=values["leaf_validity"],
+            overlap=values["overlap"],
+            settle=values["settle"],
+        )
+    except UnendingRotation as error:
+        raise ConfigError([Fault("--" + error.field.replace("_", "-"), error.problem)]) from None
+
 
 _RATE: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
 _IDENTITY: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?")

@@ -6,7 +6,7 @@ GitHub shows ten errors and ten warnings of one step; the summary has all of the
 from typing import Final
 
 from webhook.check.outputs.text import summary
-from webhook.check.report import Level, Report
+from webhook.check.report import Report
 
 MAX_SUMMARY: Final = 1_000_000
 """Longest summary in bytes: GitHub takes 1 MiB of one step."""
@@ -23,11 +23,10 @@ def render(report: Report) -> str:
         for trouble in report.troubles
     ]
     for finding in report.findings:
-        level = "error" if finding.level is Level.ERROR else "warning"
         pulls = "".join(f"{pull.kind} {pull.name} pulls {pull.image}\n" for pull in finding.pulls)
         fix = f"\nfix: {finding.remedy}" if finding.remedy else ""
         title = f"{finding.subject}: {finding.reason}"
-        lines.append(_command(level, finding.place.file, finding.line, title, f"{pulls}{finding.cause}{fix}"))
+        lines.append(_command(finding.level, finding.place.file, finding.line, title, f"{pulls}{finding.cause}{fix}"))
     return "".join(f"{line}\n" for line in (*lines, _data(summary(report))))
 
 
@@ -37,7 +36,7 @@ def step_summary(report: Report) -> str:
     if report.findings:
         lines += ["| | where | object | reason | fix |", "|---|---|---|---|---|"]
         for finding in report.findings:
-            mark = "❌" if finding.level is Level.ERROR else "⚠️"
+            mark = "❌" if finding.level == "error" else "⚠️"
             cells = (
                 f"{finding.place.file}:{finding.line}",
                 finding.subject,

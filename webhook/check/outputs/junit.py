@@ -7,11 +7,10 @@ has `file` and `line`, which GitLab and GitHub's common actions read.
 import re
 from collections import Counter
 from collections.abc import Iterator
-from enum import Enum
-from typing import Final
+from typing import Final, Literal
 from xml.sax.saxutils import escape, quoteattr
 
-from webhook.check.report import Finding, Level, Report
+from webhook.check.report import Finding, Report
 
 _ILLEGAL: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 has no way to write."""
@@ -23,13 +22,8 @@ _ROOM: Final = 2_000
 """Bytes that are kept for what stands around the cases, and for the one that says how many are left out."""
 
 
-class _Result(Enum):
-    """How a case ended: what it counts as."""
-
-    PASSED = "passed"
-    FAILED = "failures"
-    ERROR = "errors"
-    SKIPPED = "skipped"
+_Result = Literal["passed", "failures", "errors", "skipped"]
+"""What a case counts as."""
 
 
 def render(report: Report) -> str:
@@ -40,12 +34,12 @@ def render(report: Report) -> str:
     names = _Names()
     cases = _bounded(list(_cases(report, names)), names)
     ended = Counter(result for result, _ in cases)
-    numbers = " ".join(f'{each.value}="{ended[each]}"' for each in (_Result.FAILED, _Result.ERROR))
+    numbers = " ".join(f'{each}="{ended[each]}"' for each in ("failures", "errors"))
     counts, time = f'tests="{len(cases)}" {numbers}', f'time="{report.seconds:.3f}"'
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<testsuites name="ghcr-pull-secrets" {counts} {time}>\n'
-        f'  <testsuite name="ghcr-pull-secrets check" {counts} skipped="{ended[_Result.SKIPPED]}" {time}>\n'
+        f'  <testsuite name="ghcr-pull-secrets check" {counts} skipped="{ended["skipped"]}" {time}>\n'
         + "".join(text for _, text in cases)
         + "  </testsuite>\n</testsuites>\n"
     )
@@ -63,7 +57,7 @@ def _cases(report: Report, names: "_Names") -> Iterator[tuple[_Result, str]]:
     for trouble in report.troubles:
         if trouble.fatal:
             body = f"<error message={_attribute(trouble.problem)}>{_text(trouble.problem)}</error>"
-            yield _Result.ERROR, _element(names, "could not be read", trouble.file, trouble.line, body)
+            yield "errors", _element(names, "could not be read", trouble.file, trouble.line, body)
 
 
 def _bounded(cases: list[tuple[_Result, str]], names: "_Names") -> list[tuple[_Result, str]]:
@@ -71,7 +65,7 @@ def _bounded(cases: list[tuple[_Result, str]], names: "_Names") -> list[tuple[_R
     if sum(sizes) + _ROOM <= MAX_BYTES:
         return cases
     kept, left = set(), MAX_BYTES - _ROOM
-    for number in sorted(range(len(cases)), key=lambda number: cases[number][0] is _Result.PASSED):
+    for number in sorted(range(len(cases)), key=lambda number: cases[number][0] == "passed"):
         left -= sizes[number]
         if left < 0:
             break
@@ -79,7 +73,7 @@ def _bounded(cases: list[tuple[_Result, str]], names: "_Names") -> list[tuple[_R
     missing = len(cases) - len(kept)
     text = f"{missing} of {len(cases)} cases are left out: GitLab reads no file over {MAX_BYTES // 10**6} MB"
     last = _element(names, "left out", "ghcr-pull-secrets", 1, f"<skipped message={_attribute(text)}/>")
-    return [case for number, case in enumerate(cases) if number in kept] + [(_Result.SKIPPED, last)]
+    return [case for number, case in enumerate(cases) if number in kept] + [("skipped", last)]
 
 
 class _Names:
@@ -98,8 +92,8 @@ class _Names:
 
 
 def _case(names: _Names, name: str, file: str, line: int, found: list[Finding]) -> tuple[_Result, str]:
-    errors = [finding for finding in found if finding.level is Level.ERROR]
-    warnings = [finding for finding in found if finding.level is Level.WARNING]
+    errors = [finding for finding in found if finding.level == "error"]
+    warnings = [finding for finding in found if finding.level == "warning"]
     body = ""
     if errors:
         # One failure a case: GitLab shows no more.
@@ -108,7 +102,7 @@ def _case(names: _Names, name: str, file: str, line: int, found: list[Finding]) 
         body += f'<failure type="{errors[0].reason}" message={message}>{_text(details)}</failure>'
     if warnings:
         body += f"<system-out>{_text(chr(10).join(_described(finding) for finding in warnings))}</system-out>"
-    return (_Result.FAILED if errors else _Result.PASSED), _element(names, name, file, line, body)
+    return ("failures" if errors else "passed"), _element(names, name, file, line, body)
 
 
 def _described(finding: Finding) -> str:

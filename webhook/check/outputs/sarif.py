@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from webhook.check.manifests import Spot
 from webhook.check.outputs.plain_json import printable
-from webhook.check.report import INVALID_SETTING, Finding, Level, Report
+from webhook.check.report import INVALID_SETTING, Finding, Report
 from webhook.core.vocabulary import REFUSING
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -59,7 +59,7 @@ def render(report: Report) -> str:
             f"{MAX_RESULTS} of one run. The formats text and json have all of them."
         )
         notifications.append({"level": "warning", "message": {"text": text}})
-        findings = sorted(findings, key=lambda finding: finding.level is not Level.ERROR)[:MAX_RESULTS]
+        findings = sorted(findings, key=lambda finding: finding.level != "error")[:MAX_RESULTS]
     run = {
         "tool": {
             "driver": {
@@ -93,7 +93,7 @@ def _result(finding: Finding, rules: list[str]) -> dict[str, Any]:
     return {
         "ruleId": finding.reason,
         "ruleIndex": rules.index(finding.reason),
-        "level": "error" if finding.level is Level.ERROR else "warning",
+        "level": finding.level,
         "message": {"text": f"{finding.subject}: {finding.cause}.{images}{fix}"},
         "locations": [_location(finding.place.file, finding.spot)],
         "relatedLocations": [

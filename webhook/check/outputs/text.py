@@ -3,10 +3,10 @@
 from collections import Counter
 from typing import Final
 
-from webhook.check.report import Finding, Level, ManifestOutcome, Report
+from webhook.check.report import Finding, ManifestOutcome, Report
 from webhook.core.display import printable
 
-_MARKS: Final = {Level.ERROR: "✗", Level.WARNING: "!"}
+_MARKS: Final = {"error": "✗", "warning": "!"}
 _OUTCOMES: Final = {
     ManifestOutcome.INJECTED: "would be injected",
     ManifestOutcome.COVERED: "covered",
