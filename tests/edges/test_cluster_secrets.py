@@ -9,8 +9,8 @@ import pytest
 
 from tests.edges.cluster_script import Request, content, scripted
 from tests.services.contracts.world import MARKS, PAYLOAD, copy, soon
+from webhook.cluster import ClusterFacts
 from webhook.cluster.caches import Caches
-from webhook.cluster.facts import ClusterFacts
 from webhook.cluster.secrets import ANNOTATION_MARKS, LABEL_MARKS, ClusterSecretWriter, decode, encode
 from webhook.core.ownership import MARKS as ALL_MARKS
 from webhook.core.ownership import Secret

@@ -12,8 +12,8 @@ from webhook.config import CONNECTION_SETTINGS
 from webhook.core.names import SECRET_NAME
 
 if TYPE_CHECKING:
+    from webhook.cluster import ClusterFacts
     from webhook.cluster.connecting import ChosenCluster
-    from webhook.cluster.facts import ClusterFacts
     from webhook.controller.cleanup import Removal
     from webhook.core.copies import Secret
 
