@@ -1,4 +1,4 @@
-"""The one writer of copies: plan, write, and plan again after a lost race."""
+"""The one writer of copies: plan, write, plan again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

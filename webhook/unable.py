@@ -1,4 +1,4 @@
-"""Counts the Pods that cannot pull, by cause, while a sweep lists them.
+"""Count of Pods that cannot pull, by cause, during a sweep.
 
 Nothing of a Pod is kept but the number it goes into, and while the sweep lasts its name. What there is to pull with
 comes from the caches that the controller has anyway: of Secrets those named `ghcr-secret` alone, so that a Pod with

@@ -1,4 +1,4 @@
-"""Report of one check run: findings, what was checked, what could not be read."""
+"""Report of one check run: findings, workloads, unread input."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""What there is around Pods that cannot pull, each thing asked for once and with whatever permission there is."""
+"""Reads around Pods that cannot pull, each done once."""
 
 from dataclasses import dataclass
 from typing import Final

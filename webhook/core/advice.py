@@ -1,4 +1,4 @@
-"""What is said of a Pod that cannot pull, and what fixes it.
+"""Advice on a Pod that cannot pull: what is seen, what fixes it.
 
 What the webhook says of a workload that it refuses is said here in the same words (`texts`, `remedies`). A Pod that is
 there differs in one thing: nobody applies it again, so that what helps is the kubelet's next attempt, or a new Pod.

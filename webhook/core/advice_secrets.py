@@ -1,4 +1,4 @@
-"""Advice on Pods whose pull secrets are the trouble, or whose credential is."""
+"""Advice on Pods whose pull secrets or credential are at fault."""
 
 import shlex
 

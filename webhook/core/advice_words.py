@@ -1,4 +1,4 @@
-"""The words and commands that advice on Pods is put together from."""
+"""Words and commands that advice on Pods is made of."""
 
 import shlex
 from collections.abc import Mapping

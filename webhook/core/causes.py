@@ -1,4 +1,4 @@
-"""The causes for which a Pod cannot pull, and what each is found from."""
+"""Causes for which a Pod cannot pull, and what they rest on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Why a Pod cannot pull: what its kubelet says, held against what there is to pull with.
+"""Cause for which a Pod cannot pull, from its kubelet's words.
 
 The rules are those of the webhook: `judging.verdict` says what a Pod's pull secrets are worth, `copies.plan` whether a
 copy is as it should be, `ownership` whose a Secret is. Here is only which of their answers explains what the kubelet

@@ -1,4 +1,4 @@
-"""Judgement of images by the pull secrets in effect, and refusals made of it."""
+"""Judgement of images by pull secrets, and refusals made of it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Parts to decide on: one pod spec each, its images, and what was before."""
+"""Parts to decide on: pod specs, their images, and former ones."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress

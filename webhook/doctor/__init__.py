@@ -1,5 +1,5 @@
-"""What is wrong in a cluster that does not pull, and what fixes it: found by reading alone.
+"""Diagnosis of a cluster that does not pull, by reading alone.
 
-`model` is what is found. `pods` groups the Pods that cannot pull; `chain` asks what stands behind them, and the
-`chain_*` modules judge each station from plain data. `outputs` writes reports.
+`model` is what is found. `pods` groups the Pods that cannot pull; `run` asks what stands behind them, and the
+`chain_*` modules judge each station from plain data. `rendering` writes reports.
 """

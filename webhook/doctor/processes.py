@@ -1,4 +1,4 @@
-"""Deployments, Pods and what else runs, as read from the API server."""
+"""Deployments, Pods and endpoints, as read from the API server."""
 
 from datetime import datetime
 

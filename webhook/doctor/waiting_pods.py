@@ -1,4 +1,4 @@
-"""Waiting Pods, kept from a list of any length in bounded memory."""
+"""Waiting Pods of a list of any length, in bounded memory."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace

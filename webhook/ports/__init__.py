@@ -1,4 +1,4 @@
-"""Protocols of what the services need from the outside, and its errors."""
+"""Protocols of what the services need, and its errors."""
 
 from webhook.ports.errors import (
     AlreadyExists,

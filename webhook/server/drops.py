@@ -1,4 +1,4 @@
-"""Connections that the server closed before they were done: counted by cause, and logged now and then."""
+"""Connections dropped before they were done: counted, and logged seldom."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""One request: its state, its deadline, and how loop and app share it."""
+"""One request: its state and deadline, shared by loop and app."""
 
 import re
 from collections.abc import Callable
