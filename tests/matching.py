@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from webhook.core.scope import TemplatePath, WorkloadKind
+from webhook.core.kinds import TemplatePath, WorkloadKind
 
 RAY: Final = WorkloadKind(
     group="ray.io",

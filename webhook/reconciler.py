@@ -11,9 +11,10 @@ from webhook.core import copies, policy, workloads
 from webhook.core.causes import Cause
 from webhook.core.contest import Contests
 from webhook.core.copies import Create, Delete, Leave, LeaveReason, Place, Replace, Secret, Step, Update
+from webhook.core.kinds import POD
 from webhook.core.ownership import Owner, is_ours, owner_of
 from webhook.core.review import Json
-from webhook.core.scope import POD, Rules
+from webhook.core.scope import Rules
 from webhook.core.vocabulary import Reconciliation
 from webhook.core.workloads import MalformedObject
 from webhook.ports import (

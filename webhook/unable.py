@@ -14,10 +14,11 @@ from webhook.core import diagnosing, waiting, workloads
 from webhook.core.causes import UNABLE, Cause, Surroundings
 from webhook.core.copies import Secret
 from webhook.core.judging import SecretFact, UnreadableSecret
+from webhook.core.kinds import POD
 from webhook.core.names import SECRET_NAME
 from webhook.core.policy import ServiceAccount
 from webhook.core.review import Json
-from webhook.core.scope import POD, Rules
+from webhook.core.scope import Rules
 from webhook.core.workloads import MalformedObject, Workload
 from webhook.ports import ClusterError, Deadline, Facts
 

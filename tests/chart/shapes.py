@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from tests.matching import PYTORCH, RAY, container, image_volume
-from webhook.core.scope import BUILT_IN_KINDS, POD, WorkloadKind
+from webhook.core.kinds import BUILT_IN_KINDS, POD, WorkloadKind
 
 SHAPES = {
     "pods.ghcr-pull-secrets.io": POD,

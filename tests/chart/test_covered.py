@@ -22,11 +22,12 @@ from tests.matching import IMAGES, container
 from tests.objects import RELEASE_NAMESPACE, payload, workload
 from webhook.core import answers, copies, coverage, judging, policy, workloads
 from webhook.core.judging import PullFacts
+from webhook.core.kinds import POD
 from webhook.core.ownership import Secret
 from webhook.core.parts import parts
 from webhook.core.patterns import ImagePatterns
 from webhook.core.policy import ServiceAccount
-from webhook.core.scope import POD, Enforcement, Namespace, Rules
+from webhook.core.scope import Enforcement, Namespace, Rules
 from webhook.core.vocabulary import Reason
 from webhook.core.workloads import MalformedObject
 

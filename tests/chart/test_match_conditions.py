@@ -20,8 +20,8 @@ from tests.matching import EXTRA_KINDS, IMAGES, MOUNTS, SPECS, container, placed
 from tests.patterns import pattern_to_regex
 from webhook.check.values import settings as check_settings
 from webhook.core import workloads
+from webhook.core.kinds import POD, WorkloadKind
 from webhook.core.patterns import ImagePatterns
-from webhook.core.scope import POD, WorkloadKind
 
 INCLUDE = ("ghcr.io/*", "registry.example.com:5000/team-*/app", "*.pkg.dev/*")
 EXCLUDE = ("ghcr.io/public/*", "ghcr.io/*-mirror")

@@ -16,8 +16,9 @@ from tests.edges.pki import Pki
 from webhook.cli import main
 from webhook.config import ServeSettings
 from webhook.config.controller import ControllerSettings
+from webhook.core.kinds import BUILT_IN_KINDS
 from webhook.core.patterns import ImagePatterns
-from webhook.core.scope import BUILT_IN_KINDS, Enforcement
+from webhook.core.scope import Enforcement
 from webhook.server.certificate import CertificateFiles
 from webhook.server.limits import MIB, TooLittleMemory, derive
 from webhook.server.serve import Application

@@ -14,8 +14,9 @@ from tests.chart.cel import ENGINES, Condition
 from tests.matching import BAG, EXTRA_KINDS, PYTORCH, RAY, container, placed
 from tests.objects import RULES
 from webhook.core import workloads
-from webhook.core.parts import Before, selected_images
-from webhook.core.scope import WorkloadKind
+from webhook.core.before import Before
+from webhook.core.kinds import WorkloadKind
+from webhook.core.parts import selected_images
 from webhook.core.workloads import MAX_TEMPLATES, MalformedObject
 
 Object = dict[str, Any]

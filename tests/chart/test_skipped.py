@@ -13,7 +13,8 @@ from tests.chart.shapes import SHAPES
 from tests.matching import EXTRA_KINDS, container, wrap
 from tests.objects import RULES
 from webhook.core import policy, workloads
-from webhook.core.parts import parts, read_before
+from webhook.core.before import read_before
+from webhook.core.parts import parts
 from webhook.core.scope import Namespace
 
 Object = dict[str, Any]

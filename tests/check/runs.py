@@ -12,7 +12,8 @@ from webhook.check.manifests import Trouble
 from webhook.check.report import Report
 from webhook.check.run import Checker
 from webhook.check.sources import Text
-from webhook.core.scope import BUILT_IN_KINDS, Rules, WorkloadKind
+from webhook.core.kinds import BUILT_IN_KINDS, WorkloadKind
+from webhook.core.scope import Rules
 
 ROLLOUT = WorkloadKind(group="argoproj.io", version="v1alpha1", resource="rollouts", templates=(("spec", "template"),))
 

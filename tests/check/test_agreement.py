@@ -29,8 +29,9 @@ from webhook.admission import Admission
 from webhook.check.report import ManifestOutcome
 from webhook.core.answers import Answer
 from webhook.core.copies import Secret
+from webhook.core.kinds import BUILT_IN_KINDS
 from webhook.core.review import parse
-from webhook.core.scope import BUILT_IN_KINDS, Enforcement, Rules
+from webhook.core.scope import Enforcement, Rules
 from webhook.core.vocabulary import Outcome, Reason
 from webhook.ports import Deadline
 from webhook.provisioning import Provisioner

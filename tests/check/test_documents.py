@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from tests.check.runs import check
 from webhook.check.documents import Loader, Reader, load
-from webhook.check.manifests import Manifest, Trouble
-from webhook.check.plain import MAX_DEPTH, MAX_MERGED, Converter, Unusable
+from webhook.check.manifests import MAX_DEPTH, MAX_MERGED, Converter, Manifest, Trouble, Unusable
 
 KINDS = ("Deployment", "Secret", "Namespace")
 

@@ -1,7 +1,7 @@
 """Workload kinds: the built-in ones, and one that is configured."""
 
 from tests.objects import RESOURCES
-from webhook.core.scope import BUILT_IN_KINDS, WorkloadKind, find_kind
+from webhook.core.kinds import BUILT_IN_KINDS, WorkloadKind, find_kind
 
 ROLLOUT = WorkloadKind(group="argoproj.io", version="v1alpha1", resource="rollouts", templates=(("spec", "template"),))
 KINDS = (*BUILT_IN_KINDS, ROLLOUT)

@@ -7,7 +7,8 @@ from tests.objects import CANARY, RULES, payload, secret, workload
 from webhook.core import copies, diagnosing, waiting, workloads
 from webhook.core.causes import PodDiagnosis, Surroundings
 from webhook.core.judging import SecretFact
-from webhook.core.scope import POD, Namespace
+from webhook.core.kinds import POD
+from webhook.core.scope import Namespace
 
 CENTRAL = secret()
 

@@ -26,9 +26,10 @@ from webhook.core import workloads
 from webhook.core.advice import Advice, StuckPod, advise
 from webhook.core.causes import Cause, PodDiagnosis, Surroundings
 from webhook.core.judging import UnreadableSecret
+from webhook.core.kinds import POD
 from webhook.core.names import SOURCE_ANNOTATION
 from webhook.core.policy import ServiceAccount
-from webhook.core.scope import POD, Namespace
+from webhook.core.scope import Namespace
 
 TABLE = Path(__file__).parents[1] / "data" / "advice.txt"
 """All advice, to be read by people: `python -m tests.core.test_advice` writes it."""

@@ -25,11 +25,12 @@ from tests.recordings import FILES, Recording, recordings
 from webhook.core import copies, diagnosing, workloads
 from webhook.core.causes import Cause, Surroundings, Unused
 from webhook.core.judging import SecretFact, UnreadableSecret
+from webhook.core.kinds import POD
 from webhook.core.names import ADOPT_ANNOTATION, SOURCE_ANNOTATION
 from webhook.core.ownership import Owner
 from webhook.core.patterns import ImagePatterns
 from webhook.core.policy import ServiceAccount
-from webhook.core.scope import POD, Namespace
+from webhook.core.scope import Namespace
 from webhook.core.vocabulary import CredentialState
 from webhook.core.waiting import ContainerWaiting
 

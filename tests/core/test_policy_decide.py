@@ -15,7 +15,8 @@ from tests.core.kinds import kind_named
 from tests.core.rules import AUTH, with_rules
 from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, TEMPLATE_PATHS, pod_spec_of, workload
 from webhook.core import answers, policy, texts
-from webhook.core.parts import parts, read_before
+from webhook.core.before import read_before
+from webhook.core.parts import parts
 from webhook.core.policy import Decision, ServiceAccount
 from webhook.core.scope import Enforcement, Namespace
 from webhook.core.vocabulary import Reason

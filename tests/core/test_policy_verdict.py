@@ -11,10 +11,11 @@ from tests.core.kinds import kind_named
 from tests.core.rules import AUTH, with_rules
 from tests.objects import IMAGE, RELEASE_NAMESPACE, RULES, payload, secret, workload
 from webhook.core import images, judging, policy
+from webhook.core.before import read_before
 from webhook.core.judging import PullFacts, SecretFact, UnreadableSecret, Verdict
-from webhook.core.parts import Part, parts, read_before, repositories, selected_images, selects_any
+from webhook.core.kinds import POD
+from webhook.core.parts import Part, parts, repositories, selected_images, selects_any
 from webhook.core.patterns import ImagePatterns
-from webhook.core.scope import POD
 from webhook.core.vocabulary import Reason
 from webhook.core.workloads import PodImage, Workload, read
 

@@ -9,10 +9,12 @@ import pytest
 from tests.matching import PYTORCH, RAY, container
 from tests.objects import RULES
 from webhook.core import answers, policy
+from webhook.core.before import Before, read_before
 from webhook.core.display import dotted
-from webhook.core.parts import Before, Part, parts, read_before
+from webhook.core.kinds import BUILT_IN_KINDS, POD, WorkloadKind
+from webhook.core.parts import Part, parts
 from webhook.core.policy import Decision, ServiceAccount
-from webhook.core.scope import BUILT_IN_KINDS, POD, Namespace, WorkloadKind
+from webhook.core.scope import Namespace
 from webhook.core.vocabulary import Reason
 from webhook.core.workloads import MAX_TEMPLATES, MalformedObject, Workload, read_all
 

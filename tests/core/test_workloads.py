@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.core.kinds import KINDS, ROLLOUT, kind_named
 from tests.objects import IMAGE, TEMPLATE_PATHS, workload
-from webhook.core.scope import WorkloadKind, find_kind
+from webhook.core.kinds import WorkloadKind, find_kind
 from webhook.core.workloads import MalformedObject, read, read_all
 
 

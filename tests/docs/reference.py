@@ -19,7 +19,7 @@ from webhook.core import names
 from webhook.core.figures import CopyFigures, CredentialFigures, WatchHealth
 from webhook.core.vocabulary import CredentialState, Provisioning, Reason
 from webhook.ports import EventReason
-from webhook.server.drops import Drops
+from webhook.server.connection import Drops
 from webhook.telemetry.controller_metrics import CertificateMetrics, ControllerFigures, ControllerMetrics
 from webhook.telemetry.metrics import REACHABLE, Metrics
 

@@ -19,7 +19,7 @@ from tests.e2e.machinery.kube import Kube
 from tests.e2e.machinery.waiting import until
 from tests.matching import IMAGES, MOUNTS, SPECS, container, wrap
 from tests.objects import RESOURCES
-from webhook.core.scope import BUILT_IN_KINDS
+from webhook.core.kinds import BUILT_IN_KINDS
 
 KINDS = ("Pod", "Deployment", "CronJob")
 SENTINEL = "sentinel"

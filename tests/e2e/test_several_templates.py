@@ -12,7 +12,7 @@ from tests.e2e.machinery.kube import Kube
 from tests.e2e.machinery.waiting import until
 from tests.matching import PYTORCH, RAY
 from tests.objects import IMAGE
-from webhook.core.scope import WorkloadKind
+from webhook.core.kinds import WorkloadKind
 from webhook.core.workloads import MAX_TEMPLATES
 
 pytestmark = pytest.mark.xdist_group("several-templates")

@@ -9,7 +9,8 @@ import pytest
 from tests.edges.pki import Pki
 from webhook.config import SERVE_SETTINGS, ConfigError, ConnectionSettings, ServeSettings
 from webhook.config.controller import ControllerSettings
-from webhook.core.scope import Enforcement, WorkloadKind
+from webhook.core.kinds import WorkloadKind
+from webhook.core.scope import Enforcement
 
 PREFIX = "GHCR_PULL_SECRETS_"
 

@@ -15,11 +15,11 @@ from structlog.testing import capture_logs
 
 from tests.e2e.machinery.waiting import until
 from tests.edges.server_double import HOST, Authority, write_pair
+from webhook.core.vocabulary import DropCause
 from webhook.server.accepting import Acceptor
 from webhook.server.certificate import CertificateFiles
-from webhook.server.connection import Connection, Ended, State
+from webhook.server.connection import Connection, Drops, Ended, State
 from webhook.server.connections import Connections, Waiting, eviction_order
-from webhook.server.drops import DropCause, Drops
 from webhook.server.limits import FREE_BYTES, MIB, NAMESPACE_WAITING, SPARE_THREADS, WAIT_SECONDS, WAITING, Limits
 from webhook.server.loop import Loop
 from webhook.server.visit import BadHead, Visit

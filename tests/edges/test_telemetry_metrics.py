@@ -6,8 +6,8 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from webhook.core.figures import WatchHealth
-from webhook.core.vocabulary import Half, Outcome, Provisioning, Reason, RequestFault
-from webhook.server.drops import DropCause, Drops
+from webhook.core.vocabulary import DropCause, Half, Outcome, Provisioning, Reason, RequestFault
+from webhook.server.connection import Drops
 from webhook.telemetry.metrics import REACHABLE, Metrics
 
 PREFIX = "ghcr_pull_secrets_"

@@ -17,8 +17,7 @@ import yaml
 from yaml import ScalarNode
 from yaml._yaml import CParser
 
-from webhook.check.manifests import Manifest, Origin, Trouble
-from webhook.check.plain import MAX_DEPTH, Converter, Unusable
+from webhook.check.manifests import MAX_DEPTH, Converter, Manifest, Origin, Trouble, Unusable
 
 # Looked up once and not for each of millions of nodes.
 _IMPLICIT: Final[dict[str, list[tuple[str, re.Pattern[str]]]]] = yaml.CSafeLoader.yaml_implicit_resolvers

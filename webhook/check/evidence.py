@@ -12,8 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from webhook.check.manifests import Manifest
-from webhook.check.plain import Unusable
+from webhook.check.manifests import Manifest, Unusable
 from webhook.core import images
 from webhook.core.copies import Secret
 from webhook.core.keyring import MAX_BYTES

@@ -10,14 +10,13 @@ from webhook.check.documents import RENDER_FIRST, Reader
 from webhook.check.evidence import KINDS, ManifestEvidence, Position
 from webhook.check.findings import ManifestPart
 from webhook.check.judging import Assumptions, preview
-from webhook.check.manifests import Manifest, Trouble
-from webhook.check.plain import Unusable
+from webhook.check.manifests import Manifest, Trouble, Unusable
 from webhook.check.report import Report
 from webhook.check.sources import Text
 from webhook.core import workloads
+from webhook.core.kinds import WorkloadKind, find_kind
 from webhook.core.parts import parts, repositories_together
 from webhook.core.review import kind_of
-from webhook.core.scope import WorkloadKind, find_kind
 from webhook.core.workloads import MalformedObject
 
 MAX_WORKLOADS = 200_000

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from webhook.config import POLICY_SETTINGS, ConfigError, Fault, resolve, rules_of
 from webhook.config.values import BadValue, namespace
+from webhook.core.kinds import BUILT_IN_KINDS, WorkloadKind
 from webhook.core.review import kind_of
-from webhook.core.scope import BUILT_IN_KINDS, Rules, WorkloadKind
+from webhook.core.scope import Rules
 
 RELEASE_NAMESPACE: Final = "ghcr-pull-secrets"
 """The release namespace of the documentation, for who does not say another."""

@@ -142,7 +142,7 @@ def _checker(options: dict[str, Any]) -> "Callable[[], Checker]":
 
 def _values(file: str) -> Any:
     from webhook.check.documents import load  # noqa: PLC0415
-    from webhook.check.plain import Unusable  # noqa: PLC0415
+    from webhook.check.manifests import Unusable  # noqa: PLC0415
     from webhook.config import ConfigError, Fault  # noqa: PLC0415
 
     try:

@@ -20,8 +20,9 @@ from webhook.config.declared import (
 )
 from webhook.config.resolving import ENVIRONMENT_PREFIX, ConfigError, Fault, Raw, Setting, resolve, under
 from webhook.config.values import Address, BadValue
+from webhook.core.kinds import BUILT_IN_KINDS, WorkloadKind
 from webhook.core.patterns import ImagePatterns
-from webhook.core.scope import BUILT_IN_KINDS, Enforcement, Rules, WorkloadKind
+from webhook.core.scope import Enforcement, Rules
 from webhook.trust import Trust
 
 __all__ = [

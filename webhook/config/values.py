@@ -10,8 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from webhook.core.kinds import EACH, EACH_ENTRY, TemplatePath, WorkloadKind
 from webhook.core.patterns import ImagePatterns, InvalidPattern
-from webhook.core.scope import EACH, EACH_ENTRY, TemplatePath, WorkloadKind
 from webhook.trust import BundleError, Trust
 
 

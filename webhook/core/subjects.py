@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from webhook.core import policy
-from webhook.core.parts import Part, parts, read_before, repositories_together
+from webhook.core.before import read_before
+from webhook.core.kinds import WorkloadKind, find_kind
+from webhook.core.parts import Part, parts, repositories_together
 from webhook.core.review import BadReview, Json, Review
-from webhook.core.scope import Rules, WorkloadKind, find_kind
+from webhook.core.scope import Rules
 from webhook.core.vocabulary import Half, Reason
 from webhook.core.workloads import read_all
 

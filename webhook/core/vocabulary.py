@@ -159,3 +159,22 @@ class EventOutcome(StrEnum):
     """Forbidden, or the namespace is being deleted or gone."""
     UNAVAILABLE = "unavailable"
     """The API server could not be reached again and again."""
+
+
+class DropCause(StrEnum):
+    """Why a connection was closed; a metric label."""
+
+    FULL = "full"
+    """There were too many, and it was the one to go, or all were being worked on and it was not taken."""
+    ADDRESS = "address"
+    """The same, of those from its address."""
+    MEMORY = "memory"
+    """Its unfinished body made room for another."""
+    HANDSHAKE = "handshake"
+    """It took too long to shake hands."""
+    REQUEST = "request"
+    """It took too long to send head and body."""
+    ANSWER = "answer"
+    """It took too long to read the answer."""
+    TLS = "tls"
+    """It spoke no TLS, or the handshake failed."""

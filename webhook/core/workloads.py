@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from webhook.core import images
 from webhook.core.display import dotted, pointer
+from webhook.core.kinds import EACH_ENTRY, EACH_VALUE, TemplatePath, WorkloadKind
 from webhook.core.names import INJECT_KEY, MIRROR_ANNOTATION
 from webhook.core.review import Json, kind_of
-from webhook.core.scope import EACH_ENTRY, EACH_VALUE, TemplatePath, WorkloadKind
 
 CONTAINER_LISTS: Final = ("initContainers", "containers", "ephemeralContainers")
 """The lists of a pod spec that hold containers; what runs first is first."""

@@ -7,8 +7,8 @@ from typing import Final
 
 from webhook.core import diagnosing, waiting, workloads
 from webhook.core.causes import Stuck
+from webhook.core.kinds import POD
 from webhook.core.review import Json
-from webhook.core.scope import POD
 from webhook.core.workloads import MalformedObject, Workload
 from webhook.doctor.model import Counts, Question
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from webhook.server.connection import Connection, State
-from webhook.server.drops import DropCause, Drops
+from webhook.core.vocabulary import DropCause
+from webhook.server.connection import Connection, Drops, State
 from webhook.server.limits import FREE_BYTES, NAMESPACE_WAITING, WAIT_SECONDS, WAITING, Limits
 from webhook.server.visit import Visit
 

@@ -20,9 +20,8 @@ from typing import Any, Final
 import structlog
 
 from webhook.server.accepting import Acceptor
-from webhook.server.connection import HEAD_BYTES, Connection, Contexts, Ended, State
+from webhook.server.connection import HEAD_BYTES, Connection, Contexts, Drops, Ended, State
 from webhook.server.connections import Connections, Parked, Waiting
-from webhook.server.drops import Drops
 from webhook.server.limits import SPARE_THREADS, Limits
 from webhook.server.visit import BadHead, Http, Request, Visit
 

@@ -29,7 +29,7 @@ from webhook.provisioning import Provisioner
 from webhook.server import ops
 from webhook.server.app import create_app
 from webhook.server.certificate import CertificateFiles, SecretFiles, files_directory
-from webhook.server.drops import Drops
+from webhook.server.connection import Drops
 from webhook.server.gthread import Worker
 from webhook.server.limits import TooLittleMemory, derive, directory_in_memory
 from webhook.server.ops import Check

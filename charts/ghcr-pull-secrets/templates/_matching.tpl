@@ -89,7 +89,7 @@ object{{ $at }} != oldObject{{ $at }}
 {{/*
 CEL: a pod template that is new or changed names a selected image (and, for the configuration that is called last, does not list
 `ghcr-secret`), for kinds whose objects may have several templates: those of a list or map are looked up among the ones that were
-there, wherever they stood (`Before` in webhook/core/parts.py). More than 128 (`MAX_TEMPLATES` in webhook/core/workloads.py) are not,
+there, wherever they stood (`Before` in webhook/core/before.py). More than 128 (`MAX_TEMPLATES` in webhook/core/workloads.py) are not,
 for what CEL may cost. Arguments: dict of root, templates (list of JSON pointers) and last (bool).
 */}}
 {{- define "gps.celChangedTemplateSelects" -}}
