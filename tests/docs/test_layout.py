@@ -1,6 +1,8 @@
-"""Layout of the tests: what several test files share stands in none of them."""
+"""Layout: what several test files share stands in none of them, and files that texts name are there."""
 
 import ast
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,3 +36,38 @@ def test_an_import_of_a_test_file_is_seen() -> None:
     assert of_tests(imported("def f():\n    from tests.e2e import test_story"))
     assert of_tests(imported("from tests.e2e.test_story import deployment"))
     assert not of_tests(imported("from tests.objects import workload"))
+
+
+TEXTS = sorted(
+    path.relative_to(ROOT)
+    for folder in ("webhook", "certs", "standin", "tests", "charts", "docs", "scripts", "examples")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in {".py", ".md", ".tpl", ".yaml"} and not path.is_relative_to(ROOT / "tests/data")
+)
+PLACE = re.compile(r"(?<![\w/.-])(?:webhook|certs|standin|tests|scripts)/[\w/]+\.(?:py|tpl|yaml|jsonl?|txt)\b")
+ALONE = re.compile(r"`(\w+\.py)`")
+
+
+def gone(text: str, files: Iterable[str], folder: str = "") -> Iterator[str]:
+    """Paths from this folder or the project's, and names of modules, that a text has and no file does."""
+    known = set(files)
+    yield from (place for place in PLACE.findall(text) if not known & {place, f"{folder}/{place}"})
+    names = {place.rpartition("/")[2] for place in known}
+    yield from (name for name in ALONE.findall(text) if name not in names)
+
+
+def test_a_file_that_a_text_names_is_there() -> None:
+    files = [
+        str(path.relative_to(ROOT))
+        for folder in ("webhook", "certs", "standin", "tests", "scripts")
+        for path in (ROOT / folder).rglob("*")
+    ]
+    texts = {*TEXTS, Path("README.md"), Path("CONTRIBUTING.md")} - {Path("tests/docs/test_layout.py")}
+    named = {path: list(gone((ROOT / path).read_text(encoding="utf-8"), files, str(path.parent))) for path in texts}
+    assert {str(path): places for path, places in named.items() if places} == {}
+
+
+def test_a_file_that_is_gone_is_seen() -> None:
+    text = "see webhook/core/a.py and `b.py`, not charts/x/tests/c.py"
+    assert list(gone(text, ["webhook/core/d.py"])) == ["webhook/core/a.py", "b.py"]
+    assert list(gone("`d.py`, tests/e.py", ["webhook/core/d.py", "standin/tests/e.py"], "standin")) == []
