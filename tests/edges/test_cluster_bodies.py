@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.edges.cluster_script import Request, Script, eventually, scripted, status, steps
-from webhook.cluster.bodies import LARGE_BODIES, SMALL_BYTES
 from webhook.cluster.client import Client
 from webhook.cluster.requests import Target, Verb
+from webhook.cluster.responses import LARGE_BODIES, SMALL_BYTES
 from webhook.cluster.wire import OBJECT_BYTES
 from webhook.ports import Deadline, DeadlineExceeded, Forbidden, TooLarge
 

@@ -8,8 +8,8 @@ import pytest
 import urllib3
 
 from tests.edges.cluster_script import status
-from webhook.cluster.bodies import describe, from_answer, from_failure, from_status
 from webhook.cluster.requests import Target, Verb
+from webhook.cluster.responses import describe, from_answer, from_failure, from_status
 from webhook.ports import (
     AlreadyExists,
     ClusterError,

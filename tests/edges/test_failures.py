@@ -21,10 +21,10 @@ from tests.edges.internet import Internet
 from tests.edges.pki import Pki
 from tests.objects import CANARY
 from tests.services.contracts.registry import GOOD
-from webhook.cluster.bodies import describe
 from webhook.cluster.caches import Caches
 from webhook.cluster.client import Client
 from webhook.cluster.requests import Target, Verb
+from webhook.cluster.responses import describe
 from webhook.failures import ConnectionFailure, ConnectionFault, failure_of
 from webhook.ports import ClusterError, Deadline
 from webhook.registry import HttpsRegistry

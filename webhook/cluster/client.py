@@ -15,8 +15,8 @@ import structlog
 import urllib3
 
 from webhook.cluster.access import UNREADABLE, Loader, configure, connection_pool
-from webhook.cluster.bodies import MALFORMED, Bodies, LineStream, from_answer, from_failure, late, read_status
 from webhook.cluster.requests import PatchType, Target
+from webhook.cluster.responses import MALFORMED, Bodies, LineStream, from_answer, from_failure, late, read_status
 from webhook.cluster.wire import OBJECT_BYTES
 from webhook.ports import Deadline, NotFound, Unauthorized, Unavailable
 from webhook.trust import Trust
@@ -91,7 +91,7 @@ class Client:
         """Ask once, for a change of which nothing in the answer is looked at but that it is JSON.
 
         Raises:
-            ClusterError: Any of them, see `webhook.cluster.bodies`.
+            ClusterError: Any of them, see `webhook.cluster.responses`.
         """
         self.read(target, deadline, orjson.loads, query=query, body=body, patch_type=patch_type)
 
@@ -122,7 +122,7 @@ class Client:
 
         Raises:
             TooLarge: The body is larger.
-            ClusterError: Any other, see `webhook.cluster.bodies`.
+            ClusterError: Any other, see `webhook.cluster.responses`.
         """
         response = self._open(target, deadline, query=query, body=body, patch_type=patch_type, accept=accept)
         with self._bodies.read(response, target, deadline, max_bytes=max_bytes) as content:

@@ -16,10 +16,10 @@ import orjson
 import structlog
 
 from webhook.cluster import wire
-from webhook.cluster.bodies import MALFORMED, LineStream, describe, from_status
 from webhook.cluster.client import Client
 from webhook.cluster.paging import Decode, whole_list
 from webhook.cluster.requests import CORE_V1, Target, Verb
+from webhook.cluster.responses import MALFORMED, LineStream, describe, from_status
 from webhook.cluster.watching import DEFAULT_PACING, LIST_AGAIN, Pacing, RestartCause
 from webhook.cluster.wire import Content
 from webhook.core.figures import WatchHealth
