@@ -1,7 +1,7 @@
 """Runs the admission chain for the registry, and reads what it changed."""
 
 from standin.interfaces import Admitter, Attributes, Json, Operation
-from standin.writes import Target
+from standin.writes import RuleTarget
 
 
 class Admit:
@@ -16,7 +16,7 @@ class Admit:
 
     def mutate(
         self,
-        target: Target,
+        target: RuleTarget,
         operation: Operation,
         obj: Json | None,
         old: Json | None,
@@ -33,7 +33,7 @@ class Admit:
 
     def validate(
         self,
-        target: Target,
+        target: RuleTarget,
         operation: Operation,
         obj: Json | None,
         old: Json | None,
@@ -47,7 +47,7 @@ class Admit:
 
     def run(
         self,
-        target: Target,
+        target: RuleTarget,
         operation: Operation,
         obj: Json | None,
         old: Json | None,
@@ -61,7 +61,7 @@ class Admit:
         return admitted
 
 
-def _attributes(target: Target, operation: Operation, obj: Json | None, old: Json | None, kind: str) -> Attributes:
+def _attributes(target: RuleTarget, operation: Operation, obj: Json | None, old: Json | None, kind: str) -> Attributes:
     options = target.options
     sent: Json = {"kind": kind or f"{operation.value.title()}Options", "apiVersion": "meta.k8s.io/v1"}
     if options.dry_run:

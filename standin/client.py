@@ -7,7 +7,7 @@ from standin.deletion import delete
 from standin.errors import not_found
 from standin.interfaces import Json, Patch, User
 from standin.registry import Registry
-from standin.writes import Target, WriteOptions
+from standin.writes import RuleTarget, WriteOptions
 
 
 class InProcessClient:
@@ -19,12 +19,12 @@ class InProcessClient:
 
     def _target(
         self, resource: str, namespace: str, name: str = "", *, subresource: str = "", dry_run: bool = False
-    ) -> Target:
+    ) -> RuleTarget:
         options = WriteOptions(
             manager=self._user.name.rpartition(":")[2] or "unknown", dry_run=dry_run, validation="Ignore"
         )
         info = self._registry.table.by_key(resource)
-        return Target(
+        return RuleTarget(
             user=self._user, resource=info, namespace=namespace, name=name, subresource=subresource, options=options
         )
 

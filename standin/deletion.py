@@ -4,12 +4,12 @@ from standin import errors, namespaces
 from standin.interfaces import Json, Operation, ResourceInfo
 from standin.registry import ATTEMPTS, Registry
 from standin.strategies import finalizers
-from standin.writes import Target, Written, now_text
+from standin.writes import RuleTarget, Written, now_text
 
 _RETURNS_DELETED = frozenset({"pods", "serviceaccounts", "services", "podtemplates", "resourcequotas"})
 
 
-def delete(registry: Registry, target: Target, options: Json) -> Written:
+def delete(registry: Registry, target: RuleTarget, options: Json) -> Written:
     """DELETE of an object; `options` are its DeleteOptions.
 
     Dependents of what is deleted are left to the garbage collector of the controllers, `Foreground` being treated as

@@ -17,7 +17,7 @@ from standin.registry import Registry
 from standin.reviews import Reviews
 from standin.routing import Route
 from standin.subresources import Subresources, scale_of
-from standin.writes import Target, Written
+from standin.writes import RuleTarget, Written
 
 _CONNECTED = {"exec": "PodExecOptions", "attach": "PodAttachOptions", "portforward": "PodPortForwardOptions"}
 
@@ -80,8 +80,8 @@ class Dispatcher:
     @staticmethod
     def _target(
         request: HttpRequest, asked: Route, resource: ResourceInfo, user: User, body: Json | None = None
-    ) -> Target:
-        return Target(
+    ) -> RuleTarget:
+        return RuleTarget(
             user=user, resource=resource, namespace=asked.namespace, name=asked.name, subresource=asked.subresource,
             options=bodies.options(asked, request, body),
         )  # fmt: skip

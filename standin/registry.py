@@ -12,7 +12,7 @@ from standin.interfaces import Json, Operation, ResourceInfo
 from standin.resources import ResourceTable
 from standin.schema import Node, Schemas
 from standin.store import MemoryStore, Record, json_equal
-from standin.writes import Target, WriteOptions, Written, now_text, random_suffix
+from standin.writes import RuleTarget, WriteOptions, Written, now_text, random_suffix
 
 # An update that names no resourceVersion is tried again when another came between.
 ATTEMPTS = 16
@@ -75,7 +75,14 @@ class Registry:
         return obj
 
     def _mutate(
-        self, target: Target, operation: Operation, obj: Json, old: Json | None, warnings: list[str], *, kind: str = ""
+        self,
+        target: RuleTarget,
+        operation: Operation,
+        obj: Json,
+        old: Json | None,
+        warnings: list[str],
+        *,
+        kind: str = "",
     ) -> Json:
         """Run mutating admission; what it changed is read again, so that defaults hold for it too."""
         after = self.admit.mutate(target, operation, obj, old, warnings, kind=kind)
@@ -85,13 +92,13 @@ class Registry:
 
     # --- create ---
 
-    def create(self, target: Target, body: Any) -> Written:
+    def create(self, target: RuleTarget, body: Any) -> Written:
         """POST to a collection. Raises ApiError."""
         warnings: list[str] = []
         obj = self.read(target.resource, body, target.options, warnings)
         return self._create(target, obj, warnings, managed=False)
 
-    def _create(self, target: Target, obj: Json, warnings: list[str], *, managed: bool) -> Written:
+    def _create(self, target: RuleTarget, obj: Json, warnings: list[str], *, managed: bool) -> Written:
         resource, options = target.resource, target.options
         metadata = obj["metadata"]
         _match_namespace(metadata, target.namespace)
@@ -121,7 +128,7 @@ class Registry:
         self.admit.validate(target, Operation.CREATE, obj, None, warnings)
         return Written(obj=self._insert(target, obj), created=True, warnings=warnings)
 
-    def _insert(self, target: Target, obj: Json) -> Json:
+    def _insert(self, target: RuleTarget, obj: Json) -> Json:
         resource, namespace, name = target.resource, target.namespace, target.name
         with self.store.lock:
             if self.store.record(resource.key, namespace, name) is not None:
@@ -138,7 +145,7 @@ class Registry:
 
     # --- update ---
 
-    def update(self, target: Target, body: Any) -> Written:
+    def update(self, target: RuleTarget, body: Any) -> Written:
         """PUT of an object or one of its subresources. Raises ApiError."""
         resource = target.resource
 
@@ -160,7 +167,7 @@ class Registry:
 
         return self.modify(target, change)
 
-    def patch(self, target: Target, patch_type: str, patch: Any) -> Written:
+    def patch(self, target: RuleTarget, patch_type: str, patch: Any) -> Written:
         """PATCH of an object or one of its subresources, server-side apply included. Raises ApiError."""
         resource = target.resource
         if patch_type == patches.APPLY_PATCH:
@@ -177,7 +184,7 @@ class Registry:
 
         return self.modify(target, change, kind="PatchOptions")
 
-    def _apply(self, target: Target, config: Any) -> Written:
+    def _apply(self, target: RuleTarget, config: Any) -> Written:
         resource, options = target.resource, target.options
         warnings: list[str] = []
         clean = self._applied(target, config, warnings)
@@ -200,7 +207,7 @@ class Registry:
         written = self.modify(target, change, kind="PatchOptions", managed=True)
         return Written(obj=written.obj, warnings=warnings + written.warnings)
 
-    def _applied(self, target: Target, config: Any, warnings: list[str]) -> Json:
+    def _applied(self, target: RuleTarget, config: Any, warnings: list[str]) -> Json:
         """Return the configuration that is applied, without defaults: only what it names is managed."""
         resource = target.resource
         if not target.options.named_manager:
@@ -219,7 +226,7 @@ class Registry:
         return clean
 
     def modify(
-        self, target: Target, change: Callable[[Json, list[str]], Json], *, kind: str = "", managed: bool = False
+        self, target: RuleTarget, change: Callable[[Json, list[str]], Json], *, kind: str = "", managed: bool = False
     ) -> Written:
         """Read, change, admit, validate and write an object; again from the start if it changed meanwhile.
 
@@ -250,7 +257,7 @@ class Registry:
         raise errors.conflict(resource.plural, resource.group, name)
 
     def _build(
-        self, target: Target, old: Json, asked: Json, warnings: list[str], *, kind: str, managed: bool
+        self, target: RuleTarget, old: Json, asked: Json, warnings: list[str], *, kind: str, managed: bool
     ) -> Json | None:
         """Return the new state, None if nothing changes."""
         resource, subresource = target.resource, target.subresource
@@ -268,13 +275,13 @@ class Registry:
         self.admit.validate(target, Operation.UPDATE, new, old, warnings, kind=kind)
         return None if json_equal(new, old) else new
 
-    def _managed(self, target: Target, old: Json, new: Json) -> list[Json]:
+    def _managed(self, target: RuleTarget, old: Json, new: Json) -> list[Json]:
         return apply.track_update(
             old, new, self.schema(target.resource), manager=target.options.manager, now=now_text(),
             subresource=target.subresource if target.subresource in {"status", "scale"} else "",
         )  # fmt: skip
 
-    def replace(self, target: Target, record: Record, new: Json) -> Json | None:
+    def replace(self, target: RuleTarget, record: Record, new: Json) -> Json | None:
         """Write a changed object that admission has seen in another form; None if another write came between."""
         old = record.obj
         new = strategies.keep_system_metadata(old, new)

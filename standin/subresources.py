@@ -13,7 +13,7 @@ from standin.errors import ApiError, FieldError
 from standin.interfaces import Json, Operation
 from standin.registry import ATTEMPTS, Registry
 from standin.schema import UNKNOWN
-from standin.writes import Target, Written
+from standin.writes import RuleTarget, Written
 
 MIN_TOKEN_LIFE_S = 600
 SUCCESS: Json = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
@@ -50,7 +50,7 @@ class Subresources:
         self._store = registry.store
         self._tokens = tokens
 
-    def scale(self, target: Target, patch_type: str | None, body: Any) -> Written:
+    def scale(self, target: RuleTarget, patch_type: str | None, body: Any) -> Written:
         """PUT (`patch_type` None) or PATCH of a Scale: admission sees the Scale, the workload gets its replicas."""
         resource, name = target.resource, target.name
         for _ in range(ATTEMPTS):
@@ -79,7 +79,7 @@ class Subresources:
                 return Written(obj=scale_of(stored), warnings=warnings)
         raise errors.conflict(resource.plural, resource.group, name)
 
-    def evict(self, target: Target, body: Json) -> Json:
+    def evict(self, target: RuleTarget, body: Json) -> Json:
         """Delete a Pod unless a PodDisruptionBudget allows no disruption (429)."""
         pod = self._store.get("pods", target.namespace, target.name)
         if pod is None:
@@ -94,7 +94,7 @@ class Subresources:
         delete(self._registry, replace(target, subresource=""), body.get("deleteOptions") or {})
         return SUCCESS
 
-    def connect(self, target: Target, kind: str) -> None:
+    def connect(self, target: RuleTarget, kind: str) -> None:
         """Admit an exec, attach or port-forward, which then fails: there is no kubelet."""
         shown = {"kind": kind, "apiVersion": "v1"}
         self._registry.admit.run(target, Operation.CONNECT, shown, None, [])

@@ -29,7 +29,7 @@ class WriteOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class RuleTarget:
     """Who writes what, where. `namespace` is empty for cluster-scoped resources, `name` for one not known yet."""
 
     user: User
@@ -39,7 +39,7 @@ class Target:
     subresource: str = ""
     options: WriteOptions = field(default_factory=WriteOptions)
 
-    def named(self, name: str) -> "Target":
+    def named(self, name: str) -> "RuleTarget":
         """Return the same for a name."""
         return self if name == self.name else replace(self, name=name)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from standin.admission.rules import Target, covered, object_selector_matches
+from standin.admission.rules import RuleTarget, covered, object_selector_matches
 from standin.admission.selection import equivalents, namespace_matches, target_of
 from standin.interfaces import Attributes, Cluster, Json
 
 
-def form(cluster: Cluster, resources: Json, attributes: Attributes, obj: Json | None) -> Target | None:
+def form(cluster: Cluster, resources: Json, attributes: Attributes, obj: Json | None) -> RuleTarget | None:
     """Apply `matchConstraints` or `matchResources`: return the version in which it wants the object, or None."""
     target = target_of(attributes)
     if _covered(cluster, resources, "excludeResourceRules", target, attributes) is not None:
@@ -20,7 +20,9 @@ def form(cluster: Cluster, resources: Json, attributes: Attributes, obj: Json | 
     return wanted if namespace_matches(cluster, resources.get("namespaceSelector"), attributes, obj) else None
 
 
-def reaches(cluster: Cluster, policy: Json, binding: Json, attributes: Attributes, obj: Json | None) -> Target | None:
+def reaches(
+    cluster: Cluster, policy: Json, binding: Json, attributes: Attributes, obj: Json | None
+) -> RuleTarget | None:
     """Apply the constraints of a policy's and a binding's specs; None if either leaves the request out."""
     wanted = form(cluster, policy["matchConstraints"], attributes, obj)
     narrowed = binding.get("matchResources")
@@ -29,7 +31,9 @@ def reaches(cluster: Cluster, policy: Json, binding: Json, attributes: Attribute
     return wanted
 
 
-def _covered(cluster: Cluster, resources: Json, field: str, target: Target, attributes: Attributes) -> Target | None:
+def _covered(
+    cluster: Cluster, resources: Json, field: str, target: RuleTarget, attributes: Attributes
+) -> RuleTarget | None:
     named = [
         rule
         for rule in resources.get(field) or ()

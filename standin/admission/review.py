@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from standin.admission.rules import Target
+from standin.admission.rules import RuleTarget
 from standin.interfaces import Attributes, Json
 
 
-def build(attributes: Attributes, form: Target, obj: Json | None, *, uid: str) -> Json:
+def build(attributes: Attributes, form: RuleTarget, obj: Json | None, *, uid: str) -> Json:
     """Build the review of one request.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class RuleTarget:
     """A group, version, resource and subresource a rule is compared with."""
 
     group: str
@@ -21,7 +21,7 @@ class Target:
     namespaced: bool = True
 
 
-def rule_matches(rule: Mapping[str, Any], target: Target, operation: str) -> bool:
+def rule_matches(rule: Mapping[str, Any], target: RuleTarget, operation: str) -> bool:
     """Tell whether one rule of a webhook covers `operation` on `target`."""
     return (
         _has(rule.get("operations", ()), operation)
@@ -36,20 +36,20 @@ def _has(entries: Sequence[str], value: str) -> bool:
     return "*" in entries or value in entries
 
 
-def _resource_matches(entry: str, target: Target) -> bool:
+def _resource_matches(entry: str, target: RuleTarget) -> bool:
     resource, _, subresource = entry.partition("/")
     return resource in {"*", target.resource} and subresource in {"*", target.subresource}
 
 
-def _scope_matches(scope: str, target: Target) -> bool:
+def _scope_matches(scope: str, target: RuleTarget) -> bool:
     # A Namespace is a cluster-scoped resource although its requests carry a namespace.
     namespaced = target.namespaced and target.resource != "namespaces"
     return scope == "*" or (scope == "Namespaced") == namespaced
 
 
 def covered(
-    webhook: Mapping[str, Any], target: Target, operation: str, equivalents: Sequence[Target] = ()
-) -> Target | None:
+    webhook: Mapping[str, Any], target: RuleTarget, operation: str, equivalents: Sequence[RuleTarget] = ()
+) -> RuleTarget | None:
     """Return the form of the request a webhook asked for, or None if none of its rules fit.
 
     Args:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from standin.admission import conditions, review
-from standin.admission.rules import Target, covered, object_selector_matches, selector_matches
+from standin.admission.rules import RuleTarget, covered, object_selector_matches, selector_matches
 from standin.errors import forbidden, not_found
 from standin.interfaces import Attributes, Cluster, Json
 
@@ -60,7 +60,7 @@ class Selection:
             for index, spec in enumerate(configuration.get("webhooks") or ())
         ]
 
-    def form(self, hook: Hook, attributes: Attributes, obj: Json | None) -> Target | None:
+    def form(self, hook: Hook, attributes: Attributes, obj: Json | None) -> RuleTarget | None:
         """Decide whether a webhook is called, and in which version it wants the object."""
         target = target_of(attributes)
         form = covered(hook.spec, target, attributes.operation.value, equivalents(self._cluster, target))
@@ -70,7 +70,7 @@ class Selection:
             return None
         return form if self._conditions_match(hook, attributes, form, obj) else None
 
-    def _conditions_match(self, hook: Hook, attributes: Attributes, form: Target, obj: Json | None) -> bool:
+    def _conditions_match(self, hook: Hook, attributes: Attributes, form: RuleTarget, obj: Json | None) -> bool:
         expressions = [condition["expression"] for condition in hook.spec.get("matchConditions") or ()]
         if not expressions:
             return True
@@ -83,10 +83,10 @@ class Selection:
         return outcome.matches
 
 
-def target_of(attributes: Attributes) -> Target:
+def target_of(attributes: Attributes) -> RuleTarget:
     """Return what a request names, as rules are compared with it."""
     resource = attributes.resource
-    return Target(
+    return RuleTarget(
         group=resource.group,
         version=resource.version,
         resource=resource.plural,
@@ -95,7 +95,7 @@ def target_of(attributes: Attributes) -> Target:
     )
 
 
-def equivalents(cluster: Cluster, target: Target) -> list[Target]:
+def equivalents(cluster: Cluster, target: RuleTarget) -> list[RuleTarget]:
     """Return the same resource in the other versions in which it is served."""
     return [
         replace(target, version=other.version)
@@ -122,7 +122,7 @@ def namespace_matches(cluster: Cluster, selector: Json | None, attributes: Attri
     return selector_matches(selector, namespace["metadata"].get("labels") or {})
 
 
-def variables(attributes: Attributes, form: Target, obj: Json | None) -> Json:
+def variables(attributes: Attributes, form: RuleTarget, obj: Json | None) -> Json:
     """Return the CEL variables `object`, `oldObject` and `request`."""
     request = review.build(attributes, form, obj, uid="")["request"]
     return {"object": request.pop("object"), "oldObject": request.pop("oldObject"), "request": request}

@@ -15,7 +15,7 @@ from typing import Any
 from standin.admission import json_patch, replies, review
 from standin.admission.equality import semantically_equal
 from standin.admission.reinvocation import Reinvocation
-from standin.admission.rules import Target
+from standin.admission.rules import RuleTarget
 from standin.admission.selection import MUTATING, VALIDATING, Hook, Selection
 from standin.admission.transport import HookEndpoint, Transport, TransportError
 from standin.errors import ApiError, bad_request, internal
@@ -120,7 +120,7 @@ class WebhookDispatcher:
         self,
         hook: Hook,
         attributes: Attributes,
-        form: Target,
+        form: RuleTarget,
         obj: Json | None,
         *,
         mutating: bool,
@@ -150,7 +150,7 @@ class WebhookDispatcher:
         return decision
 
     def _decision(
-        self, hook: Hook, attributes: Attributes, form: Target, obj: Json | None, *, mutating: bool
+        self, hook: Hook, attributes: Attributes, form: RuleTarget, obj: Json | None, *, mutating: bool
     ) -> replies.HookDecision:
         if attributes.dry_run:
             effects = hook.spec.get("sideEffects")

@@ -15,7 +15,7 @@ from standin.admission import AdmissionChain, warning_headers
 from standin.admission import review as reviews
 from standin.admission.conditions import CompileError, Conditions, check
 from standin.admission.fake_webhook import Authority, FakeWebhook, Reply, decide, patch
-from standin.admission.rules import Target, covered, rule_matches, selector_matches
+from standin.admission.rules import RuleTarget, covered, rule_matches, selector_matches
 from standin.admission.selection import MUTATING, VALIDATING
 from standin.errors import ApiError
 from standin.interfaces import Attributes, Json, Operation, User
@@ -187,25 +187,25 @@ class TestSelection:
     )
     def test_resources_of_a_rule(self, resources: list[str], subresource: str, *, matches: bool) -> None:
         rule = {**EVERY_POD, "resources": resources}
-        target = Target(group="", version="v1", resource="pods", subresource=subresource)
+        target = RuleTarget(group="", version="v1", resource="pods", subresource=subresource)
         assert rule_matches(rule, target, "CREATE") is matches
 
     @pytest.mark.parametrize(
         ("scope", "target", "matches"),
         [
-            ("Namespaced", Target(group="", version="v1", resource="pods"), True),
-            ("Cluster", Target(group="", version="v1", resource="pods"), False),
-            ("Cluster", Target(group="", version="v1", resource="namespaces", namespaced=False), True),
-            ("Namespaced", Target(group="", version="v1", resource="namespaces", namespaced=True), False),
-            (None, Target(group="", version="v1", resource="nodes", namespaced=False), True),
+            ("Namespaced", RuleTarget(group="", version="v1", resource="pods"), True),
+            ("Cluster", RuleTarget(group="", version="v1", resource="pods"), False),
+            ("Cluster", RuleTarget(group="", version="v1", resource="namespaces", namespaced=False), True),
+            ("Namespaced", RuleTarget(group="", version="v1", resource="namespaces", namespaced=True), False),
+            (None, RuleTarget(group="", version="v1", resource="nodes", namespaced=False), True),
         ],
     )
-    def test_scope_of_a_rule(self, scope: str | None, target: Target, *, matches: bool) -> None:
+    def test_scope_of_a_rule(self, scope: str | None, target: RuleTarget, *, matches: bool) -> None:
         rule = {**EVERY_POD, "resources": ["*"], "scope": scope}
         assert rule_matches(rule, target, "CREATE") is matches
 
     def test_operations_groups_and_versions_of_a_rule(self) -> None:
-        target = Target(group="apps", version="v1", resource="deployments")
+        target = RuleTarget(group="apps", version="v1", resource="deployments")
         rule = {"operations": ["CREATE"], "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"]}
         assert rule_matches(rule, target, "CREATE")
         assert not rule_matches(rule, target, "UPDATE")
@@ -213,7 +213,7 @@ class TestSelection:
         assert not rule_matches({**rule, "apiVersions": ["v1beta1"]}, target, "CREATE")
 
     def test_match_policy_decides_on_other_versions_of_a_resource(self) -> None:
-        asked = Target(group="x.io", version="v1alpha1", resource="rollouts")
+        asked = RuleTarget(group="x.io", version="v1alpha1", resource="rollouts")
         other = replace(asked, version="v1")
         rule = {"operations": ["*"], "apiGroups": ["x.io"], "apiVersions": ["v1"], "resources": ["rollouts"]}
         assert covered({"rules": [rule]}, asked, "CREATE", [other]) == other
@@ -601,7 +601,7 @@ def test_a_review_has_the_recorded_shape(path: Path) -> None:
         dry_run=request["dryRun"],
         options=request["options"] or {},
     )
-    form = Target(group=resource_["group"], version=resource_["version"], resource=resource_["resource"])
+    form = RuleTarget(group=resource_["group"], version=resource_["version"], resource=resource_["resource"])
     built = reviews.build(attributes, form, attributes.object, uid=request["uid"])
     # Which credential was used is not modelled.
     who.pop("extra")

@@ -1,7 +1,8 @@
-"""Layout: what several test files share stands in none of them, and files that texts name are there."""
+"""Layout: no test file is imported, files that texts name are there, and a class name means one thing."""
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -71,3 +72,23 @@ def test_a_file_that_is_gone_is_seen() -> None:
     text = "see webhook/core/a.py and `b.py`, not charts/x/tests/c.py"
     assert list(gone(text, ["webhook/core/d.py"])) == ["webhook/core/a.py", "b.py"]
     assert list(gone("`d.py`, tests/e.py", ["webhook/core/d.py", "standin/tests/e.py"], "standin")) == []
+
+
+def doubled(sources: Iterable[str]) -> set[str]:
+    """Names of public classes that modules define more than once."""
+    found = Counter(
+        node.name
+        for source in sources
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    return {name for name, times in found.items() if times > 1}
+
+
+def test_a_class_name_means_one_thing() -> None:
+    modules = [path for folder in ("webhook", "certs") for path in (ROOT / folder).rglob("*.py")]
+    assert doubled(path.read_text(encoding="utf-8") for path in modules) == set()
+
+
+def test_a_class_name_that_means_two_things_is_seen() -> None:
+    assert doubled(["class Outcome: ...\nclass _Own: ...", "class Outcome: ...\nclass _Own: ..."]) == {"Outcome"}

@@ -82,7 +82,7 @@ def connection_pool(configuration: Configuration, trust: Trust) -> urllib3.PoolM
         configuration.proxy_ssl_context = trust.context(verify=configuration.verify_ssl)
     pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
 
-    class Connection(urllib3.connection.HTTPSConnection):
+    class VerifyingConnection(urllib3.connection.HTTPSConnection):
         """Its context is new each time, since urllib3 adds to it the CA's file as it is now."""
 
         def connect(self) -> None:
@@ -92,7 +92,7 @@ def connection_pool(configuration: Configuration, trust: Trust) -> urllib3.PoolM
             super().connect()
 
     class ConnectionPool(urllib3.HTTPSConnectionPool):
-        ConnectionCls = Connection
+        ConnectionCls = VerifyingConnection
 
     pool.pool_classes_by_scheme = {**pool.pool_classes_by_scheme, "https": ConnectionPool}
     return pool
