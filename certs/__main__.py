@@ -1,10 +1,9 @@
 """`python -m certs issue`: a server certificate without a cluster, for development, tests and operators."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -20,11 +19,11 @@ from certs.facts import KeyPair
 from certs.files import write_file
 from certs.state import BUNDLE, CERTIFICATE, KEY
 
-CA_COMMON_NAME = "ghcr-pull-secrets webhook CA"
+CA_COMMON_NAME: Final = "ghcr-pull-secrets webhook CA"
 
-_CA_CERTIFICATE = BUNDLE
-_CA_KEY = "ca.key"
-_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+_CA_CERTIFICATE: Final = BUNDLE
+_CA_KEY: Final = "ca.key"
+_DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group()

@@ -4,12 +4,11 @@ ECDSA on P-256 with SHA-256 throughout: what every TLS stack that talks to a Kub
 enough for two CAs to fit a `caBundle` in about 1.3 kB.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -19,15 +18,15 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from certs.facts import CLOCK_SKEW, KeyPair, Unreadable
 from certs.inspection import extension, inspect
 
-CA_VALIDITY = timedelta(days=3650)
-LEAF_VALIDITY = timedelta(days=90)
+CA_VALIDITY: Final = timedelta(days=3650)
+LEAF_VALIDITY: Final = timedelta(days=90)
 
 # RFC 1123 labels, with the one wildcard label that RFC 6125 lets a server have.
-_DNS_NAME = re.compile(
+_DNS_NAME: Final = re.compile(
     r"(\*\.)?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.IGNORECASE
 )
-_MAX_DNS_NAME = 253
-_MAX_COMMON_NAME = 64  # ub-common-name, RFC 5280 appendix A.1
+_MAX_DNS_NAME: Final = 253
+_MAX_COMMON_NAME: Final = 64  # ub-common-name, RFC 5280 appendix A.1
 
 
 class InvalidDnsNameError(ValueError):

@@ -1,11 +1,10 @@
 """Facts about certificates and the trust in them, as plain data."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
-CLOCK_SKEW = timedelta(minutes=5)
+CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far certificates are backdated.
 
 The API server and the node that signs keep their own clocks. A certificate that begins "now" is not yet valid for a
@@ -18,7 +17,7 @@ five minutes.
 class KeyPair:
     """A certificate and its private key.
 
-    Args:
+    Attributes:
         certificate_pem: One X.509 certificate, PEM.
         key_pem: Its private key, unencrypted PKCS #8, PEM. Never part of `repr`.
     """
@@ -31,7 +30,7 @@ class KeyPair:
 class CertificateFacts:
     """What a readable certificate says, and how it fits the key and the CAs it was inspected with.
 
-    Args:
+    Attributes:
         fingerprint: SHA-256 of the DER encoding, lower-case hex.
         not_before, not_after: Validity bounds, timezone-aware.
         dns_names: The dNSName entries of the subject alternative names, in order.
@@ -55,7 +54,7 @@ class CertificateFacts:
 class Unreadable:
     """Bytes that are there but are not one X.509 certificate.
 
-    Args:
+    Attributes:
         reason: What is wrong with them, in words; never any of the bytes.
     """
 
@@ -85,7 +84,7 @@ class Publication:
 class RotationState:
     """Everything that `certs.plan` looks at.
 
-    Args:
+    Attributes:
         dns_names: The names the leaf has to have.
         authority: The current CA, inspected with its key; None if there is none.
         stored: The bundle in the CA's Secret, in order: the current CA, then those retained for the overlap.

@@ -12,8 +12,6 @@ of one generation. One that opens `DIR/tls.crt` and then `DIR/tls.key` resolves 
 between, gets a certificate and a key that do not fit: it has to notice and open both again.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import secrets
@@ -23,12 +21,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
-DATA = "..data"
+DATA: Final = "..data"
 """The link whose change replaces all files of a directory in one step, in a Secret that the kubelet mounts too."""
 
-_PUBLIC = 0o644
-_PRIVATE = 0o600
+_PUBLIC: Final = 0o644
+_PRIVATE: Final = 0o600
 
 
 class NotAFileNameError(ValueError):

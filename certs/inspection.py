@@ -3,11 +3,9 @@
 Bytes of any content are looked at: Secrets and webhook configurations are written by others too.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -18,10 +16,10 @@ from certs.facts import CertificateFacts, Inspected, Unreadable
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
-_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 # What `cryptography` raises, at load or only when a field is looked at, for bytes that are damaged or of a kind it does
 # not know.
-_DAMAGED = (
+_DAMAGED: Final = (
     ValueError,
     TypeError,
     UnsupportedAlgorithm,

@@ -5,8 +5,6 @@ follows from what there is. All that it remembers is since when the current CA h
 that costs one more wait (`certs.plan.observe_publication`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -76,7 +74,7 @@ class UnendingRotation(ValueError):
 class Terms:
     """What certificates are made, and how they follow one another.
 
-    Args:
+    Attributes:
         dns_names: The names the API server calls the webhook by.
         common_name: Subject of the CAs, at most 64 characters.
         ca_validity, leaf_validity: Life from the making on.
@@ -170,7 +168,7 @@ class Keeper:
         """Give the end of the leaf's life as last seen, as a POSIX timestamp; `None` if there is no leaf."""
         return self._expiry.timestamp() if self._expiry else None
 
-    def _look(self) -> _Seen:
+    def _look(self) -> "_Seen":
         authority, leaf = self._store.get(self._authority), self._store.get(self._leaf)
         read = ((registration, registration.read()) for registration in self._registrations)
         registered = [(registration, found) for registration, found in read if found is not None]
@@ -192,7 +190,7 @@ class Keeper:
         self._expiry = facts.not_after if isinstance(facts, CertificateFacts) else None
         return _Seen(now=now, authority=authority, leaf=leaf, registered=registered, observed=observed)
 
-    def _do(self, action: Action, seen: _Seen) -> datetime | None:
+    def _do(self, action: Action, seen: "_Seen") -> datetime | None:
         """Carry one action out; gives the time to wait for if that is all there is to it."""
         observed, terms, now = seen.observed, self._terms, seen.now
         match action:
@@ -224,7 +222,7 @@ class Keeper:
         else:
             self._store.update(name, data, seen)
 
-    def _publish(self, action: PublishBundle, seen: _Seen) -> None:
+    def _publish(self, action: PublishBundle, seen: "_Seen") -> None:
         bundle = seen.observed.bundle(action.authorities)
         for registration, found in seen.registered:
             if any(_key(registration, webhook) in action.webhooks for webhook, _ in found.bundles):

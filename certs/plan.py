@@ -17,12 +17,10 @@ Installation is the same walk with no old CA: there is nothing to wait for. Dama
 turn. What a webhook should trust is exactly the CA Secret's bundle: an entry of anybody else is taken out.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import assert_never
+from typing import Final, assert_never
 
 from certs.facts import (
     CLOCK_SKEW,
@@ -117,14 +115,14 @@ def _age_fault(certificate: CertificateFacts, *, now: datetime) -> RenewalReason
     return None
 
 
-SETTLE = timedelta(seconds=10)
+SETTLE: Final = timedelta(seconds=10)
 """How long a bundle has to be published before a leaf relies on it.
 
 API servers learn of a changed webhook configuration by watch, which takes milliseconds; ten seconds also cover one that
 has to open its watch again.
 """
 
-OVERLAP = timedelta(hours=1)
+OVERLAP: Final = timedelta(hours=1)
 """How long the old CA stays trusted after the new leaf was issued, unless the caller knows better.
 
 It has to exceed what the slowest server needs to serve the new leaf: seconds by watch, about two minutes for files that
@@ -136,7 +134,7 @@ the kubelet projects. The rest is for a server that was cut off from the API ser
 class CreateCA:
     """Make a CA, and store it with a bundle of itself and the retained ones. Look again before anything else.
 
-    Args:
+    Attributes:
         retain: Fingerprints of the CAs that stay trusted for the overlap.
     """
 
@@ -155,7 +153,7 @@ class StoreBundle:
 class DropPreviousCA:
     """Rewrite the bundle in the CA's Secret without the CAs whose overlap is over.
 
-    Args:
+    Attributes:
         authorities: Fingerprints of what stays, in order.
         dropped: Fingerprints of what goes.
     """

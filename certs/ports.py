@@ -1,7 +1,5 @@
 """Protocols for the cluster, the clock and the reports of a keeper."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,7 +26,7 @@ class Changed(Exception):
 class Stored:
     """A Secret as it was read.
 
-    Args:
+    Attributes:
         data: Its data, decoded.
         version: What a change is conditional on; opaque.
     """
@@ -57,7 +55,7 @@ class CertificateStore(Protocol):
 class Registered:
     """A webhook configuration as it was read.
 
-    Args:
+    Attributes:
         bundles: Each webhook's name and `caBundle` (decoded; empty if unset), in order.
         version: What a change is conditional on; opaque.
     """

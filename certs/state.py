@@ -9,19 +9,18 @@ Both Secrets are of type `kubernetes.io/tls`:
 | `ca.crt`  | the current CA, then those kept for an overlap | the CA that signed it |
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from certs.facts import CertificateFacts, Inspected, KeyPair, Publication, RotationState, Unreadable, WebhookTrust
 from certs.inspection import inspect, join_bundle, split_bundle
 from certs.plan import observe_publication
 
-CERTIFICATE = "tls.crt"
-KEY = "tls.key"
-BUNDLE = "ca.crt"
+CERTIFICATE: Final = "tls.crt"
+KEY: Final = "tls.key"
+BUNDLE: Final = "ca.crt"
 
 SecretData = Mapping[str, bytes]
 
@@ -30,7 +29,7 @@ SecretData = Mapping[str, bytes]
 class Observation:
     """What there is, for `plan`, and what it takes to carry its actions out.
 
-    Args:
+    Attributes:
         state: The facts.
         authority: The current CA's key pair as stored, sound or not; None if a half of it is missing.
         certificates: PEM of every CA in the state, by fingerprint: actions name them by it.

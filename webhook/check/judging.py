@@ -6,6 +6,7 @@ half on what that made. A test holds both to the same answers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from webhook.check.evidence import ManifestEvidence, assumed
 from webhook.core import copies, judging, policy
@@ -18,7 +19,7 @@ from webhook.core.policy import Decision, ServiceAccount
 from webhook.core.scope import Enforcement, Namespace, Rules
 from webhook.core.vocabulary import Reason
 
-ABSENT = "it is in none of these files"
+ABSENT: Final = "it is in none of these files"
 """Why our Secret is taken to be missing."""
 
 

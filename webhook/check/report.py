@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from webhook.check.evidence import Position
 from webhook.check.manifests import Origin, Spot, Trouble
@@ -26,7 +26,7 @@ class ManifestOutcome(StrEnum):
     LEFT_OUT = "left_out"
 
 
-INVALID_SETTING = "invalid_setting"
+INVALID_SETTING: Final = "invalid_setting"
 """Reason of the finding that a label or annotation of ours has a value that means nothing."""
 
 

@@ -19,7 +19,7 @@ from webhook.core.parts import parts, repositories_together
 from webhook.core.review import kind_of
 from webhook.core.workloads import MalformedObject
 
-MAX_WORKLOADS = 200_000
+MAX_WORKLOADS: Final = 200_000
 """Most workloads with selected images that are judged in one run: more than any cluster has."""
 
 _MOST_KNOWN: Final = 1000

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-EXIT_USAGE = 2
+EXIT_USAGE: Final = 2
 """What click itself exits with for flags it cannot use."""
 
 _PATHS: Final = {"FILE": "file", "DIR": "dir"}

@@ -137,7 +137,7 @@ def _pull_secrets(account: _ServiceAccount, at_most: int) -> PullSecrets:
     return PullSecrets(tuple(dict.fromkeys(sys.intern(name) for name in names if 0 < len(name) <= MAX_NAME)), more)
 
 
-_NAME = SECRET_NAME.encode()
+_NAME: Final = SECRET_NAME.encode()
 
 
 class _Part(msgspec.Struct, omit_defaults=True, gc=False, rename="camel"):

@@ -1,7 +1,7 @@
 """Certificate keeper on a cluster, with Events and metrics."""
 
 from collections.abc import Callable, Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 import structlog
 
@@ -15,7 +15,7 @@ from webhook.cluster.watching import DEFAULT_PACING, Pacing
 from webhook.core.figures import WatchHealth
 from webhook.ports import EventReason, Events, ObjectRef
 
-_WHAT = {CertificateKind.AUTHORITY: "CA", CertificateKind.LEAF: "server certificate"}
+_WHAT: Final = {CertificateKind.AUTHORITY: "CA", CertificateKind.LEAF: "server certificate"}
 
 
 class Certificates:

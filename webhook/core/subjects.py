@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from webhook.core import policy
 from webhook.core.before import read_before
@@ -12,7 +13,7 @@ from webhook.core.scope import Rules
 from webhook.core.vocabulary import Half, Reason
 from webhook.core.workloads import read_all
 
-_EPHEMERAL = ("pods", "ephemeralcontainers")
+_EPHEMERAL: Final = ("pods", "ephemeralcontainers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ class Subject:
         return next((each for each in reasons if each not in (None, _NO_IMAGE)), None) or _NO_IMAGE
 
 
-_NO_IMAGE = Reason.NO_SELECTED_IMAGE
+_NO_IMAGE: Final = Reason.NO_SELECTED_IMAGE
 
 
 def read(review: Review, half: Half, kinds: Iterable[WorkloadKind], rules: Rules) -> Subject | None:

@@ -1,7 +1,7 @@
 """Judge what admits Pods: the webhook configurations and the policies."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from certs.facts import CertificateFacts
 from certs.inspection import inspect, split_bundle
@@ -41,8 +41,8 @@ def _holds(expression: Expression, labels: Mapping[str, str]) -> bool:
             return False
 
 
-_WEBHOOKS = "webhooks"
-_LONGEST_CHAIN = 5
+_WEBHOOKS: Final = "webhooks"
+_LONGEST_CHAIN: Final = 5
 
 
 def judge_webhooks(evidence: Evidence) -> Station:
@@ -200,8 +200,8 @@ def _distinct(found: Iterable[str]) -> Iterable[str]:
     return dict.fromkeys(found)
 
 
-_POLICIES = "policies"
-_COVERED = "-covered"
+_POLICIES: Final = "policies"
+_COVERED: Final = "-covered"
 
 
 def judge_policies(evidence: Evidence) -> Station:

@@ -1,6 +1,7 @@
 """Judge the copies: whose each is, and whether it is current."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from webhook.core.copies import Delete, Place, Secret, Update, plan
 from webhook.core.names import ADOPT_ANNOTATION, SECRET_NAME, SOURCE_ANNOTATION
@@ -9,8 +10,8 @@ from webhook.core.scope import Namespace, Rules
 from webhook.doctor.evidence import Evidence, Unread
 from webhook.doctor.model import Code, Station, fault, names, ok, skipped
 
-NAME = "copies"
-_FOREIGN = (Owner.FOREIGN, Owner.OWNED, Owner.GIVEN_AWAY)
+NAME: Final = "copies"
+_FOREIGN: Final = (Owner.FOREIGN, Owner.OWNED, Owner.GIVEN_AWAY)
 
 
 def judge(evidence: Evidence) -> Station:

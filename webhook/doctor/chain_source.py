@@ -158,7 +158,7 @@ def _ref(store: SecretStore) -> str:
     return store.metadata.name
 
 
-_CENTRAL = "central"
+_CENTRAL: Final = "central"
 
 
 def judge_central(evidence: Evidence) -> Station:

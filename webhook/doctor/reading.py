@@ -19,9 +19,9 @@ from webhook.doctor.objects import Binding, Configuration, ExternalSecret, Names
 from webhook.doctor.processes import ApiGroup, CertificateSecret, Deployment, Event, Lease, Pod, Service
 from webhook.ports import EventReason
 
-_SETTINGS = (*POLICY_SETTINGS, *(each for each in CLUSTER_SETTINGS if each.name == "namespace"))
+_SETTINGS: Final = (*POLICY_SETTINGS, *(each for each in CLUSTER_SETTINGS if each.name == "namespace"))
 
-DEFAULT_INCLUDE = "ghcr.io/*"
+DEFAULT_INCLUDE: Final = "ghcr.io/*"
 """Taken as selected where a release's settings may not be read."""
 
 

@@ -15,7 +15,7 @@ from webhook.doctor.model import Code, Diagnosis, PodFindings, Question, Station
 from webhook.doctor.reading import Reading
 from webhook.ports import Forbidden, Registry
 
-_ALONE = "of a release that is not there"
+_ALONE: Final = "of a release that is not there"
 
 
 def judge(evidence: Evidence, credential: Station) -> tuple[Station, ...]:

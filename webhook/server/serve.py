@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from ssl import SSLContext
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from flask import Flask
@@ -130,7 +130,7 @@ def _announce(server: Any) -> None:
     structlog.get_logger().info("listening", bind=[f"{host}:{port}" for host, port in addresses])
 
 
-_POOL_MARGIN = 8
+_POOL_MARGIN: Final = 8
 """Connections to the API server besides one for each review: the watches, and a few that are being replaced."""
 
 
