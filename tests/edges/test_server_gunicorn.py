@@ -4,6 +4,8 @@ import inspect
 from pathlib import Path
 
 import pytest
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
 from gunicorn.http.wsgi import Response, create
@@ -38,7 +40,18 @@ def test_requests_and_answers_have_what_ours_build_on() -> None:
         assert callable(getattr(Response, name)), name
 
 
-@pytest.mark.parametrize("package", ["gunicorn.workers", "gunicorn.http"])
+def test_what_is_told_that_it_listens_knows_where() -> None:
+    assert Arbiter.LISTENERS == []
+    assert "self.LISTENERS = sock.create_sockets(" in inspect.getsource(Arbiter)
+
+
+def test_the_log_has_what_ours_replaces() -> None:
+    assert parameters(Logger.setup) == ["self", "cfg"]
+    assert "self.error_log = " in inspect.getsource(Logger.__init__)
+    assert parameters(Logger.access) == ["self", "resp", "req", "environ", "request_time"]
+
+
+@pytest.mark.parametrize("package", ["gunicorn.workers", "gunicorn.http", "LISTENERS"])
 def test_no_other_module_knows_them(package: str) -> None:
     folder = Path(webhook.__file__).parent
     knowing = {path for path in folder.rglob("*.py") if package in path.read_text(encoding="utf-8")}

@@ -178,3 +178,9 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 (a signal handler's signature)
         """Begin to stop. In a signal handler, so it only leaves a mark."""
         self.told_to_stop = True
+
+
+def announce(server: Any) -> None:
+    """Log where gunicorn listens, once it does."""
+    addresses = [listener.sock.getsockname()[:2] for listener in server.LISTENERS]
+    structlog.get_logger().info("listening", bind=[f"{host}:{port}" for host, port in addresses])

@@ -30,7 +30,7 @@ from webhook.server import ops
 from webhook.server.app import create_app
 from webhook.server.certificate import CertificateFiles, SecretFiles, files_directory
 from webhook.server.connection import Drops
-from webhook.server.gthread import Worker
+from webhook.server.gthread import Worker, announce
 from webhook.server.limits import TooLittleMemory, derive, directory_in_memory
 from webhook.server.ops import Check
 from webhook.server.selfcheck import SelfCheck
@@ -45,7 +45,6 @@ class GunicornLog(Logger):  # type: ignore[misc]  # gunicorn has no types
     def setup(self, cfg: Any) -> None:
         """Take the place of handlers, formats and files."""
         self.cfg = cfg
-        self._access_log_enabled = False
         self.error_log.propagate = True
         self.error_log.handlers.clear()
 
@@ -111,7 +110,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
             # gunicorn speaks TLS if it has a certificate's path, and does not start if nothing is there. The directory
             # is there when its files are not yet; what is served with comes from `tls_context`.
             "certfile": str(self._certificate.directory),
-            "when_ready": _announce,
+            "when_ready": announce,
         }.items():
             self.cfg.set(name, value)
 
@@ -123,11 +122,6 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         """Give what a new connection shakes hands with; nothing while there is no certificate."""
         served = self._certificate.current()
         return served.context if served else None
-
-
-def _announce(server: Any) -> None:
-    addresses = [listener.sock.getsockname()[:2] for listener in server.LISTENERS]
-    structlog.get_logger().info("listening", bind=[f"{host}:{port}" for host, port in addresses])
 
 
 _POOL_MARGIN: Final = 8
