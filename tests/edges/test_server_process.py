@@ -230,7 +230,7 @@ def test_idle_connections_do_not_keep_it_from_stopping(tls_dir: Path, authority:
         started = time.monotonic()
         process.signal()
         assert process.wait() == 0
-        assert time.monotonic() - started < 9
+        assert time.monotonic() - started < 30  # an idle connection may stay for 120 s
         kept.close()
         silent.close()
 
