@@ -154,7 +154,7 @@ def _left_to_pods(template: Workload, service_account: ServiceAccount, rules: Ru
     """Return whether a template stays as it is, so that its Pods are given the Secret when they are made.
 
     A list would keep the ServiceAccount's secrets from the Pods, those too that it gets later. Of a kind outside
-    client-go's scheme Argo CD compares a list as a whole, so that one more entry differs from Git for ever.
+    client-go's scheme Argo CD's client-side comparison takes a list as a whole: one more entry differs for ever.
     """
     if template.kind.configured and template.listed is not None:
         return True
