@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.machinery.reading import NotThere, read
+
 Manifest = Mapping[str, Any]
 
 
@@ -86,7 +88,12 @@ class Kube:
         return self("apply", "-f", "-", *args, stdin="\n---\n".join(map(json.dumps, manifests)), ok=ok)
 
     def get(self, kind: str, name: str = "", namespace: str = "", *args: str) -> dict[str, Any]:
-        """Read an object, or a list of them, as JSON."""
+        """Read an object, or a list of them, as `kubectl get -o json` has it.
+
+        Tests look again and again until something has come true, so it is kubectl itself only with further arguments.
+        """
+        if not args:
+            return read(self.kubeconfig, kind, name, namespace)
         where = ["-n", namespace] if namespace else []
         what = [kind, name] if name else [kind]
         found: dict[str, Any] = json.loads(self("get", *what, *where, "-o", "json", *args).out)
@@ -94,5 +101,8 @@ class Kube:
 
     def exists(self, kind: str, name: str, namespace: str = "") -> bool:
         """Tell whether an object is there."""
-        where = ["-n", namespace] if namespace else []
-        return bool(self("get", kind, name, *where, "--ignore-not-found", "-o", "name").out.strip())
+        try:
+            read(self.kubeconfig, kind, name, namespace)
+        except NotThere:
+            return False
+        return True

@@ -40,14 +40,20 @@ class RawApi:
         self._pool = urllib3.PoolManager(ca_cert_data=ca_pem, retries=False, timeout=30, maxsize=10)
 
     def __call__(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Answer:
         """Send one request."""
         answer = self._pool.request(
             method,
             f"{self._server}{path}",
             body=None if body is None else json.dumps(body),
-            headers={**self._headers, "Content-Type": content_type},
+            headers={**self._headers, "Content-Type": content_type, "Accept": accept},
         )
         warnings = answer.headers.getlist("Warning")
         # 299 - "TEXT", with quotes and backslashes escaped as in JSON.
