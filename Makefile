@@ -11,19 +11,23 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= $(shell expr 2 \* $$(nproc))
 PYTEST_ARGS ?=
 export KUBEBUILDER_ASSETS
+# Hundreds of short processes import the same modules: the first one to do so writes down what it has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo check test lint coverage bench e2e image image-test clean lock
+.PHONY: help demo check test collect lint coverage bench e2e image image-test clean lock
 
 help: ## Say what can be made.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The lock is complete, so nothing is resolved: pip before 23.3 looks an extra up past its pin, and fails when a newer release
 # is there. Twice quiet: an index that lacks a package is no news to anybody, and errors are printed all the same.
+# pip would compile on one core. As with pip, a module that does not compile is for whoever imports it.
 $(STAMP): requirements/dev.txt pyproject.toml Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
 	@echo 'Making $(VENV), once, about a minute'
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) install -qq --no-deps --require-hashes -r requirements/dev.txt
+	@$(PIP) install -qq --no-compile --no-deps --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@$(PIP) install -qq --no-deps --no-build-isolation --editable .
 	@faults=$$($(PIP) check) || { echo "$$faults" >&2; exit 1; }
 	@touch $@
@@ -40,6 +44,9 @@ $(BIN)/promtool: $(STAMP) scripts/get-promtool
 
 test: $(STAMP) $(BIN)/promtool ## Run every test.
 	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+collect: $(STAMP) ## Import every test, and run none: the workers of `make test` then need not compile them, each for itself.
+	@said=$$($(BIN)/python -m pytest -qq --collect-only) || { echo "$$said" >&2; exit 1; }
 
 e2e: $(STAMP) ## The end-to-end tests; on a real control plane if KUBEBUILDER_ASSETS names its binaries.
 	$(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS)

@@ -52,7 +52,7 @@ class Machine:
         (self.clone / "pyproject.toml").write_text(_PROJECT)
 
     def release(self, name: str, version: str, *metadata: str) -> str:
-        """Put a wheel into the index, and return its line of a lock."""
+        """Put a wheel into the index, and return its line of a lock. One of its two modules is for no Python there is."""
         path = self.index / f"{name}-{version}-py3-none-any.whl"
         info = f"{name}-{version}.dist-info"
         with zipfile.ZipFile(path, "w") as wheel:
@@ -60,6 +60,8 @@ class Machine:
             wheel.writestr(f"{info}/METADATA", "\n".join(head) + "\n")
             wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
             wheel.writestr(f"{info}/RECORD", "")
+            wheel.writestr(f"{name}/__init__.py", "")
+            wheel.writestr(f"{name}/template.py", "class {{ name }}:\n")
         return f"{name}=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
     def lock(self, *lines: str) -> None:
@@ -105,6 +107,8 @@ def test_a_newer_release_of_what_is_locked_breaks_nothing_and_one_line_is_said(m
     assert machine.make().stdout == "make: '.venv/.installed' is up to date.\n"
     installed = [path.name for path in machine.clone.glob(".venv/lib/python3*/site-packages/asked-*")]
     assert installed == ["asked-1.0.dist-info"]
+    compiled = [path.name for path in machine.clone.glob(".venv/lib/python3*/site-packages/asked/__pycache__/*")]
+    assert compiled == [f"__init__.{sys.implementation.cache_tag}.pyc"]
 
     # The next lock no longer has what the last one had; what it left behind must not be found wanting.
     machine.lock(machine.release("asked", "0.9"))
