@@ -35,8 +35,8 @@ $(STAMP): requirements/dev.txt pyproject.toml Makefile
 demo: $(STAMP) ## Play the story on an embedded stand-in of the API server.
 	@$(BIN)/python -m tests.e2e.demo
 
-check: $(STAMP) ## The tests to run while you work, in a minute or two: those that start no process.
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not processes" tests/core tests/services tests/edges tests/check tests/doctor $(PYTEST_ARGS)
+check: $(STAMP) ## The tests to run while you work, in a minute: those that start no process and are not slow.
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not processes and not slow" tests/core tests/services tests/edges tests/check tests/doctor $(PYTEST_ARGS)
 
 # Prometheus' rule checker, for the tests of the alerts; it is no Python package.
 $(BIN)/promtool: $(STAMP) scripts/get-promtool

@@ -126,6 +126,7 @@ def worlds(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @given(worlds())
 def test_both_say_the_same_of_whatever_there_is(world: dict[str, Any]) -> None:
     document, cluster = world["document"], FakeCluster()

@@ -56,6 +56,7 @@ def test_what_is_of_no_interest_is_not_even_parsed() -> None:
     assert read("kind: CustomResourceDefinition\nspec: [broken\n---\n'kind': \"ConfigMap\"  # x\ndata: {{ x\n") == []
 
 
+@pytest.mark.slow
 def test_fifty_megabytes_of_definitions_cost_next_to_nothing() -> None:
     definition = "---\nkind: CustomResourceDefinition\nspec:\n" + "  description: some text of a schema\n" * 30_000
     bundle = definition * 50 + "---\nkind: Secret\nn: 1\n"
@@ -152,6 +153,7 @@ TREES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.dictionaries(st.text("abc", min_size=1), TREES, max_size=4), max_size=4), st.booleans())
 def test_what_pyyaml_writes_is_read_as_it_was(trees: list[dict[str, object]], flow: bool) -> None:
     trees = [{"kind": "Secret", **tree} for tree in trees]

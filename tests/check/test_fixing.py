@@ -84,6 +84,7 @@ def test_standard_input_is_not_written() -> None:
     assert fixed(text, name=STDIN_NAME) == (text, 1)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(TEMPLATE_PATHS)), st.booleans(), st.sampled_from([None, [], [{}]]), st.integers(1, 6))
 def test_whatever_pyyaml_writes_is_fixed_and_fixed_once(kind: str, flow: bool, listed: Any, indent: int) -> None:
     document = workload(kind, images=["ghcr.io/a/b", "ghcr.io/c/d"])

@@ -152,6 +152,7 @@ def test_a_region_of_sarif_is_the_image_where_it_stands_on_one_line(text: str, l
     assert region.get("endLine", line) == line
 
 
+@pytest.mark.slow
 def test_of_more_results_than_code_scanning_takes_the_errors_go_first_and_the_rest_is_counted() -> None:
     many = sarif.MAX_RESULTS
     run = log(Report(findings=(*findings(2, "warning"), *findings(many - 1))))["runs"][0]

@@ -427,6 +427,7 @@ PLANNED = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(events=st.lists(PLANNED, max_size=60))
 def test_no_served_leaf_is_ever_one_that_an_api_server_does_not_trust(events: list[tuple[str, int]]) -> None:
@@ -467,6 +468,7 @@ DAMAGE = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(events=st.lists(DAMAGE, max_size=30))
 def test_whatever_was_damaged_a_sound_state_is_reached_in_a_bounded_number_of_rounds(

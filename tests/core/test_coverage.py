@@ -124,6 +124,7 @@ patterns = st.builds(
 ).filter(is_pattern)
 
 
+@pytest.mark.slow
 @given(
     entries=entries,
     include=st.lists(patterns, min_size=1, max_size=2, unique=True),

@@ -461,6 +461,7 @@ def test_brackets_within_strings_are_no_nesting() -> None:
     assert pairs(config(data).lookup("g.io/a")) == [":"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize(
     "data",
@@ -507,6 +508,7 @@ def as_go(value: Any) -> Any:
             return 0
 
 
+@pytest.mark.slow
 @given(json_values)
 def test_both_decoders_give_the_same_tree(value: Any) -> None:
     text = json.dumps(value, indent=1)

@@ -283,6 +283,7 @@ def workloads(draw: st.DrawFn) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.slow
 @given(document=workloads(), inherited=st.lists(NAMES, max_size=2))
 def test_a_patch_is_idempotent_and_touches_nothing_but_pull_secrets(
     document: dict[str, Any], inherited: list[str]

@@ -184,6 +184,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(document=st.dictionaries(st.sampled_from(["metadata", "spec", "kind"]), JSON), kind=st.sampled_from(KINDS))
 def test_no_object_is_read_with_another_error_than_a_malformed_object(
     document: dict[str, object], kind: WorkloadKind

@@ -348,6 +348,7 @@ def test_what_is_not_one_certificate_is_unreadable(pem: bytes) -> None:
 DER = load(CA).public_bytes(serialization.Encoding.DER)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(position=st.integers(0, len(DER) - 1), value=st.integers(0, 255))
 def test_inspect_never_raises_whatever_byte_is_damaged(position: int, value: int) -> None:

@@ -116,6 +116,7 @@ def test_where_there_is_none_there_is_nothing_to_ask(stage: Stage) -> None:
     assert result.stdout.splitlines()[-1] == "0 removed, 3 left, 0 remain"
 
 
+@pytest.mark.slow
 def test_more_copies_than_a_page_go_too(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     for index in range(700):
         stage.secret(f"n{index}", **OURS)

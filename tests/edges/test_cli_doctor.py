@@ -116,6 +116,7 @@ def test_without_a_namespace_it_is_that_of_the_context(api: ApiServer, tmp_path:
     assert run(api, kubeconfig=str(mine)).exit_code == 1
 
 
+@pytest.mark.slow
 def test_on_a_terminal_it_shows_how_far_it_is_and_the_report_stays_alone(api: ApiServer) -> None:
     terminal, behind = pty.openpty()
     command = [sys.executable, "-m", "webhook", "doctor", "-A", "--kubeconfig", api.kubeconfig_file()]

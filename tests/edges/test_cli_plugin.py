@@ -24,6 +24,7 @@ def test_it_calls_itself_as_it_was_called(tmp_path: Path, kubeconfig: Path) -> N
     assert done.stdout.startswith("Usage: kubectl ghcr-pull-secrets doctor [OPTIONS]\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [

@@ -86,6 +86,7 @@ def test_it_waits_until_it_is_healthy_and_says_for_what(api: ApiServer, monkeypa
     assert result.stderr == "waiting for controller: none leads: nobody holds the Lease ghcr-pull-secrets-controller\n"
 
 
+@pytest.mark.slow
 def test_when_the_time_is_up_it_says_what_is_wrong(api: ApiServer) -> None:
     free_lease(api)
     result = run(api, "--wait", "1500ms")

@@ -247,6 +247,7 @@ print(json.dumps({"caches": resident() - before, "sizes": [len(cache) for cache 
 """
 
 
+@pytest.mark.slow
 def test_ten_thousand_of_each_fit_in_a_few_megabytes() -> None:
     """Budget: 150 MB for the server; its imports take some 60. This is what is left to the caches at most."""
     if sys.platform != "linux":

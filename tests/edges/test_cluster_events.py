@@ -288,6 +288,7 @@ URGENT = [
 ]
 
 
+@pytest.mark.slow
 def test_what_concerns_the_whole_cluster_is_written_first_and_finds_a_place_in_a_full_queue(
     failing: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -276,6 +276,7 @@ def test_a_reset_stream_is_picked_up_where_it_was(server: tuple[Server, Script])
         assert reflector.health().restarts["unavailable"] == 1
 
 
+@pytest.mark.slow
 def test_a_silent_stream_is_given_up_when_it_should_have_ended(server: tuple[Server, Script]) -> None:
     behaviour, script = server
 
@@ -294,6 +295,7 @@ def test_a_silent_stream_is_given_up_when_it_should_have_ended(server: tuple[Ser
         assert reflector.health().restarts["silent"] == 1
 
 
+@pytest.mark.slow
 def test_a_stream_that_drips_beyond_its_time_is_given_up_too(server: tuple[Server, Script]) -> None:
     behaviour, script = server
 
@@ -403,6 +405,7 @@ REFUSE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", REFUSE)
 def test_no_fault_makes_a_busy_loop(server: tuple[Server, Script], fault: str) -> None:
     """At the real pace, 1.2 s of any fault are a handful of requests: pauses of 0.1, 0.2, 0.4 … s on average."""
@@ -454,6 +457,7 @@ def test_a_server_that_is_away_for_hours_does_not_break_the_arithmetic(server: t
     assert set(pauses) == {10}
 
 
+@pytest.mark.slow
 def test_a_slow_list_is_no_healthy_stream(server: tuple[Server, Script]) -> None:
     """Lists are what costs the server most; a row of them has to slow down."""
     behaviour = server[0]

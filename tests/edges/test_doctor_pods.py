@@ -456,6 +456,7 @@ def test_no_token_is_in_what_is_found(world: World) -> None:
     assert CANARY_PREFIX not in repr(found)
 
 
+@pytest.mark.slow
 def test_pods_pass_through_memory_a_page_at_a_time() -> None:
     many = [pod(f"p{number}") for number in range(100)]
     for each in many:

@@ -111,6 +111,7 @@ def test_a_name_that_is_really_asked_for() -> None:
     assert failure.reason.startswith("EAI_")
 
 
+@pytest.mark.slow
 def test_a_time_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         both(f"localhost:{silent.getsockname()[1]}", ConnectionFailure(fault=ConnectionFault.TIMEOUT))

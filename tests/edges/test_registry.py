@@ -324,6 +324,7 @@ def drip_body(connection: ssl.SSLSocket) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slow", [drip, drip_body], ids=["headers", "body"])
 def test_a_site_that_never_ends_is_given_up_at_the_deadline_and_leaves_no_thread(
     world: HttpsWorld, slow: Callable[[ssl.SSLSocket], None]

@@ -128,6 +128,7 @@ def test_one_request_after_the_other_is_answered_on_one_connection(running: Runn
             assert peer.recv(64) == b"3."
 
 
+@pytest.mark.slow
 def test_a_review_that_has_waited_for_too_long_is_answered_by_a_thread_of_the_loop(running: Running) -> None:
     def act(visit: Visit) -> bytes:
         if visit.overdue:
@@ -667,6 +668,7 @@ def test_out_of_file_descriptors_nobody_is_taken_until_the_next_tick() -> None:
     taken[0].close()
 
 
+@pytest.mark.slow
 def test_a_loop_that_stops_waits_for_the_log_line_of_its_last_answer_but_for_no_review(running: Running) -> None:
     written, going_on = threading.Event(), threading.Event()
 

@@ -93,6 +93,7 @@ def test_whoever_opens_many_connections_closes_only_their_own(port: int) -> None
             assert each.recv(64).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.slow
 def test_when_many_addresses_open_some_the_one_that_has_been_open_longest_goes(port: int) -> None:
     def connect(number: int) -> socket.socket:
         return socket.create_connection(("127.0.0.1", port), timeout=60, source_address=(f"127.0.1.{number + 1}", 0))

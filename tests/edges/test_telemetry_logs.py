@@ -201,6 +201,7 @@ def test_looking_for_credentials_takes_time_in_proportion_to_the_line(piece: str
     assert_linear(piece)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.sampled_from(_PIECES), min_size=1, max_size=8))
 def test_doubling_any_text_does_not_square_the_time(parts: list[str]) -> None:
@@ -230,6 +231,7 @@ def test_a_token_behind_anything_is_found(out: io.BytesIO, before: str) -> None:
     assert "after" in lines(out)[0]["text"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", logs.FORMATS)
 @pytest.mark.parametrize(
     "fields",

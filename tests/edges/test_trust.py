@@ -239,6 +239,7 @@ def refused_everywhere(internet: Internet, tmp_path: Path, ca_file: Path, trust:
     assert internet.requests == []
 
 
+@pytest.mark.slow
 def test_no_other_module_makes_a_context_that_verifies_a_server() -> None:
     made = [
         f"{path.name}:{node.lineno}"

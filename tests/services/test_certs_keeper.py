@@ -438,6 +438,7 @@ def test_a_deleted_leaf_is_made_again() -> None:
     assert house.cluster.writes == [f"create {TLS}"]
 
 
+@pytest.mark.slow
 def test_nothing_that_is_reported_or_shown_holds_a_key() -> None:
     house = installed()
     house.age()

@@ -545,6 +545,7 @@ def _landed_late(land: Callable[[], object]) -> None:
         land()
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.integers(min_value=0, max_value=2**32))
 @example(0)
