@@ -1,4 +1,4 @@
-"""Pure planning of the next certificate step in a rotation.
+"""Plan of a certificate rotation: what is replaced, when and in which order.
 
 A keeper reads, asks `plan`, applies the actions in order, stops at the first that fails, and begins again; it keeps
 nothing that a crash could lose. The rotation of a CA is then this walk, each line one call of `plan`:
@@ -35,6 +35,21 @@ from certs.facts import (
 )
 
 
+SETTLE: Final = timedelta(seconds=10)
+"""How long a bundle has to be published before a leaf relies on it.
+
+API servers learn of a changed webhook configuration by watch, which takes milliseconds; ten seconds also cover one that
+has to open its watch again.
+"""
+
+OVERLAP: Final = timedelta(hours=1)
+"""How long the old CA stays trusted after the new leaf was issued, unless the caller knows better.
+
+It has to exceed what the slowest server needs to serve the new leaf: seconds by watch, about two minutes for files that
+the kubelet projects. The rest is for a server that was cut off from the API server.
+"""
+
+
 class RenewalReason(StrEnum):
     """Why a certificate has to be replaced."""
 
@@ -59,7 +74,7 @@ def renewal_due(not_before: datetime, not_after: datetime, *, now: datetime) -> 
         not_after: End of the validity, timezone-aware too.
         now: The caller's clock; never read here.
 
-    One third is cert-manager's rule: early enough to fail for days before anyone is hurt.
+    One third is cert-manager's rule: early enough for renewal to fail for days before anything expires.
     """
     return now >= not_after - (not_after - not_before) / 3
 
@@ -113,21 +128,6 @@ def _age_fault(certificate: CertificateFacts, *, now: datetime) -> RenewalReason
     if renewal_due(certificate.not_before, certificate.not_after, now=now):
         return RenewalReason.RENEWAL_DUE
     return None
-
-
-SETTLE: Final = timedelta(seconds=10)
-"""How long a bundle has to be published before a leaf relies on it.
-
-API servers learn of a changed webhook configuration by watch, which takes milliseconds; ten seconds also cover one that
-has to open its watch again.
-"""
-
-OVERLAP: Final = timedelta(hours=1)
-"""How long the old CA stays trusted after the new leaf was issued, unless the caller knows better.
-
-It has to exceed what the slowest server needs to serve the new leaf: seconds by watch, about two minutes for files that
-the kubelet projects. The rest is for a server that was cut off from the API server.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

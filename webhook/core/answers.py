@@ -93,7 +93,7 @@ def mutated(
         for operation in append_pull_secrets(workload, each.add)
     )
     if covered:
-        operations += coverage.add_label(subject.metadata)
+        operations += coverage.add_covered_label(subject.metadata)
     return Answer(
         response=patched(operations, warnings=warnings, audit=audit),
         reason=decision.reason,

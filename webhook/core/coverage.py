@@ -1,7 +1,7 @@
 """Images covered by a pull secret, and Pods that need no review.
 
-Later decisions rest on it: a central secret that covers nothing is not copied, and only one that covers everything lets
-Pods in without a review. So each answer is a proof in one direction:
+Later decisions rest on it: a central secret that covers nothing is not copied, and only by one that covers everything
+are Pods admitted without a review. So each answer is a proof in one direction:
 
 | answer | what it says for certain |
 |---|---|
@@ -14,7 +14,8 @@ A host is written plainly in lower case and without a port 443: the kubelet comp
 password (`Credential.is_empty`). Excluded images count for nothing: a pattern that an exclude pattern contains is left
 out, and so is the part of one that an entry shares with it.
 
-Which Pods, and by which copies, the chart's policies say in CEL (`_covered.tpl`); a test holds the two equal.
+Which Pods need no review (`coverable`), and by which copies (`covers`), the chart's policies say too, in CEL
+(`_covered.tpl`); a test holds the two equal.
 """
 
 import re
@@ -199,14 +200,14 @@ def covers(secret: Secret, rules: Rules) -> bool:
     )
 
 
-def add_label(metadata: Mapping[str, Any]) -> tuple[Json, ...]:
-    """Make the RFC 6902 operations that give a Pod with this metadata the label; none if it has it."""
+_LABEL_PATH: Final = f"/metadata/labels/{COVERED_LABEL.replace('/', '~1')}"
+
+
+def add_covered_label(metadata: Mapping[str, Any]) -> tuple[Json, ...]:
+    """Make the RFC 6902 operations that give a Pod with this metadata `COVERED_LABEL`; none if it has it."""
     labels = metadata.get("labels")
     if not isinstance(labels, dict):
         return ({"op": "add", "path": "/metadata/labels", "value": {COVERED_LABEL: "true"}},)
     if labels.get(COVERED_LABEL) == "true":
         return ()
     return ({"op": "add", "path": _LABEL_PATH, "value": "true"},)
-
-
-_LABEL_PATH: Final = f"/metadata/labels/{COVERED_LABEL.replace('/', '~1')}"

@@ -7,7 +7,7 @@ from typing import Final
 
 from webhook.core.names import PROVISION_LABEL
 
-_SHOWN: Final = 256
+_MAX_SHOWN: Final = 256
 """Longest excerpt of a user's own text in a message; a reference has 255 characters at most (distribution grammar)."""
 
 _FIELD: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
@@ -15,8 +15,8 @@ _FIELD: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 def shown(text: str) -> str:
     """Cut a user's own text to what a message can carry, without control characters."""
-    text = printable(text[: _SHOWN + 1])
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    text = printable(text[: _MAX_SHOWN + 1])
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
 def printable(text: str) -> str:

@@ -17,10 +17,8 @@ from webhook.core.workloads import PodImage, Workload
 MAX_ENTRIES_IN_ALL: Final = 2000
 """Entries after which no more Secrets of one workload are read: twice what one of them may have."""
 
-
 MAX_SECRETS: Final = 32
 """Most pull secrets of one workload that are read; with `rbac.readAllSecrets` each costs a call to the API server."""
-
 
 UNNAMED: Final = "(a pull secret of its ServiceAccount)"
 """In place of a Secret's name that its reader may not know; no Secret can have it."""
@@ -84,7 +82,7 @@ class Verdict:
 
     Attributes:
         reason: `covered`, a reason it need not be judged, or the first problem's.
-        problems: Empty if it may come in.
+        problems: Empty if it is to be admitted.
         unverifiable: Names of Secrets that counted as credentials without having been read; none with `too_large` if it
             is the workload that names too many images.
     """
