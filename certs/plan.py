@@ -34,7 +34,6 @@ from certs.facts import (
     fingerprints_of,
 )
 
-
 SETTLE: Final = timedelta(seconds=10)
 """How long a bundle has to be published before a leaf relies on it.
 

@@ -15,7 +15,7 @@ from webhook.core.workloads import MalformedObject
 from webhook.ports import ClusterError, DeadlineExceeded, Forbidden, Unauthorized, Unavailable
 from webhook.server.app import create_app
 from webhook.server.limits import MIB, derive
-from webhook.server.visit import KEY, Visit, budget, parse_go_duration
+from webhook.server.visit import ENVIRON_KEY, Visit, parse_go_duration, review_seconds
 from webhook.telemetry import logs
 from webhook.telemetry.metrics import Metrics
 
@@ -152,7 +152,7 @@ def test_a_body_there_is_no_memory_for_is_an_error_and_no_decision(harness: Harn
         "/mutate",
         data=json.dumps(review()).encode(),
         content_type="application/json",
-        environ_overrides={KEY: Visit(no_room=True)},
+        environ_overrides={ENVIRON_KEY: Visit(no_room=True)},
     )
     assert "too many bodies are being received" in assert_status(response, 500, "InternalError")
     assert harness.value("review_errors_total", half="mutate", kind="overloaded") == 1
@@ -164,7 +164,7 @@ def test_a_line_waits_for_the_loop_to_send_the_answer_and_the_review_is_counted_
         "/mutate",
         data=json.dumps(review()).encode(),
         content_type="application/json",
-        environ_overrides={KEY: visit},
+        environ_overrides={ENVIRON_KEY: visit},
     )
     assert harness.value("review_duration_seconds_count", half="mutate") == 1
     assert visit.review is None
@@ -182,7 +182,7 @@ def test_reviews_of_one_namespace_or_of_none_do_not_keep_us_from_looking_at_ours
             "/validate",
             data=json.dumps(body).encode(),
             content_type="application/json",
-            environ_overrides={KEY: visit},
+            environ_overrides={ENVIRON_KEY: visit},
         )
         return int(response.status_code)
 
@@ -330,6 +330,6 @@ def test_durations_are_read_as_go_writes_them(text: str, seconds: float | None) 
 
 
 def test_an_escaped_timeout_is_understood() -> None:
-    seconds, understood = budget("timeout=500%C2%B5s")
+    seconds, understood = review_seconds("timeout=500%C2%B5s")
     assert seconds == pytest.approx(0.00045)
     assert understood

@@ -20,7 +20,7 @@ from webhook.core.vocabulary import Half
 from webhook.ports import Deadline
 from webhook.server.failures import JSON, ClientGone, Failures, Overloaded
 from webhook.server.limits import Gate, Limits
-from webhook.server.visit import KEY, Visit, budget
+from webhook.server.visit import ENVIRON_KEY, Visit, review_seconds
 from webhook.telemetry.logs import batched_logger
 from webhook.telemetry.metrics import Metrics
 
@@ -89,7 +89,7 @@ class _Half:
         self._review_log = review_log.bind(half=half)
 
     def answer(self) -> Response:
-        visit: Visit = request.environ.get(KEY) or Visit()
+        visit: Visit = request.environ.get(ENVIRON_KEY) or Visit()
         self._in_flight.inc()
         try:
             return self._answer(visit)
@@ -206,7 +206,7 @@ class _Half:
         return body
 
     def _deadline(self) -> Deadline:
-        seconds, understood = budget(request.environ.get("QUERY_STRING", ""))
+        seconds, understood = review_seconds(request.environ.get("QUERY_STRING", ""))
         if not understood:
             self._log.warning("timeout_not_understood", assumed_s=seconds)
         return Deadline.after(seconds)

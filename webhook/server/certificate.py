@@ -1,6 +1,6 @@
 """Served certificate: written from a Secret, reloaded when its files change.
 
-It is kept when its successor cannot be used.
+It is kept while its successor cannot be used.
 """
 
 import os
@@ -52,7 +52,7 @@ class CertificateUnusable(Exception):
         self.problem = problem
 
 
-def judge(chain: bytes, key: bytes) -> CertificateFacts:
+def check_pair(chain: bytes, key: bytes) -> CertificateFacts:
     """Look at what a server is to show: a leaf, perhaps with intermediates after it, and the leaf's key.
 
     Raises:
@@ -146,7 +146,7 @@ class CertificateFiles:
             chain, key = (directory / CERTIFICATE).read_bytes(), (directory / KEY).read_bytes()
         except OSError as error:
             raise CertificateUnusable(f"tls.crt and tls.key cannot be read ({type(error).__name__})") from None
-        facts = judge(chain, key)
+        facts = check_pair(chain, key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION
@@ -211,7 +211,7 @@ def _usable(data: SecretData | None) -> SecretData:
         files = {name: data[name] for name in (CERTIFICATE, KEY)}
     except KeyError as missing:
         raise CertificateUnusable(f"it has no {missing.args[0]}") from None
-    judge(files[CERTIFICATE], files[KEY])
+    check_pair(files[CERTIFICATE], files[KEY])
     return files
 
 

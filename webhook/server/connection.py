@@ -246,7 +246,7 @@ _REPORT_SECONDS: Final = 10.0
 
 
 class Drops:
-    """Counts them.
+    """Counts the connections that the server closed before they were done, by cause, and logs them now and then.
 
     Args:
         clock: Monotonic.

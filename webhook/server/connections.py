@@ -13,7 +13,7 @@ from webhook.server.visit import Visit
 
 
 class Connections:
-    """Keeps them. A connection is *claimed* by the thread that works on it, and *free* otherwise.
+    """Open connections. One is *claimed* by the thread that works on it, and *free* otherwise.
 
     Only who has claimed a connection may change or close it, and one step of a dict claims it. The dict has connections
     for keys, not file descriptors: a closed connection's descriptor may already be another's.
@@ -170,7 +170,7 @@ class Parked:
 
 
 class Waiting:
-    """Keeps them in the order in which they came.
+    """Queue of reviews that wait without holding a thread, in the order in which they came.
 
     Args:
         clock: Monotonic.

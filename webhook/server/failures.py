@@ -10,7 +10,7 @@ from webhook.core.review import BadReview, status
 from webhook.core.vocabulary import Half, Reason, RequestFault
 from webhook.core.workloads import MalformedObject
 from webhook.ports import ClusterError
-from webhook.server.visit import KEY
+from webhook.server.visit import ENVIRON_KEY
 from webhook.telemetry.metrics import Metrics
 
 JSON: Final = "application/json"
@@ -86,7 +86,7 @@ class Failures:
 
     def _answer(self, code: int, message: str, kind: RequestFault, **fields: Any) -> Response:
         half = Half(request.endpoint) if request.endpoint else None
-        visit = request.environ.get(KEY)
+        visit = request.environ.get(ENVIRON_KEY)
         if visit is not None and visit.quiet:
             return Response(status(code, message), status=code, content_type=JSON)
         if half is not None:

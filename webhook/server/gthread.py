@@ -31,7 +31,7 @@ from gunicorn.workers.base import Worker as BaseWorker
 from webhook.core.review import status
 from webhook.server.limits import give_back_freed_memory
 from webhook.server.loop import Loop
-from webhook.server.visit import KEY, BadHead, Visit
+from webhook.server.visit import ENVIRON_KEY, BadHead, Visit
 
 _TICK_SECONDS: Final = 0.25
 _HEARTBEAT_SECONDS: Final = 1.0
@@ -107,7 +107,7 @@ class WsgiHttp:
         response, environ = create(request, gathered, request.peer_addr, ("", 0), self._config)
         environ["wsgi.multithread"] = True
         environ["wsgi.input"] = io.BytesIO(body)
-        environ[KEY] = visit
+        environ[ENVIRON_KEY] = visit
         parts = self._app(environ, response.start_response)
         try:
             for part in parts:

@@ -137,13 +137,16 @@ def directory_in_memory() -> str | None:
 
 
 def give_back_freed_memory() -> bool:
-    """Set both of glibc; `False` where the C library is another and knows neither."""
+    """Have glibc give freed memory back to the kernel; `False` where the C library is another."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and all(mallopt(*setting) for setting in (_MMAP_THRESHOLD, _ARENA_MAX))
 
 
 class Gate:
-    """Counts what is being worked on. Never waits: who is not let through waits for a `leave`, or gives up."""
+    """Admission of reviews to threads and memory, fair by namespace.
+
+    It never waits: a review for which there is no room waits elsewhere for a `leave`, or is given up.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits

@@ -10,8 +10,8 @@ from urllib.parse import unquote
 from webhook.core.review import Review
 from webhook.ports import Deadline
 
-KEY: Final = "ghcr_pull_secrets.visit"
-"""Of the WSGI environ."""
+ENVIRON_KEY: Final = "ghcr_pull_secrets.visit"
+"""Where the WSGI environ holds the visit."""
 
 
 @dataclass(slots=True)
@@ -91,13 +91,13 @@ class Http(Protocol):
         ...
 
 
-DEFAULT_SECONDS: Final = 10.0
+DEFAULT_TIMEOUT_S: Final = 10.0
 """`timeoutSeconds` of a webhook configuration that does not say (admissionregistration.k8s.io/v1)."""
 
-MAX_SECONDS: Final = 30.0
+MAX_TIMEOUT_S: Final = 30.0
 """The longest `timeoutSeconds` the API server accepts."""
 
-RESERVE: Final = 0.1
+RESERVED_SHARE: Final = 0.1
 """Share of the time kept back: an answer has to be rendered and to travel, and one that is late is no answer."""
 
 _PARAMETER: Final = re.compile(r"(?:^|&)timeout=([^&]*)")
@@ -120,8 +120,8 @@ def parse_go_duration(text: str) -> float | None:
     return seconds if end == len(text) and seconds > 0 else None
 
 
-def budget(query: str) -> tuple[float, bool]:
-    """Say how long work on a review may take.
+def review_seconds(query: str) -> tuple[float, bool]:
+    """Say how long work on a review may take, by the API server's `?timeout=`.
 
     Args:
         query: The URL's query string.
@@ -132,7 +132,7 @@ def budget(query: str) -> tuple[float, bool]:
     """
     found = _PARAMETER.search(query)
     if found is None:
-        return DEFAULT_SECONDS * (1 - RESERVE), True
+        return DEFAULT_TIMEOUT_S * (1 - RESERVED_SHARE), True
     text = found[1]
     seconds = parse_go_duration(unquote(text) if "%" in text else text)
-    return min(seconds or DEFAULT_SECONDS, MAX_SECONDS) * (1 - RESERVE), seconds is not None
+    return min(seconds or DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S) * (1 - RESERVED_SHARE), seconds is not None
