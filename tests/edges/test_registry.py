@@ -19,8 +19,16 @@ from webhook.core.keyring import Credential
 from webhook.failures import ConnectionFailure, ConnectionFault
 from webhook.ports import Deadline, LoginAnswer, RegistryFault, TokenHeaders
 from webhook.registry import HttpsRegistry
-from webhook.registry.client import Challenge, InvalidApiUrl, parse
-from webhook.registry.exchange import MAX_BODY, Exchange, ExchangeFailed, Proxy, UnusableProxy, Url, from_environment
+from webhook.registry.client import Challenge, InvalidApiUrl, parse_challenges
+from webhook.registry.exchange import (
+    MAX_BODY,
+    Exchange,
+    ExchangeFailed,
+    Proxy,
+    UnusableProxy,
+    Url,
+    proxy_from_environment,
+)
 
 GHCR = 'Bearer realm="https://ghcr.io/token",service="ghcr.io"'
 TOKEN = http(200, b'{"token":"t"}')
@@ -469,7 +477,7 @@ def test_the_environment_names_the_proxy(
     monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], host: str, expected: Proxy | None
 ) -> None:
     use(monkeypatch, environ)
-    assert from_environment(host) == expected
+    assert proxy_from_environment(host) == expected
 
 
 @pytest.mark.parametrize(
@@ -478,7 +486,7 @@ def test_the_environment_names_the_proxy(
 def test_a_proxy_that_cannot_be_used_is_not_passed_by(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     use(monkeypatch, {"HTTPS_PROXY": text})
     with pytest.raises(UnusableProxy):
-        from_environment("ghcr.io")
+        proxy_from_environment("ghcr.io")
     assert HttpsRegistry().login("ghcr.io", GOOD, soon()) == unanswered(ConnectionFault.PROXY, "UNUSABLE_URL")
 
 
@@ -490,7 +498,7 @@ def test_the_proxys_password_goes_to_the_proxy_alone(world: HttpsWorld, monkeypa
     expected = b"Proxy-Authorization: Basic " + base64.b64encode(b"us@er:pw")
     assert all(expected in head for _, head in world.internet.tunnels)
     assert not any("proxy-authorization" in each.headers for each in world.internet.requests)
-    proxy = from_environment("ghcr.io")
+    proxy = proxy_from_environment("ghcr.io")
     assert proxy is not None
     assert proxy.authorization not in repr(proxy)
 
@@ -552,8 +560,8 @@ def test_a_wrong_token_shows_nowhere_either(world: HttpsWorld, caplog: pytest.Lo
     ],
 )
 def test_challenges_are_read_as_far_as_they_are_any(header: str, expected: list[tuple[str, dict[str, str]]]) -> None:
-    assert parse([header]) == tuple(Challenge(scheme=scheme, parameters=found) for scheme, found in expected)
+    assert parse_challenges([header]) == tuple(Challenge(scheme=scheme, parameters=found) for scheme, found in expected)
 
 
 def test_challenges_of_several_headers_are_joined() -> None:
-    assert [each.scheme for each in parse(['Basic realm="r"', "Bearer realm=x"])] == ["basic", "bearer"]
+    assert [each.scheme for each in parse_challenges(['Basic realm="r"', "Bearer realm=x"])] == ["basic", "bearer"]

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from tests.e2e.machinery.waiting import until
-from webhook.telemetry.logs import MOST_BYTES, MOST_WRITTEN, BatchedWriter
+from webhook.telemetry.logs import MOST_GATHERED, MOST_WRITTEN, BatchedWriter
 
 pytestmark = pytest.mark.processes
 
@@ -65,13 +65,13 @@ def test_lines_nobody_takes_are_dropped_and_not_kept_for_ever() -> None:
     writer(b"first")
     until(lambda: writer._size == 0, "the first line is being written")
     size = 1024
-    for number in range(2 * MOST_BYTES // size):
+    for number in range(2 * MOST_GATHERED // size):
         writer(b"%d".ljust(size) % number)
-    assert MOST_BYTES - 2 * size < writer._size <= MOST_BYTES
+    assert MOST_GATHERED - 2 * size < writer._size <= MOST_GATHERED
     held.set()
     until(lambda: b"".join(written).count(b"\n") > 0 and writer._size == 0, "the rest is written")
     assert max(map(len, written)) <= 2 * MOST_WRITTEN
-    until(lambda: written[-1].split()[-1] == b"%d" % (2 * MOST_BYTES // size - 1), "the newest line is among them")
+    until(lambda: written[-1].split()[-1] == b"%d" % (2 * MOST_GATHERED // size - 1), "the newest line is among them")
     assert b"0" not in written[1].split()
 
 

@@ -21,9 +21,21 @@ from webhook.core.scope import Namespace
 from webhook.ports import Deadline, Forbidden
 from webhook.trust import Trust
 
+__all__ = [
+    "Caches",
+    "Client",
+    "Cluster",
+    "Pacing",
+    "Unreachable",
+    "cluster_of",
+    "connect",
+]
+
 
 class ClusterFacts:
-    """`webhook.ports.Copies`; see the Protocols for when a cache's word counts.
+    """Facts for reviews and the controller: from caches first, then the API server.
+
+    `webhook.ports.Copies`; see the Protocols for when a cache's word counts.
 
     Before its first list a cache is empty, but for Secrets that were observed; those could be outdated unnoticed.
 
@@ -103,17 +115,6 @@ class ClusterFacts:
         if secret is not None:
             self.observe(secret)
         return secret
-
-
-__all__ = [
-    "Caches",
-    "Client",
-    "Cluster",
-    "Pacing",
-    "Unreachable",
-    "cluster_of",
-    "connect",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

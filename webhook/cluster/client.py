@@ -16,7 +16,15 @@ import urllib3
 
 from webhook.cluster.access import UNREADABLE, Loader, configure, connection_pool
 from webhook.cluster.requests import PatchType, Target
-from webhook.cluster.responses import MALFORMED, Bodies, LineStream, from_answer, from_failure, late, read_status
+from webhook.cluster.responses import (
+    MALFORMED,
+    Bodies,
+    LineStream,
+    deadline_passed,
+    from_answer,
+    from_failure,
+    read_status,
+)
 from webhook.cluster.wire import OBJECT_BYTES
 from webhook.ports import Deadline, NotFound, Unauthorized, Unavailable
 from webhook.trust import Trust
@@ -214,7 +222,7 @@ class Client:
     ) -> urllib3.BaseHTTPResponse:
         remaining = deadline.remaining()
         if remaining <= 0:
-            raise late(target)
+            raise deadline_passed(target)
         headers = {"Accept": accept, "User-Agent": self._agent}
         if authorization:
             headers["Authorization"] = authorization

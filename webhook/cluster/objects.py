@@ -137,70 +137,70 @@ def _pull_secrets(account: _ServiceAccount, at_most: int) -> PullSecrets:
     return PullSecrets(tuple(dict.fromkeys(sys.intern(name) for name in names if 0 < len(name) <= MAX_NAME)), more)
 
 
-_NAME: Final = SECRET_NAME.encode()
+_NAME_IN_BYTES: Final = SECRET_NAME.encode()
 
 
-class _Part(msgspec.Struct, omit_defaults=True, gc=False, rename="camel"):
+class _Field(msgspec.Struct, omit_defaults=True, gc=False, rename="camel"):
     """Only what says which Secret is meant; all else is passed over without being built."""
 
 
-class _Reference(_Part):
+class _Reference(_Field):
     name: str | None = None
 
 
-class _SecretVolume(_Part):
+class _SecretVolume(_Field):
     secret_name: str | None = None
 
 
-class _Projection(_Part):
+class _Projection(_Field):
     secret: _Reference | None = None
 
 
-class _Projected(_Part):
+class _Projected(_Field):
     sources: list[_Projection | None] | None = None
 
 
-class _Volume(_Part):
+class _Volume(_Field):
     secret: _SecretVolume | None = None
     projected: _Projected | None = None
 
 
-class _ValueFrom(_Part):
+class _ValueFrom(_Field):
     secret_key_ref: _Reference | None = None
 
 
-class _Variable(_Part):
+class _Variable(_Field):
     value_from: _ValueFrom | None = None
 
 
-class _Variables(_Part):
+class _Variables(_Field):
     secret_ref: _Reference | None = None
 
 
-class _Container(_Part):
+class _Container(_Field):
     env: list[_Variable | None] | None = None
     env_from: list[_Variables | None] | None = None
 
 
-class _Spec(_Part):
+class _Spec(_Field):
     containers: list[_Container | None] | None = None
     init_containers: list[_Container | None] | None = None
     ephemeral_containers: list[_Container | None] | None = None
     volumes: list[_Volume | None] | None = None
 
 
-class _Pod(_Part):
+class _Pod(_Field):
     spec: _Spec | None = None
 
 
 def mounts_copy(content: Content) -> bool:
-    """Return whether a Pod mounts `ghcr-secret` or reads it into variables (`webhook.core.policy`).
+    """Return whether a Pod mounts `ghcr-secret` or reads it into variables, as `webhook.core.policy.mounts` does.
 
     Raises:
         ValueError: It has not the shape of a Pod.
     """
-    # Nearly every Pod can be told from its bytes: the API server writes no name with escapes.
-    if _NAME not in bytes(content):
+    # Nearly every Pod is decided by its bytes: the API server writes no name with escapes.
+    if _NAME_IN_BYTES not in bytes(content):
         return False
     spec = wire.read(content, _Pod).spec
     return spec is not None and mounts(msgspec.to_builtins(spec), SECRET_NAME)

@@ -93,7 +93,7 @@ def from_failure(target: Target, failure: Exception, *, timed_out: bool) -> Clus
     return error
 
 
-def late(target: Target) -> ClusterError:
+def deadline_passed(target: Target) -> ClusterError:
     """Make the error of a deadline that has passed before anything failed."""
     return target.error(DeadlineExceeded, failure=_LATE)
 
@@ -178,7 +178,7 @@ class Bodies:
                     held = self._large.acquire(timeout=deadline.remaining())
                     if not held:
                         response.close()
-                        raise late(target)
+                        raise deadline_passed(target)
             yield content
         finally:
             if held:
@@ -230,7 +230,7 @@ def chunks(response: urllib3.BaseHTTPResponse, target: Target, deadline: Deadlin
         while True:
             remaining = deadline.remaining()
             if remaining <= 0:
-                raise late(target)
+                raise deadline_passed(target)
             sock = getattr(response.connection, "sock", None)
             if sock is not None:
                 sock.settimeout(remaining)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from webhook.config import values
 from webhook.config.declared import (
     CLUSTER_SETTINGS,
     LOG_SETTINGS,
@@ -19,7 +18,7 @@ from webhook.config.declared import (
     SERVER_SETTINGS,
 )
 from webhook.config.resolving import ENVIRONMENT_PREFIX, ConfigError, Fault, Raw, Setting, resolve, under
-from webhook.config.values import Address, BadValue
+from webhook.config.values import Address, BadValue, file, namespace
 from webhook.core.kinds import BUILT_IN_KINDS, WorkloadKind
 from webhook.core.patterns import ImagePatterns
 from webhook.core.scope import Enforcement, Rules
@@ -95,12 +94,12 @@ def rules_of(values: Mapping[str, Any]) -> Rules:
     )
 
 
-_LONGEST: Final = 1024
+_LONGEST_CONTEXT: Final = 1024
 
 
 def _context(text: str) -> str:
-    if not text.isprintable() or len(text) > _LONGEST:
-        raise BadValue(f"expected the name of a context, at most {_LONGEST} characters")
+    if not text.isprintable() or len(text) > _LONGEST_CONTEXT:
+        raise BadValue(f"expected the name of a context, at most {_LONGEST_CONTEXT} characters")
     return text
 
 
@@ -110,7 +109,7 @@ CONNECTION_SETTINGS: Final = under(
         name="namespace",
         metavar="NAME",
         short="-n",
-        parse=values.namespace,
+        parse=namespace,
         help="Release namespace: home of the central secret. Without it: the namespace of the context.",
     ),
     Setting(
@@ -119,7 +118,7 @@ CONNECTION_SETTINGS: Final = under(
     Setting(
         name="kubeconfig",
         metavar="FILE",
-        parse=values.file,
+        parse=file,
         help="Only kubeconfig. Without it: $KUBECONFIG, ~/.kube/config, or the Pod's ServiceAccount, as kubectl does.",
     ),
     *(setting for setting in CLUSTER_SETTINGS if setting.name == "ca_bundle"),

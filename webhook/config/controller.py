@@ -107,7 +107,7 @@ _IDENTITY: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?")
 _LONGEST_NAME: Final = 48
 """As in the chart: a Service's 63 characters less those of the longest suffix."""
 
-_LEAST_INTERVAL_S: Final = 10.0
+_LEAST_CHECK_INTERVAL_S: Final = 10.0
 """The watch is a guest at the registry; what changes in the cluster is checked at once in any case."""
 
 _HTTPS_URL: Final = re.compile(
@@ -121,17 +121,17 @@ def _rate(text: str) -> float:
     return float(text)
 
 
-def _period(text: str) -> float:
+def _sweep_interval(text: str) -> float:
     value = seconds(text)
     if value < 1:
         raise BadValue("expected a duration of at least 1s")
     return value
 
 
-def _interval(text: str) -> float:
+def _check_interval(text: str) -> float:
     value = seconds(text)
-    if value < _LEAST_INTERVAL_S:
-        raise BadValue(f"expected at least {_LEAST_INTERVAL_S:.0f}s")
+    if value < _LEAST_CHECK_INTERVAL_S:
+        raise BadValue(f"expected at least {_LEAST_CHECK_INTERVAL_S:.0f}s")
     return value
 
 
@@ -184,7 +184,7 @@ _CONTROLLER: Final = under(
         name="sweep_interval",
         metavar="DURATION",
         default="300s",
-        parse=_period,
+        parse=_sweep_interval,
         help="Time between two looks for Pending Pods that lack their Secret; every fourth is at all Pods.",
     ),
     Setting(
@@ -208,7 +208,7 @@ CREDENTIAL_SETTINGS: Final = under(
         name="credential_check_interval",
         metavar="DURATION",
         default="60m",
-        parse=_interval,
+        parse=_check_interval,
         help="Time between two checks of an unchanged credential.",
     ),
     Setting(

@@ -187,19 +187,19 @@ def _template_path(pointer: str) -> TemplatePath:
 
 
 _PERIOD: Final = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,3})?)(?P<unit>[smhd])")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_LONGEST: Final = timedelta(days=36500)
+_PERIOD_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LONGEST_PERIOD: Final = timedelta(days=36500)
 
 
 def period(text: str) -> timedelta:
     """Read a period with one unit, days among them."""
     match = _PERIOD.fullmatch(text)
-    if match is None or float(match["number"]) > _LONGEST / timedelta(**{_UNITS[match["unit"]]: 1}):
+    if match is None or float(match["number"]) > _LONGEST_PERIOD / timedelta(**{_PERIOD_UNITS[match["unit"]]: 1}):
         raise BadValue("expected a period such as 10s, 90m, 24h or 3650d, of at most 100 years")
-    return timedelta(**{_UNITS[match["unit"]]: float(match["number"])})
+    return timedelta(**{_PERIOD_UNITS[match["unit"]]: float(match["number"])})
 
 
 def spelt_period(length: timedelta) -> str:
     """Spell a period of whole seconds in its largest unit."""
-    unit = next(unit for unit, name in reversed(_UNITS.items()) if not length % timedelta(**{name: 1}))
-    return f"{length // timedelta(**{_UNITS[unit]: 1})}{unit}"
+    unit = next(unit for unit, name in reversed(_PERIOD_UNITS.items()) if not length % timedelta(**{name: 1}))
+    return f"{length // timedelta(**{_PERIOD_UNITS[unit]: 1})}{unit}"

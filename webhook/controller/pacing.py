@@ -1,8 +1,4 @@
-"""Pace of work: keys queued with retries, and writes within limits.
-
-The semantics are those of client-go's rate-limited workqueue: what is added while it is being worked on is worked on
-again afterwards, and what failed comes back after a delay that doubles with every failure in a row.
-"""
+"""Pace of work: keys queued with retries, and writes within limits."""
 
 import heapq
 import itertools
@@ -26,7 +22,11 @@ MAX_DELAY_S: Final = 30.0
 
 
 class Queue(Generic[Key]):
-    """A de-duplicating queue with delayed adds and per-key back-off."""
+    """A de-duplicating queue with delayed adds and per-key back-off.
+
+    The semantics are those of client-go's rate-limited workqueue: what is added while it is being worked on is worked
+    on again afterwards, and what failed comes back after a delay that doubles with every failure in a row.
+    """
 
     def __init__(
         self, *, clock: Callable[[], float] = time.monotonic, jitter: Callable[[], float] = random.random
@@ -171,7 +171,7 @@ class Limiter:
 
 
 class Guard:
-    """Lets a write through when the limiter and the elector do, in this order: leadership may end during the wait."""
+    """Admits a write when the limiter does and we lead, in this order: leadership may end during the wait."""
 
     def __init__(self, elector: Elector, limiter: Limiter, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._elector = elector

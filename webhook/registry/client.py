@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from webhook.core.images import HUB_REGISTRY, ImageReference
 from webhook.core.keyring import Credential
 from webhook.ports import Deadline, LoginAnswer, RegistryFault, TokenHeaders
-from webhook.registry.exchange import Exchange, ExchangeFailed, Proxy, Reply, Url, from_environment
+from webhook.registry.exchange import Exchange, ExchangeFailed, Proxy, Reply, Url, proxy_from_environment
 from webhook.trust import Trust
 
 # RFC 9110, 5.6.2 and 11.2: a token, and a parameter whose value is a token or a quoted string.
@@ -38,16 +38,19 @@ class Challenge:
     parameters: Mapping[str, str]
 
 
-def parse(headers: Iterable[str]) -> tuple[Challenge, ...]:
-    """Read challenges; what follows the first thing that is none is passed over, as is a header of excessive length."""
+def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
+    """Read `WWW-Authenticate` headers.
+
+    What follows the first thing that is no challenge is passed over, and so is a header of excessive length.
+    """
     found: list[Challenge] = []
     for header in headers:
         if len(header) <= _MAX_HEADER:
-            _parse_one(header, found)
+            _parse_header(header, found)
     return tuple(found)
 
 
-def _parse_one(header: str, found: list[Challenge]) -> None:
+def _parse_header(header: str, found: list[Challenge]) -> None:
     parameters: dict[str, str] | None = None
     position = _skip(header, 0)
     while position < len(header):
@@ -74,7 +77,7 @@ def token_url(challenge: Challenge, registry: Url, *, scope: str = "") -> Url | 
     """Say where the credential may be changed for a token; `None` if the challenge names no place it may go to.
 
     The realm must be HTTPS without user information, on the registry's own host and port or on one of `_KNOWN_REALMS`.
-    A node's container runtime goes wherever a realm points; a controller that asks unbidden, every hour, for a
+    A node's container runtime goes wherever a realm points; a controller that asks on its own, every hour, for a
     credential that is good for a whole organisation has no need to. There is no rule on parent domains: without a list
     of public suffixes, `registry.github.io` and `anyone.github.io` would count as one.
 
@@ -103,7 +106,6 @@ GITHUB_API: Final = "https://api.github.com/"
 _BEARER: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """RFC 6750's `b64token`: what a header can carry. GitHub's tokens are of letters, digits and underscores."""
 
-
 _MANIFEST: Final = {
     "Accept": (
         "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
@@ -129,7 +131,7 @@ class InvalidApiUrl(ValueError):
 class HttpsRegistry:
     """`webhook.ports.Registry` over HTTPS.
 
-    A credential goes to the registry's own host, to a token server that `challenge.token_url` allows, and, if asked
+    A credential goes to the registry's own host, to a token server that `token_url` allows, and, if asked
     for, to the API: never along a redirect, never in a URL, never without TLS that was verified.
 
     Args:
@@ -146,7 +148,7 @@ class HttpsRegistry:
         *,
         api_url: str = GITHUB_API,
         trust: Trust | None = None,
-        proxy_for: Callable[[str], Proxy | None] = from_environment,
+        proxy_for: Callable[[str], Proxy | None] = proxy_from_environment,
     ) -> None:
         self._api = parse_api_url(api_url) if api_url else None
         self._exchange = Exchange((trust or Trust()).context, proxy_for)
@@ -219,18 +221,18 @@ class HttpsRegistry:
         Raises:
             ExchangeFailed: There is no answer.
         """
-        unbidden = self._exchange.get(base, deadline)
-        if unbidden.code != 401:
-            return _without_challenge(unbidden.code)
-        offered = {each.scheme: each for each in parse(unbidden.headers.get("www-authenticate", ()))}
+        reply = self._exchange.get(base, deadline)
+        if reply.code != 401:
+            return _without_challenge(reply.code)
+        offered = {each.scheme: each for each in parse_challenges(reply.headers.get("www-authenticate", ()))}
         if (bearer := offered.get("bearer")) is not None:
             url = token_url(bearer, base, scope=scope)
             if url is None:
-                return LoginAnswer(code=unbidden.code, fault=RegistryFault.REALM_REFUSED)
+                return LoginAnswer(code=reply.code, fault=RegistryFault.REALM_REFUSED)
             return _token(self._exchange.get(url, deadline, authorization=_basic(credential)))
         if "basic" in offered:
             return _Granted(authorization=_basic(credential))
-        return LoginAnswer(code=unbidden.code, fault=RegistryFault.NO_CHALLENGE)
+        return LoginAnswer(code=reply.code, fault=RegistryFault.NO_CHALLENGE)
 
 
 def parse_api_url(text: str) -> Url:

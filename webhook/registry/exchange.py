@@ -1,4 +1,4 @@
-"""One bounded HTTPS request without redirects, through a proxy if told.
+"""One bounded HTTPS request without redirects, through a proxy if one is set.
 
 `http.client` rather than a pool: there are a few requests an hour, each of which must not go anywhere but to the host
 named. Its timeouts are per read, so a server that sends a byte now and then, or a resolver that hangs, is bounded by
@@ -35,7 +35,7 @@ class UnusableProxy(ValueError):
     """A proxy is set that we cannot use: only `http://HOST:PORT` is understood."""
 
 
-def from_environment(host: str) -> Proxy | None:
+def proxy_from_environment(host: str) -> Proxy | None:
     """Name the proxy for a host as the environment says; `None` to connect directly.
 
     Raises:

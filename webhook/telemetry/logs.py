@@ -25,16 +25,16 @@ from webhook.telemetry.redaction import redact_keys, redact_line, redact_text
 GATHERING_S: Final = 0.005
 """How long lines gather: unseen by a reader of logs, and at a thousand reviews a second one write for five of them."""
 
-MOST_BYTES: Final = 4 * 2**20
-"""Of lines kept for a reader that has stopped reading, some ten thousand. Beyond that the oldest are dropped: an answer
-to a review must not wait for a log."""
+MOST_GATHERED: Final = 4 * 2**20
+"""Bytes of lines kept for a reader that has stopped reading: some ten thousand lines. Beyond that the oldest are
+dropped: an answer to a review must not wait for a log."""
 
 MOST_WRITTEN: Final = 64 * 1024
 """Bytes of one write, the size of a pipe: what is joined to be written is no second copy of all that is kept."""
 
 
 class BatchedWriter:
-    """Takes lines without waiting.
+    """Log lines written in batches by one thread; whoever logs does not wait.
 
     A write lets go of the interpreter's lock, and a thread that answers a review then has to wait for its turn again:
     with eight connections that cost a tenth of the throughput (`make bench`).
@@ -60,7 +60,7 @@ class BatchedWriter:
         with self._change:
             self._lines.append(line)
             self._size += len(line)
-            while self._size > MOST_BYTES:
+            while self._size > MOST_GATHERED:
                 self._size -= len(self._lines.popleft())
         if not self._some.is_set():
             self._some.set()
