@@ -44,7 +44,7 @@ def namespace(installation: Installation) -> Iterator[str]:
     """A namespace nobody else uses."""
     name = installation.namespace(f"ns-{next(_numbers)}")
     yield name
-    installation.kube("delete", "namespace", name, "--wait=false")
+    installation.forget(name)
 
 
 @pytest.fixture

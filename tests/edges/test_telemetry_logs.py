@@ -214,14 +214,13 @@ def assert_linear(piece: str) -> None:
     def seconds(size: int) -> float:
         # The first one's mark is what lets the search begin.
         line = b"eyj " + (piece * (size // len(piece) + 1)).encode()[:size]
-        best = 1e9
-        for _ in range(3):
-            begun = time.thread_time()
-            redact_line(line)
-            best = min(best, time.thread_time() - begun)
-        return best
+        begun = time.thread_time()
+        redact_line(line)
+        return time.thread_time() - begun
 
-    assert seconds(160_000) < 16 * 6 * max(seconds(10_000), 0.0001)
+    small = max(min(seconds(10_000) for _ in range(3)), 0.0001)
+    # The best of three, of which the second is needed only where something else took the first one's time.
+    assert any(seconds(160_000) < 16 * 6 * small for _ in range(3))
 
 
 @pytest.mark.parametrize("before", ["", "bad:\n", "x", "token=", "eyj eyjeyj."])

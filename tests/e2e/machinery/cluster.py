@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from tests import helm
 from tests.e2e.machinery.kube import Kube
+from tests.e2e.machinery.raw import connected
 from tests.e2e.machinery.waiting import until
 from tests.objects import RELEASE_NAMESPACE, payload
 from webhook.core.names import SECRET_NAME, SECRET_TYPE
@@ -53,12 +54,21 @@ class Cluster:
         self.kube.apply(manifest, args=["--server-side", "--force-conflicts"])
 
     def namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
-        """Make a namespace, and wait for its ServiceAccount."""
-        self.kube.apply(
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels or {})}}
-        )
+        """Make a namespace, or give one these labels, and wait for its ServiceAccount."""
+        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels or {})}}
+        self._namespaces("PATCH", f"{name}?fieldManager=tests&force=true", manifest, (200, 201))
         until(lambda: self.kube.exists("serviceaccount", "default", name), f"{name} has its ServiceAccount")
         return name
+
+    def forget(self, namespace: str) -> None:
+        """Delete a namespace, and do not wait until all of it is gone."""
+        self._namespaces("DELETE", namespace, None, (200, 202, 404))
+
+    def _namespaces(self, method: str, path: str, body: Mapping[str, Any] | None, codes: Collection[int]) -> None:
+        # Without kubectl: nearly every test has one of its own, and what is tested begins in it.
+        with connected(self.kube.kubeconfig) as api:
+            answer = api(method, f"/api/v1/namespaces/{path}", body, content_type="application/apply-patch+yaml")
+        assert answer.code in codes, answer.body
 
     def secret_of(self, namespace: str) -> dict[str, Any]:
         """The `ghcr-secret` of a namespace."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -77,3 +78,13 @@ class RawApi:
     def close(self) -> None:
         """Close the connections."""
         self._pool.clear()
+
+
+@contextlib.contextmanager
+def connected(kubeconfig: Path) -> Iterator[RawApi]:
+    """Connect anew, as each kubectl does: the API server may have been started again meanwhile."""
+    api = RawApi(kubeconfig)
+    try:
+        yield api
+    finally:
+        api.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +9,7 @@ from urllib.parse import quote
 
 import urllib3
 
-from tests.e2e.machinery.raw import RawApi
+from tests.e2e.machinery.raw import RawApi, connected
 
 _AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -51,8 +49,11 @@ def read(kubeconfig: Path, kind: str, name: str, namespace: str) -> dict[str, An
         NotThere: There is no object of that name.
         ReadFailed: Another answer, or none.
     """
-    with _connected(kubeconfig) as api:
-        found = api("GET", _resource(api, kubeconfig, kind).path(name, namespace))
+    try:
+        with connected(kubeconfig) as api:
+            found = api("GET", _resource(api, kubeconfig, kind).path(name, namespace))
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise ReadFailed(f"the API server was not reached: {error}") from error
     if found.code == 404 and found.body.get("details", {}).get("name"):
         raise NotThere(found.body["message"])
     if found.code != 200:
@@ -99,15 +100,3 @@ def _discovered(api: RawApi) -> dict[str, _Resource]:
                         # The first one has it: the core group's, and of versions the preferred.
                         found.setdefault(word, resource)
     return found
-
-
-@contextlib.contextmanager
-def _connected(kubeconfig: Path) -> Iterator[RawApi]:
-    """Connect anew each time, as a kubectl does: the API server may have been started again meanwhile."""
-    api = RawApi(kubeconfig)
-    try:
-        yield api
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise ReadFailed(f"the API server was not reached: {error}") from error
-    finally:
-        api.close()
