@@ -1,8 +1,8 @@
 """YAML and JSON files parsed into Kubernetes objects with line numbers.
 
 A text is split at its document markers first: what is of no interest (CustomResourceDefinitions make most of many
-megabytes) is told by its top-level `kind` and never parsed, and a document that is broken does not hide the others. The
-rest is composed to nodes once, by PyYAML's C parser, and the lines are read off them.
+megabytes) is known by its top-level `kind` and never parsed, and a document that is broken does not hide the others.
+The rest is composed to nodes once, by PyYAML's C parser, and the lines are read off them.
 """
 
 import contextlib

@@ -194,7 +194,7 @@ def _secret(fields: "_Fields", obj: Json, metadata: Json, home: str, name: str, 
 
 
 class _Fields:
-    """Reads fields of one manifest; a wrong kind is told with its line and never with its value."""
+    """Reads fields of one manifest; a wrong kind is reported with its line and never with its value."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest

@@ -56,7 +56,7 @@ class Sources:
         self._files = 0
 
     def read(self, paths: Sequence[str]) -> Iterator[Text | Trouble]:
-        """Read everything; what cannot be read is told, and the rest is read all the same."""
+        """Read everything; what cannot be read is reported, and the rest is read all the same."""
         for path in paths:
             if path == STDIN:
                 yield self._standard_input()

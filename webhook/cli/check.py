@@ -176,7 +176,7 @@ def _targets(outputs: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _write(report: "Report", targets: Sequence[tuple[str, str]]) -> bool:
-    """Write the reports; tell whether all of them could be."""
+    """Write the reports; return whether all of them could be."""
     from webhook.check.outputs import FORMATS  # noqa: PLC0415
     from webhook.check.outputs.github import step_summary  # noqa: PLC0415
 

@@ -43,7 +43,7 @@ _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def stopped_by_signals() -> Iterator[threading.Event]:
-    """Give an event that either signal sets; on leaving, the handlers are as they were. Main thread only.
+    """Give an event that SIGTERM or SIGINT sets; on leaving, the handlers are as they were. Main thread only.
 
     A handler runs in the main thread, between any two of its instructions. If that thread is just then about to wait
     for the event it holds the event's lock, which `set` needs as well: to set it there would now and then hang the

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from webhook.cli.options import GroupedCommand, checked_namespace, cluster_of, diagnosis_options, reporting_faults, show
+from webhook.cli.options import (
+    GroupedCommand,
+    checked_namespace,
+    diagnosed_cluster,
+    diagnosis_options,
+    reporting_faults,
+    show,
+)
 from webhook.config import ConfigError, Fault
 
 if TYPE_CHECKING:
@@ -62,7 +69,7 @@ def doctor(**options: Any) -> None:
     yes, output, release_namespace = (options.pop(name) for name in ("yes", "output", "release_namespace"))
     with reporting_faults():
         _refuse(given, yes=yes, output=output)
-        with cluster_of(options, release_namespace) as connection:
+        with diagnosed_cluster(options, release_namespace) as connection:
             sys.exit(_run(connection, given, yes=yes, output=output, release_namespace=release_namespace or ""))
 
 
@@ -185,7 +192,7 @@ def status(*, wait: str | None, output: str, release_namespace: str | None, **fl
     """  # noqa: D301 (click wants the character itself)
     with reporting_faults():
         timeout = _seconds(wait)
-        with cluster_of(flags, release_namespace) as connection:
+        with diagnosed_cluster(flags, release_namespace) as connection:
             # Imported late: `--help` needs none of it.
             from webhook.doctor import rendering  # noqa: PLC0415
             from webhook.doctor.asking import ClusterAsks  # noqa: PLC0415
@@ -202,7 +209,7 @@ def _waited(doctor: "Doctor", release_namespace: str, timeout: float) -> "Diagno
     from webhook.ports import DeadlineExceeded, Unavailable  # noqa: PLC0415
 
     give_up = time.monotonic() + timeout
-    told: object = None
+    reported: object = None
     while True:
         waits_for: tuple[str, ...]
         try:
@@ -215,8 +222,8 @@ def _waited(doctor: "Doctor", release_namespace: str, timeout: float) -> "Diagno
             if time.monotonic() >= give_up:
                 raise
             waits_for = (str(error),)
-        if waits_for != told:
-            told = waits_for
+        if waits_for != reported:
+            reported = waits_for
             for line in waits_for:
                 click.echo(f"waiting for {line}", err=True)
         _pause(min(_POLL_S, max(0.0, give_up - time.monotonic())))

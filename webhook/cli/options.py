@@ -158,8 +158,6 @@ def _complete(setting: Setting, given: Mapping[str, Any], begun: str) -> list[Co
     return [CompletionItem(each) for each in choices if each.startswith(begun)]
 
 
-_FORMATS: Final = ("text", "json")
-
 _NO_NAMESPACE: Final = f"is required (flag, environment variable {ENVIRONMENT_PREFIX}NAMESPACE, or in the context)"
 
 
@@ -202,6 +200,9 @@ def connected(flags: Mapping[str, Any]) -> Iterator[tuple["ChosenCluster", str]]
         yield connection, namespace
 
 
+_FORMATS: Final = ("text", "json")
+
+
 def diagnosis_options(command: F) -> F:
     """Give `doctor` or `status` the options that choose a cluster, the release in it, and the form of the report."""
     command = options([each for each in CONNECTION_SETTINGS if each.name != "namespace"])(command)
@@ -221,8 +222,8 @@ def diagnosis_options(command: F) -> F:
 
 
 @contextmanager
-def cluster_of(flags: Mapping[str, Any], release_namespace: str | None) -> Iterator["ChosenCluster"]:
-    """Give the cluster; an API server that cannot be asked ends the command with one line and `EXIT_USAGE`."""
+def diagnosed_cluster(flags: Mapping[str, Any], release_namespace: str | None) -> Iterator["ChosenCluster"]:
+    """Give the cluster; where no API server can be asked, end the command with one line and `EXIT_USAGE`."""
     # Imported late: `--help` needs none of it.
     from webhook.ports import ClusterError  # noqa: PLC0415
 

@@ -8,7 +8,7 @@ from click.shell_completion import BashComplete, CompletionItem, FishComplete, S
 
 from webhook.cli import main
 
-_NAME: Final = "kubectl ghcr-pull-secrets"
+_PLUGIN: Final = "kubectl ghcr-pull-secrets"
 
 _NO_FILES: Final = 4
 _FILES: Final = 0
@@ -17,13 +17,13 @@ _FILES: Final = 0
 
 def run() -> None:
     """Run as `kubectl-ghcr_pull_secrets`, for `kubectl ghcr-pull-secrets`."""
-    main(prog_name=_NAME)
+    main(prog_name=_PLUGIN)
 
 
 def complete() -> None:
     """Run as `kubectl_complete-ghcr_pull_secrets`: print what the last argument could go on to be, in Cobra's form."""
     *given, begun = sys.argv[1:] or [""]
-    found = ShellComplete(main, {}, _NAME, "").get_completions(given, begun)
+    found = ShellComplete(main, {}, _PLUGIN, "").get_completions(given, begun)
     choices = [each for each in found if each.type == "plain"]
     for each in choices:
         click.echo(_line(each))

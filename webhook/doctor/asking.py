@@ -116,12 +116,14 @@ def forbidden(error: ClusterError) -> str:
     return f"you may not {error.verb} {error.resource}{where}"
 
 
-_SHOWN: Final = 3
+_MAX_NAMESPACES: Final = 3
 """Most namespaces that one line names."""
 
 
-class Permissions:
-    """Reads through `ClusterSurroundings`; safe to share between threads. A refusal is an answer, told in the end.
+class PermittedReads:
+    """Reads through `ClusterSurroundings` what may be read; safe to share between threads.
+
+    A refusal is an answer, and `skipped` reports it.
 
     Nothing that is for the whole cluster is asked for twice.
     """
@@ -207,5 +209,5 @@ def _where(namespaces: set[str]) -> str:
     if not namespaces:
         return ""
     names = sorted(namespaces)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f" in {', '.join(names[:_SHOWN])}{more}"
+    more = f" and {len(names) - _MAX_NAMESPACES} more" if len(names) > _MAX_NAMESPACES else ""
+    return f" in {', '.join(names[:_MAX_NAMESPACES])}{more}"

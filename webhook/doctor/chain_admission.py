@@ -89,12 +89,12 @@ def judge_webhooks(evidence: Evidence) -> Station:
     if (unreachable := _unreachable(evidence)) is not None:
         return unreachable
     others = f"another release in {names(evidence.others)} is called too" if evidence.others else ""
-    said = (trust, _policies(mutating, validating), others, _left_out(evidence, webhooks))
+    said = (trust, _failure_policies(mutating, validating), others, _left_out(evidence, webhooks))
     return ok(_WEBHOOKS, "; ".join(filter(None, said)))
 
 
 def trusts(bundle: bytes, served: bytes) -> bool:
-    """Tell whether a bundle of CAs signed the first certificate of a chain, directly or through the others of it."""
+    """Return whether a bundle of CAs signed the first certificate of a chain, directly or through the others of it."""
     blocks = split_bundle(served)
     for _ in range(_LONGEST_CHAIN):
         if not blocks:
@@ -169,14 +169,14 @@ def _unreachable(evidence: Evidence) -> Station | None:
     return fault(_WEBHOOKS, Code.NO_ENDPOINTS, text, "its selector was changed: helm upgrade makes it as it was", look)
 
 
-def _policies(mutating: Iterable[Configuration], validating: Iterable[Configuration]) -> str:
-    halves = [_policy(mutating), _policy(validating)]
+def _failure_policies(mutating: Iterable[Configuration], validating: Iterable[Configuration]) -> str:
+    halves = [_failure_policy(mutating), _failure_policy(validating)]
     if halves[0] == halves[1]:
         return f"failurePolicy {halves[0]}"
     return f"failurePolicy {halves[0]} (mutating), {halves[1]} (validating)"
 
 
-def _policy(configurations: Iterable[Configuration]) -> str:
+def _failure_policy(configurations: Iterable[Configuration]) -> str:
     # The mutating configuration that is called last always fails open; the strictest says what a user meets.
     found = {webhook.failure_policy for each in configurations for webhook in each.webhooks or ()}
     return "Fail" if "Fail" in found else "Ignore"

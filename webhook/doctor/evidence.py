@@ -48,7 +48,7 @@ class Release:
         namespace: Of the release, and so of the central secret.
         name: Full name, the prefix of every object's name.
         version: Of the add-on; "" if it is not known.
-        rules: What it was told to do; its defaults where that may not be read.
+        rules: Its settings; the defaults where that may not be read.
         rules_unread: Why its settings are not known, `None` if they are.
         found: Something of it was seen.
     """

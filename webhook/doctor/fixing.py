@@ -119,7 +119,7 @@ class Fixer:
         return f"{changed} of them are gone or have changed, and were left" if changed else ""
 
     def _delete_pending(self, namespace: str, name: str) -> bool:
-        """Delete a Pod of which nothing runs; tell whether it was still one."""
+        """Delete a Pod of which nothing runs; return whether it was still one."""
         target = Target(verb=Verb.GET, resource="pods", namespace=namespace, name=name)
         found = self._client.find(target, Deadline.after(CALL_S), lambda content: wire.read(content, _Pod))
         if found is None or not found.to_replace:

@@ -156,17 +156,13 @@ class Diagnosis:
 
     @property
     def looked(self) -> bool:
-        """Tell whether anything at all could be looked at."""
+        """Return whether anything at all could be looked at."""
         return any(each.state is not StationState.SKIPPED for each in self.stations) or self.counts.pods > 0
 
     @property
     def healthy(self) -> bool:
-        """Tell whether there is nothing to fix in what was looked at; `False` where nothing was."""
+        """Return whether there is nothing to fix in what was looked at; `False` where nothing was."""
         return self.looked and not self.faults and not self.unable
-
-
-NAMED: Final = 5
-"""Most names of a list that are shown; the rest is counted."""
 
 
 class Code(StrEnum):
@@ -222,11 +218,15 @@ def foreign_text(text: str) -> str:
     return redact_text(shown(" ".join(text.split())))
 
 
+_MAX_NAMES: Final = 5
+"""Most names of a list that are shown; the rest is counted."""
+
+
 def names(of: Iterable[str]) -> str:
     """List a few names, and count the others."""
     listed = list(of)
-    rest = len(listed) - NAMED
-    return ", ".join(listed[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(listed) - _MAX_NAMES
+    return ", ".join(listed[:_MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def count(number: int, noun: str) -> str:

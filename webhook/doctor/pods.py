@@ -24,7 +24,7 @@ from webhook.core.scope import Namespace
 from webhook.core.vocabulary import CredentialState
 from webhook.core.waiting import Symptom
 from webhook.doctor import waiting_pods
-from webhook.doctor.asking import Permissions
+from webhook.doctor.asking import PermittedReads
 from webhook.doctor.model import PodFindings, PodGroup, Question, Station, StationState
 from webhook.doctor.waiting_pods import Progress, WaitingPod, collect, parse_time
 from webhook.ports import Deadline
@@ -56,9 +56,9 @@ def find_pod_groups(
     """
     pods = ClusterPods(client).list(deadline, namespace=question.namespace)
     kept, counts, cut_off = collect(pods, question, progress)
-    permissions = Permissions(ClusterSurroundings(client), deadline)
-    found = _Diagnoser(question, permissions, kept).groups()
-    skipped = permissions.skipped()
+    reads = PermittedReads(ClusterSurroundings(client), deadline)
+    found = _Diagnoser(question, reads, kept).groups()
+    skipped = reads.skipped()
     if cut_off:
         text = f"no more than {waiting_pods.MAX_WAITING_PODS} Pods that wait were looked at; {cut_off} were not"
         skipped = (*skipped, Station(name="pods", state=StationState.SKIPPED, text=text))
@@ -79,9 +79,9 @@ class _Group:
 
 
 class _Diagnoser:
-    def __init__(self, question: Question, permissions: Permissions, pods: Sequence[WaitingPod]) -> None:
+    def __init__(self, question: Question, reads: PermittedReads, pods: Sequence[WaitingPod]) -> None:
         self._question = question
-        self._ask = permissions
+        self._ask = reads
         self._pods = pods
         self._lost: frozenset[str] = frozenset()
         self._registered: datetime | None = None

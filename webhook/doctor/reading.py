@@ -19,13 +19,15 @@ from webhook.doctor.objects import Binding, Configuration, ExternalSecret, Names
 from webhook.doctor.processes import ApiGroup, CertificateSecret, Deployment, Event, Lease, Pod, Service
 from webhook.ports import EventReason
 
+T = TypeVar("T")
+
 _SETTINGS: Final = (*POLICY_SETTINGS, *(each for each in CLUSTER_SETTINGS if each.name == "namespace"))
 
 DEFAULT_INCLUDE: Final = "ghcr.io/*"
 """Taken as selected where a release's settings may not be read."""
 
 
-def rules_told(server: Deployment, namespace: str) -> Rules | Unread:
+def rules_of_server(server: Deployment, namespace: str) -> Rules | Unread:
     """Read the settings as the server itself does: a flag goes before its environment variable."""
     container = next(iter(server.spec.template.spec.containers), None)
     environ = {each.name: each.value for each in (container.env if container else None) or ()}
@@ -42,14 +44,14 @@ def rules_told(server: Deployment, namespace: str) -> Rules | Unread:
 
 
 def default_rules(namespace: str) -> Rules:
-    """Give the rules of a release that was told nothing."""
+    """Give the rules of a release without settings of its own."""
     return Rules(patterns=ImagePatterns(include=(DEFAULT_INCLUDE,), exclude=()), release_namespace=namespace)
 
 
 def tls_secret(server: Deployment) -> str:
     """Name the Secret with the certificate that a server serves: the one it reads, or the one that is mounted."""
-    if told := _flags(server).get("tls_secret"):
-        return told[-1]
+    if named := _flags(server).get("tls_secret"):
+        return named[-1]
     volumes = server.spec.template.spec.volumes or ()
     mounted = next((each.secret for each in volumes if each.name == "tls" and each.secret), None)
     return mounted.secret_name if mounted else ""
@@ -66,8 +68,6 @@ def _flags(server: Deployment) -> Mapping[str, list[str]]:
     return found
 
 
-T = TypeVar("T")
-
 DEFAULT_NAME: Final = "ghcr-pull-secrets"
 """Release namespace and full name where nothing says another."""
 
@@ -75,7 +75,7 @@ _OURS: Final = {"labelSelector": f"{PART_OF}={FIELD_MANAGER}"}
 _ITS_PODS: Final = {"labelSelector": f"{COMPONENT} in (server,controller)"}
 _OPERATOR: Final = "external-secrets.io"
 _RECENT: Final = timedelta(minutes=15)
-"""A contested copy is written, and told of, every 5 minutes at least (`webhook.core.contest`)."""
+"""A contested copy is written, and reported, every 5 minutes at least (`webhook.core.contest`)."""
 
 
 class Reading:
@@ -185,8 +185,8 @@ class Reading:
         self, release: Release, server: Deployment | Unread | None, service: Service | Unread | None
     ) -> PresentedCertificate | Unread | None:
         """Take the certificate from its Secret, or from the Service where that may not be read."""
-        told = tls_secret(server) if isinstance(server, Deployment) else ""
-        name = told or f"{release.name}-webhook-tls"
+        named = tls_secret(server) if isinstance(server, Deployment) else ""
+        name = named or f"{release.name}-webhook-tls"
         secret = attempt(lambda: self._get(CertificateSecret, "secrets", release.namespace, name))
         if secret is None:
             return None
@@ -261,7 +261,7 @@ def _release(
     validating = halves[1]
     if not name and not isinstance(validating, Unread) and validating:
         name, labels = validating[0].metadata.name, validating[0].metadata.labels or {}
-    rules = rules_told(server, home) if isinstance(server, Deployment) else server or Unread("there is no server")
+    rules = rules_of_server(server, home) if isinstance(server, Deployment) else server or Unread("there is no server")
     unread = rules if isinstance(rules, Unread) else None
     seen = any(isinstance(each, Unread) or each for each in (server, controller, *halves))
     return Release(

@@ -139,14 +139,14 @@ def _sum(diagnosis: Diagnosis) -> str:
     return f"{'; '.join(parts)}; {pages} a paragraph for each"
 
 
-VERSION: Final = 1
+_JSON_VERSION: Final = 1
 """Changes when a field changes its meaning or goes after a release; new ones may come."""
 
 
 def as_json(diagnosis: Diagnosis, *, pods: bool = True) -> str:
-    """Write it; without the Pods for `status`, which looks at none."""
+    """Write it as versioned JSON, described in docs/doctor.md; without the Pods for `status`, which looks at none."""
     document: dict[str, Any] = {
-        "version": VERSION,
+        "version": _JSON_VERSION,
         "healthy": diagnosis.healthy,
         "stations": [_station(each) for each in diagnosis.stations],
         "skipped": [_station(each) for each in diagnosis.skipped],

@@ -19,11 +19,11 @@ _ALONE: Final = "of a release that is not there"
 
 
 def judge(evidence: Evidence, credential: Station) -> tuple[Station, ...]:
-    """Judge every station.
+    """Judge every station, in the order in which a credential passes through it.
 
     Args:
         evidence: What was read.
-        credential: The station of the credential itself, which only the registry can tell of.
+        credential: The station of the credential itself, which only the registry can judge.
 
     Where no release was found at all, that is the one thing to fix: what hangs on it is skipped.
     """
