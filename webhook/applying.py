@@ -54,7 +54,7 @@ def apply(plan: Plan, facts: Facts, writer: SecretWriter, namespace: str, deadli
 
     Args:
         plan: Reads, and decides on the next step; how fresh what it reads has to be is the caller's rule.
-        facts: Told of what was written.
+        facts: Learn of what was written.
         writer: Writes.
         namespace: Where, for the error.
         deadline: For the writes.

@@ -35,9 +35,9 @@ from webhook.unable import UnableToPull
 class Reconciler:
     """Brings copies to the central secret, one namespace at a call.
 
-    It remembers what nothing left in the cluster tells of: where a copy of ours was taken away, where one became
-    foreign and nobody was told yet, and where we have rewritten one again and again. What a process that stopped had
-    remembered of the first is found again by `sweep`.
+    It remembers what nothing left in the cluster shows: where a copy of ours was taken away, where one became foreign
+    and is not reported yet, and where we have rewritten one again and again. What a process that stopped had remembered
+    of the first is found again by `sweep`.
     """
 
     def __init__(  # noqa: PLR0913 - what it works with
@@ -108,7 +108,7 @@ class Reconciler:
     # --- what is to be done
 
     def central(self, deadline: Deadline) -> CentralState:
-        """Judge the central secret, and tell people when the judgement changes."""
+        """Judge the central secret, and report it when the judgement changes."""
         secret = self._facts.copy(self._rules.release_namespace, deadline)
         state = CentralState(
             present=secret is not None,

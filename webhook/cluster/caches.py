@@ -98,7 +98,7 @@ class Cache(Generic[K, V]):
         """Hook: put into a fresh list what is known to be later than it."""
 
     def _is_ahead(self, key: K, version: str) -> bool:  # noqa: ARG002 (hook)
-        """Hook: tell whether what is held is known to be later than an event."""
+        """Hook: return whether what is held is known to be later than an event."""
         return False
 
     def _notify(self, changes: Iterable[tuple[K, V | None, V | None]]) -> None:

@@ -156,7 +156,7 @@ class Client:
     def answer(
         self, target: Target, deadline: Deadline, *, query: Mapping[str, str], body: object
     ) -> tuple[int, bytes]:
-        """Ask once and return status and body, whatever the API server says: for what is told to a person.
+        """Ask once and return status and body, whatever the API server says: for what is reported to a person.
 
         Args:
             target: What.

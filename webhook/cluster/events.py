@@ -49,7 +49,7 @@ _FIRST: Final = frozenset(
 """These concern the whole cluster: they wait in a line of their own, as long as the other, and are written first."""
 
 _PAUSE_S: Final = 0.05
-"""Between two writes. Events are for people; the copies they tell of come first."""
+"""Between two writes. Events are for people; the copies they report come first."""
 
 _CALL_S: Final = 5.0
 _TRIES: Final = 12

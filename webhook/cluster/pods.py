@@ -230,7 +230,7 @@ def _runs(entry: _ContainerStatus) -> bool:
 
 
 def _does_not_run(entry: _ContainerStatus) -> bool:
-    """Tell a container that waits, or ended badly again; one that has done its work is none of them."""
+    """Return whether a container waits, or ended badly again; one that has done its work does neither."""
     state, last = entry.state, entry.last_state
     if state is None or state.waiting is not None:
         return state is not None

@@ -46,7 +46,7 @@ def read(content: Content, kind: type[T]) -> T:
 
 
 def entries(array: msgspec.Raw, at_most: int) -> tuple[list[Any], bool]:
-    """Read the first entries of a JSON array of small objects, and tell whether there is more in it.
+    """Read the first entries of a JSON array of small objects, and return whether there is more in it.
 
     What lies beyond `at_most` entries of `ENTRY_BYTES` each is not looked at.
     """

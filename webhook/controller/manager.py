@@ -23,7 +23,7 @@ _CALL_S: Final = 10.0
 _SETTLE_S: Final = 0.05
 """Changes of the central secret that come within this time cost one round; a twentieth of the second a rotation has."""
 _NOT_LEADING_S: Final = 1.0
-"""Pause of a key that could not be written since leadership had ended a moment before its worker was told."""
+"""Pause of a key that could not be written since leadership had ended a moment before its worker learned of it."""
 
 
 WHOLE_EVERY: Final = 4
@@ -97,7 +97,7 @@ class Manager:
         """Count the keys that wait or are being worked on."""
         return len(self._queue)
 
-    # --- what happens, told by the caches; noted by standbys too, so that a new leader knows of it
+    # --- what happens, as the caches report it; noted by standbys too, so that a new leader knows of it
 
     def secret_changed(self, namespace: str, old: Secret | None, new: Secret | None) -> None:
         """React to a change of a `ghcr-secret`."""
@@ -146,7 +146,7 @@ class Manager:
             self._threads.append(thread)
 
     def stop(self, timeout_s: float = 5.0) -> bool:
-        """End the workers; the work they have begun is finished, if it is within the time. Tells whether it was."""
+        """End the workers; the work they have begun is finished, if it is within the time. Returns whether it was."""
         self._queue.stop()
         self._leading.set()
         give_up = self._clock() + timeout_s

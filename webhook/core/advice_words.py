@@ -57,12 +57,12 @@ class StuckPod:
 
     @property
     def injected(self) -> bool:
-        """Tell whether a new Pod in its place would be given `ghcr-secret`."""
+        """Return whether a new Pod in its place would be given `ghcr-secret`."""
         return self.installed and not self.workload.opted_out and self.rules.injects_into(self.namespace)
 
     @property
     def copied_to(self) -> bool:
-        """Tell whether a copy would be made where it is."""
+        """Return whether a copy would be made where it is."""
         return self.installed and self.rules.may_have_copy(self.namespace)
 
     @property
@@ -78,13 +78,13 @@ class StuckPod:
 
     @property
     def of_job(self) -> bool:
-        """Tell whether a Job made it, which counts a Pod that is deleted as failed."""
+        """Return whether a Job made it, which counts a Pod that is deleted as failed."""
         return self.workload.controller.partition(" ")[0] == "Job"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What is told of a Pod that cannot pull.
+    """What is reported of a Pod that cannot pull.
 
     Attributes:
         detail: What was seen, in one line.

@@ -52,7 +52,7 @@ class Contests:
         return max(0.0, record.until - now) if record is not None else 0.0
 
     def wrote(self, namespace: str, content: bytes | None, now: float, *, again: bool = True) -> bool:
-        """Take note of a write that succeeded; tells whether it makes the copy contested.
+        """Take note of a write that succeeded; return whether it makes the copy contested.
 
         Args:
             namespace: Where.

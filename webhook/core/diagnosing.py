@@ -158,7 +158,7 @@ def _central_fault(around: Surroundings, rules: Rules) -> CentralFault | None:
 
 
 def _odd_host(image: PodImage, problem: Problem) -> bool:
-    """Tell whether no copy would help: nor is one made, as the central secret has no entry for such a host."""
+    """Return whether no copy would help: nor is one made, as the central secret has no entry for such a host."""
     return problem.reason is not Reason.MALFORMED and not images.written_plainly(image.image)
 
 

@@ -15,7 +15,7 @@ class WatchHealth:
     Attributes:
         resource: Plural name, or the label the watch was given.
         synced: It has been listed once.
-        last_event_age_s: Seconds since the API server last told anything: a list, an event, a bookmark, or the end of
+        last_event_age_s: Seconds since the API server last sent anything: a list, an event, a bookmark, or the end of
             a stream that had lasted. Before any, since the reflector was made.
         restarts: How often it was restarted, by cause; every cause is there.
         error: What is wrong now; empty while a stream is open.

@@ -41,17 +41,17 @@ class WorkloadKind:
 
     @property
     def configured(self) -> bool:
-        """Tell a further kind, which an administrator has configured, from a built-in one."""
+        """Return whether it is a further kind, which an administrator has configured, and no built-in one."""
         return bool(self.version)
 
     @property
     def is_pod(self) -> bool:
-        """Tell Pods from what holds templates of Pods."""
+        """Return whether it is the Pod itself, and no kind that holds templates of Pods."""
         return self.templates == ((),)
 
     @property
     def is_job(self) -> bool:
-        """Tell the built-in Job, whose template cannot be changed; other groups have kinds of that name."""
+        """Return whether it is the built-in Job, whose template cannot be changed; other groups have Jobs too."""
         return (self.group, self.resource) == ("batch", "jobs")
 
     @property

@@ -114,7 +114,7 @@ def owner_of(secret: Secret, release_namespace: str) -> Owner:
 
 
 def is_ours(secret: Secret, release_namespace: str) -> bool:
-    """Tell a copy that this release keeps from every other Secret."""
+    """Return whether a Secret is a copy that this release keeps."""
     return owner_of(secret, release_namespace) is Owner.OURS
 
 

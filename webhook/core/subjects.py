@@ -72,7 +72,7 @@ def read(review: Review, half: Half, kinds: Iterable[WorkloadKind], rules: Rules
 
     Args:
         review: The review.
-        half: Only the validating half is told which parts it need not judge.
+        half: Which parts need not be judged is noted for the validating half only.
         kinds: What has a pod spec.
         rules: The installation's settings.
 

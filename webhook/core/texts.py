@@ -46,7 +46,7 @@ def denial(refusal: Refusal, verdict: Verdict) -> str:
 
     Args:
         refusal: The workload and where it is.
-        verdict: With at least one problem; the first is told, the others are counted.
+        verdict: With at least one problem; the first is described, the others are counted.
     """
     problem = verdict.problems[0]
     others = sum(each.image is not None for each in verdict.problems[1:])

@@ -59,7 +59,7 @@ class ContainerWaiting:
     Attributes:
         place: The list of the pod spec it stands in (`containers`, …).
         container: Its name.
-        reason: As in its status, of `MAX_REASON` characters at most; the reason alone tells what the kubelet does next.
+        reason: As in its status, of `MAX_REASON` characters at most; the reason alone says what the kubelet does next.
         message: As in its status, of `MAX_MESSAGE` characters at most.
         crashed: It ended, was started again and ended again; the kubelet waits before the next start.
     """
@@ -104,7 +104,7 @@ def read(pod: Mapping[str, Any]) -> tuple[ContainerWaiting, ...]:
 
 
 ENDED: Final = frozenset({"Succeeded", "Failed"})
-"""Phases of a Pod that runs no more."""
+"""Phases of a Pod that no longer runs."""
 
 _STARTING: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 
@@ -220,7 +220,7 @@ def _of_the_registry(message: str) -> str:
 
 
 def failing_image(message: str, named: tuple[str, ...], own: str) -> str:
-    """Say which image a message is about: an image volume's failure is told of the container that mounts it.
+    """Say which image a message is about: an image volume's failure is reported for the container that mounts it.
 
     Args:
         message: Of a container that waits.
@@ -236,7 +236,7 @@ def failing_image(message: str, named: tuple[str, ...], own: str) -> str:
 def other_host(waiting: ContainerWaiting, image: str) -> str:
     """Name the registry that was asked in the place of the image's own: a mirror; "" for none.
 
-    containerd tells a mirror which registry it stands for by `?ns=HOST`. Without that a host counts if it was asked for
+    containerd names the registry that a mirror stands for by `?ns=HOST`. Without that a host counts if it was asked for
     the image itself (`/v2/…`): a registry's tokens may come from any host.
     """
     message = _of_the_registry(waiting.message)

@@ -110,7 +110,7 @@ class Workload:
 
     @property
     def is_pod(self) -> bool:
-        """Tell a Pod from a template of Pods."""
+        """Return whether it is a Pod, and no template of Pods."""
         return self.kind.is_pod
 
     @property

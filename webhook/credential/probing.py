@@ -53,7 +53,7 @@ class Probed:
 
     @property
     def nothing_readable(self) -> bool:
-        """Return whether all that was tried of late was denied, and that was enough to say so."""
+        """Return whether all that was tried lately was denied, and that was enough to say so."""
         return 0 < min(_ENOUGH, self.in_use) <= self.denials
 
 
@@ -107,7 +107,7 @@ class Rotation:
             self._following = _earlier(self._following, image)
 
     def choose(self) -> tuple[ImageReference | None, Probed]:
-        """Return the image to try, if any is in use, and what is remembered, without what is in use no more."""
+        """Return the image to try, if any is in use, and what is remembered, without what is no longer in use."""
         unreadable = tuple(name for name in self._probed.unreadable if name in self._unreadable)
         probed = replace(self._probed, unreadable=unreadable, in_use=len(self._some))
         others = self._following or self._first

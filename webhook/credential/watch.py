@@ -236,7 +236,7 @@ class CredentialWatch:
 
 
 def _keyring(secret: Secret | None) -> Keyring:
-    """Read what there is to ask about. Whether the Secret can be used at all is the reconciler's to tell."""
+    """Read what there is to ask about. Whether the Secret can be used at all is the reconciler's to report."""
     if secret is not None:
         with suppress(MalformedSecret, SecretTooLarge):
             return read_keyring(secret)

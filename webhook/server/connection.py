@@ -126,7 +126,7 @@ class Connection:
         """Go on with the handshake as far as what was received allows; `True` when it is done.
 
         Raises:
-            Ended: It failed; the peer has been told why.
+            Ended: It failed; the peer was sent the reason.
         """
         assert self._tls is not None  # noqa: S101 (for the type checker)
         try:

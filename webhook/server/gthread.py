@@ -51,7 +51,7 @@ class Head(Request):  # type: ignore[misc]  # gunicorn has no types
     Attributes:
         head: Its bytes.
         length: Bytes of the body that follows; 0 also for one that is not to be received, since the app refuses it.
-        expects_continue: The peer waits to be told before it sends the body.
+        expects_continue: The peer waits for `100 Continue` before it sends the body.
     """
 
     headers: list[tuple[str, str]]
@@ -137,7 +137,7 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
     told_to_stop: bool = False
 
     def run(self) -> None:
-        """Serve until told to stop."""
+        """Serve until it is to stop."""
         give_back_freed_memory()
         for listener in self.sockets:
             listener.setblocking(False)
@@ -161,7 +161,7 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
         loop.stop()
 
     def _until(self, loop: Loop, done: Callable[[], bool]) -> None:
-        """Keep the loop in order and tell gunicorn that we live, until something holds."""
+        """Keep the loop in order and show gunicorn that we live, until this is so."""
         beat = 0.0
         while not done():
             now = time.monotonic()

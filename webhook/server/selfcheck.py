@@ -41,7 +41,7 @@ _REQUEST: Final = (
 
 
 class SelfCheck:
-    """Asks again and again, and tells how long the present answer has been waited for.
+    """Asks again and again, and reports how long the present answer has been waited for.
 
     Args:
         pause: Seconds between two questions.

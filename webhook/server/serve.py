@@ -95,7 +95,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         super().__init__()
 
     def load_config(self) -> None:
-        """Tell gunicorn how; its own flags, files and environment variables are not read."""
+        """Configure gunicorn; its own flags, files and environment variables are not read."""
         settings = self._settings
         for name, value in {
             "bind": [str(settings.bind)],
