@@ -1,3 +1,5 @@
+"""The next step for a namespace's copy, and what a copy looks like."""
+
 import dataclasses
 import json
 from pathlib import Path

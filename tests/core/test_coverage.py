@@ -1,3 +1,5 @@
+"""How far a pull secret covers what is selected."""
+
 import json
 from typing import Any
 

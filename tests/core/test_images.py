@@ -1,3 +1,5 @@
+"""Image references as the kubelet reads them, and patterns that select images."""
+
 import json
 import re
 from importlib import import_module

@@ -1,3 +1,5 @@
+"""Credentials looked up for images, as recorded from the kubelet."""
+
 import base64
 import json
 from collections.abc import Sequence

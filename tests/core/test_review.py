@@ -1,3 +1,5 @@
+"""AdmissionReviews parsed and answered, and bodies that are none."""
+
 import base64
 
 import orjson

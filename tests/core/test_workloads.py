@@ -1,3 +1,5 @@
+"""Pod specs found in objects of every kind, and what is read of them."""
+
 import contextlib
 import tracemalloc
 from dataclasses import replace

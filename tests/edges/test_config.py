@@ -1,4 +1,4 @@
-"""Settings: from flags and environment, each fault told and none of the values."""
+"""Settings: from flags and environment, each fault reported and none of the values."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""A namespace's copy provisioned while a review waits, over a fake cluster."""
+
 import dataclasses
 import threading
 import time

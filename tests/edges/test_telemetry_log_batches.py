@@ -1,3 +1,5 @@
+"""Log lines written in batches by one thread: in order, each once, and none kept for ever."""
+
 import subprocess
 import sys
 import threading
