@@ -9,7 +9,7 @@ import urllib3
 
 from tests.edges.cluster_script import status
 from webhook.cluster.requests import Target, Verb
-from webhook.cluster.responses import describe, from_answer, from_failure, from_status
+from webhook.cluster.responses import describe_error, error_from_answer, error_from_failure, error_from_status
 from webhook.ports import (
     AlreadyExists,
     ClusterError,
@@ -64,7 +64,7 @@ def recordings() -> dict[str, Any]:
 def test_each_recorded_refusal_has_its_type(name: str) -> None:
     target, kind = RECORDED[name]
     response = recordings()[name]
-    error = from_answer(target, response["status"], json.dumps(response["body"]).encode())
+    error = error_from_answer(target, response["status"], json.dumps(response["body"]).encode())
     assert type(error) is kind
     assert error.code == response["status"]
     assert (error.verb, error.namespace) == (target.verb, target.namespace)
@@ -91,26 +91,28 @@ def test_each_recorded_refusal_has_its_type(name: str) -> None:
 )
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"text"', b'{"details": 7}'])
 def test_a_body_that_is_no_status_leaves_the_code_to_decide(code: int, kind: type[ClusterError], body: bytes) -> None:
-    assert type(from_answer(GET, code, body)) is kind
+    assert type(error_from_answer(GET, code, body)) is kind
 
 
 def test_a_403_without_permission_to_create_is_not_taken_for_a_quota() -> None:
     """RBAC refuses a POST before the body is read: no name."""
-    assert type(from_status(CREATE, 403, status(403, "Forbidden", kind="secrets"))) is Forbidden
+    assert type(error_from_status(CREATE, 403, status(403, "Forbidden", kind="secrets"))) is Forbidden
 
 
 def test_a_policys_denial_of_a_create_is_not_taken_for_a_quota() -> None:
     """A ValidatingAdmissionPolicy names its message as a cause."""
     refused = status(403, "Forbidden", kind="secrets", name="ghcr-secret", causes=[{"message": "no"}])
-    assert type(from_status(CREATE, 403, refused)) is Forbidden
+    assert type(error_from_status(CREATE, 403, refused)) is Forbidden
 
 
 def test_a_webhooks_denial_of_a_create_is_not_taken_for_a_quota() -> None:
-    assert type(from_status(CREATE, 403, {"code": 403, "message": "denied"})) is Forbidden
+    assert type(error_from_status(CREATE, 403, {"code": 403, "message": "denied"})) is Forbidden
 
 
 def test_only_a_create_can_exceed_a_quota() -> None:
-    assert type(from_status(PATCH, 403, status(403, "Forbidden", kind="secrets", name="ghcr-secret"))) is Forbidden
+    assert (
+        type(error_from_status(PATCH, 403, status(403, "Forbidden", kind="secrets", name="ghcr-secret"))) is Forbidden
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,26 +128,26 @@ def test_only_a_create_can_exceed_a_quota() -> None:
 def test_retry_after_is_taken_from_the_header_or_else_the_status(
     header: str | None, details: dict[str, Any], seconds: float
 ) -> None:
-    assert from_status(GET, 429, status(429, "TooManyRequests", **details), header).retry_after == seconds
+    assert error_from_status(GET, 429, status(429, "TooManyRequests", **details), header).retry_after == seconds
 
 
 def test_no_text_of_the_server_gets_into_an_error() -> None:
-    error = from_answer(CREATE, 422, json.dumps(status(422, "Invalid", name="CANARY")).encode())
-    assert "MESSAGE-OF-THE-SERVER" not in str(error) + repr(error) + describe(error) + repr(vars(error))
+    error = error_from_answer(CREATE, 422, json.dumps(status(422, "Invalid", name="CANARY")).encode())
+    assert "MESSAGE-OF-THE-SERVER" not in str(error) + repr(error) + describe_error(error) + repr(vars(error))
     assert "CANARY" not in repr(vars(error))
 
 
 def test_a_failure_to_connect_is_unavailable_and_one_to_answer_in_time_is_the_deadlines() -> None:
     broken = urllib3.exceptions.ProtocolError("CANARY")
-    assert type(from_failure(GET, broken, timed_out=False)) is Unavailable
-    assert type(from_failure(GET, broken, timed_out=True)) is DeadlineExceeded
+    assert type(error_from_failure(GET, broken, timed_out=False)) is Unavailable
+    assert type(error_from_failure(GET, broken, timed_out=True)) is DeadlineExceeded
     slow = urllib3.exceptions.ReadTimeoutError(urllib3.HTTPConnectionPool("h"), "/", "CANARY")
-    assert type(from_failure(GET, slow, timed_out=False)) is DeadlineExceeded
+    assert type(error_from_failure(GET, slow, timed_out=False)) is DeadlineExceeded
 
 
 def test_the_description_names_the_failures_type_and_not_its_text() -> None:
-    error = from_failure(GET, urllib3.exceptions.ProtocolError("CANARY"), timed_out=False)
-    assert describe(error) == (
+    error = error_from_failure(GET, urllib3.exceptions.ProtocolError("CANARY"), timed_out=False)
+    assert describe_error(error) == (
         "Unavailable: get secrets tr/ghcr-secret: the API server is not available (ProtocolError)"
     )
 

@@ -24,7 +24,7 @@ from tests.services.contracts.registry import GOOD
 from webhook.cluster.caches import Caches
 from webhook.cluster.client import Client
 from webhook.cluster.requests import Target, Verb
-from webhook.cluster.responses import describe
+from webhook.cluster.responses import describe_error
 from webhook.failures import ConnectionFailure, ConnectionFault, failure_of
 from webhook.ports import ClusterError, Deadline
 from webhook.registry import HttpsRegistry
@@ -44,7 +44,7 @@ def cluster(url: str, trust: Trust | None = None, proxy: str = "") -> tuple[Conn
 
     with closing(Client(load, trust=trust)) as client, pytest.raises(ClusterError) as caught:
         client.request(GET, Deadline.after(1))
-    return caught.value.failure, describe(caught.value)
+    return caught.value.failure, describe_error(caught.value)
 
 
 def registry(host: str, trust: Trust | None = None, proxy: Proxy | None = None) -> ConnectionFailure | None:

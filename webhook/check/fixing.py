@@ -32,7 +32,7 @@ PodSpec = tuple[Origin, tuple[str | int, ...]]
 """Which object, and where in it a pod spec is."""
 
 
-def fix(text: str, wanted: Iterable[PodSpec], reader: Reader) -> tuple[str, list[PodSpec]]:
+def fix_text(text: str, wanted: Iterable[PodSpec], reader: Reader) -> tuple[str, list[PodSpec]]:
     """Add the pull secret to objects of one text.
 
     Args:
@@ -191,7 +191,7 @@ class FileFix:
 
 
 def fixes(report: Report, texts: Sequence[Text], checker: Checker) -> Iterator[FileFix]:
-    """Fix what can be, file by file.
+    """Give what fixes the findings that can be fixed in a file, file by file; nothing is written yet.
 
     Args:
         report: What was found.
@@ -209,7 +209,7 @@ def fixes(report: Report, texts: Sequence[Text], checker: Checker) -> Iterator[F
         by_hand = list(lines)
         after = text.text
         if text.name != STDIN_NAME and text.exact:
-            after, by_hand = fix(text.text, lines, Reader(checker.interest))
+            after, by_hand = fix_text(text.text, lines, Reader(checker.interest))
         yield FileFix(
             file=text.name,
             after=after,

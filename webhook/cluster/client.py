@@ -21,8 +21,8 @@ from webhook.cluster.responses import (
     Bodies,
     LineStream,
     deadline_passed,
-    from_answer,
-    from_failure,
+    error_from_answer,
+    error_from_failure,
     read_status,
 )
 from webhook.cluster.wire import OBJECT_BYTES
@@ -190,7 +190,7 @@ class Client:
         response = self._ask(target, deadline, **request)
         if not 200 <= response.status < 300:
             content = read_status(response, target, deadline)
-            raise from_answer(target, response.status, content, response.headers.get("Retry-After"))
+            raise error_from_answer(target, response.status, content, response.headers.get("Retry-After"))
         return response
 
     def _ask(
@@ -243,7 +243,7 @@ class Client:
             )
             code = response.status
         except (urllib3.exceptions.HTTPError, OSError) as failure:
-            raise from_failure(target, failure, timed_out=deadline.remaining() <= 0) from None
+            raise error_from_failure(target, failure, timed_out=deadline.remaining() <= 0) from None
         finally:
             for listener in self._listeners:
                 listener(target.verb, target.resource, code)

@@ -19,7 +19,7 @@ from webhook.cluster import wire
 from webhook.cluster.client import Client
 from webhook.cluster.paging import Decode, whole_list
 from webhook.cluster.requests import CORE_V1, Target, Verb
-from webhook.cluster.responses import MALFORMED, LineStream, describe, from_status
+from webhook.cluster.responses import MALFORMED, LineStream, describe_error, error_from_status
 from webhook.cluster.watching import DEFAULT_PACING, LIST_AGAIN, Pacing, RestartCause
 from webhook.cluster.wire import Content
 from webhook.core.figures import WatchHealth
@@ -156,7 +156,7 @@ class Reflector(Generic[T]):
                 self._watch()
                 cause, detail = RestartCause.ENDED, ""
             except ClusterError as error:
-                cause, detail, retry_after = _cause(error), describe(error), error.retry_after
+                cause, detail, retry_after = _cause(error), describe_error(error), error.retry_after
             except Undecodable as error:
                 cause, detail = RestartCause.UNDECODABLE, str(error)
             except Exception:  # noqa: BLE001 (see below)
@@ -239,7 +239,7 @@ class Reflector(Generic[T]):
             if event.type == "ERROR":
                 status = orjson.loads(memoryview(event.object))
                 code = status.get("code")
-                raise from_status(target, code if isinstance(code, int) else 500, status)
+                raise error_from_status(target, code if isinstance(code, int) else 500, status)
             version = wire.read(event.object, _Versioned).metadata.resourceVersion
             deleted = _DELETED[event.type]
             item = None if deleted is None else self._decode(event.object, True)

@@ -46,7 +46,7 @@ _KINDS: Final[dict[int, type[ClusterError]]] = {
 }
 
 
-def from_answer(target: Target, code: int, body: bytes, retry_after: str | None = None) -> ClusterError:
+def error_from_answer(target: Target, code: int, body: bytes, retry_after: str | None = None) -> ClusterError:
     """Turn an answer other than 2xx into an error.
 
     Args:
@@ -59,10 +59,10 @@ def from_answer(target: Target, code: int, body: bytes, retry_after: str | None 
         status = orjson.loads(body)
     except orjson.JSONDecodeError:
         status = None
-    return from_status(target, code, status, retry_after)
+    return error_from_status(target, code, status, retry_after)
 
 
-def from_status(target: Target, code: int, status: object, retry_after: str | None = None) -> ClusterError:
+def error_from_status(target: Target, code: int, status: object, retry_after: str | None = None) -> ClusterError:
     """Turn a decoded `v1` `Status` into an error; also that of an `ERROR` event, which has its code within."""
     fields = status if isinstance(status, dict) else {}
     details = fields.get("details")
@@ -74,7 +74,7 @@ def from_status(target: Target, code: int, status: object, retry_after: str | No
     )
 
 
-def from_failure(target: Target, failure: Exception, *, timed_out: bool) -> ClusterError:
+def error_from_failure(target: Target, failure: Exception, *, timed_out: bool) -> ClusterError:
     """Turn a failure to get an answer into an error.
 
     The original is left out of the chain (`raise … from None`): a text of urllib3 or `http.client` can hold bytes that
@@ -98,7 +98,7 @@ def deadline_passed(target: Target) -> ClusterError:
     return target.error(DeadlineExceeded, failure=_LATE)
 
 
-def describe(error: ClusterError) -> str:
+def describe_error(error: ClusterError) -> str:
     """Say for people what went wrong: kind, what was asked, and where it failed."""
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     return f"{type(error).__name__}: {error}{notes}"
@@ -240,7 +240,7 @@ def chunks(response: urllib3.BaseHTTPResponse, target: Target, deadline: Deadlin
                 return
             yield chunk
     except (urllib3.exceptions.HTTPError, OSError) as failure:
-        raise from_failure(target, failure, timed_out=deadline.remaining() <= 0) from None
+        raise error_from_failure(target, failure, timed_out=deadline.remaining() <= 0) from None
     finally:
         # One that was read to its end has gone back to the pool by itself.
         if not finished:

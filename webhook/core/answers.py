@@ -16,7 +16,7 @@ from webhook.core.workloads import Workload
 
 
 def append_pull_secrets(workload: Workload, names: Sequence[str]) -> tuple[Json, ...]:
-    """Append names to `imagePullSecrets`, after whatever is there.
+    """Make the JSON Patch operations (RFC 6902) that append names to `imagePullSecrets`, after whatever is there.
 
     An absent or null list is added whole. A list that is there, even an empty one, is appended to: a Pod's list holds
     what the API server has copied from its ServiceAccount, and replacing it would throw those secrets away.

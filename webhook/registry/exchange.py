@@ -59,8 +59,10 @@ def proxy_from_environment(host: str) -> Proxy | None:
 
 MAX_BODY: Final = 64 * 1024
 """Largest body read. A token server's answer has some hundred bytes, with large JSON Web Tokens a few thousand."""
+
 _SILENCE_S: Final = 5.0
 """Longest wait for a connection or for the next bytes."""
+
 _ON_THE_WAY: Final = frozenset({ConnectionFault.DNS, ConnectionFault.REFUSED})
 _USER_AGENT: Final = "ghcr-pull-secrets"
 

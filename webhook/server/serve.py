@@ -34,7 +34,7 @@ from webhook.server.gthread import Worker, announce
 from webhook.server.limits import TooLittleMemory, derive, directory_in_memory
 from webhook.server.ops import Check
 from webhook.server.selfcheck import SelfCheck
-from webhook.server.visit import MAX_TIMEOUT_S
+from webhook.server.visit import MAX_TIMEOUT_SECONDS
 from webhook.telemetry import logs
 from webhook.telemetry.metrics import Metrics
 
@@ -102,7 +102,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
             "workers": 1,
             "worker_class": Worker,
             # From SIGTERM to SIGKILL: the drain, the longest review, and a moment for the connections to close.
-            "graceful_timeout": int(settings.shutdown_delay + MAX_TIMEOUT_S) + 5,
+            "graceful_timeout": int(settings.shutdown_delay + MAX_TIMEOUT_SECONDS) + 5,
             "worker_tmp_dir": directory_in_memory(),
             "control_socket_disable": True,
             "proc_name": "ghcr-pull-secrets",

@@ -80,7 +80,7 @@ class BadHead(Exception):
 
 
 class Http(Protocol):
-    """Reads heads and answers requests."""
+    """The HTTP application as the event loop sees it: reads heads and answers requests."""
 
     def read_head(self, head: bytes, address: Any) -> Request:
         """Read a head; `BadHead` if it is none. A `length` of 0 also stands for a body that is not to be received."""
@@ -91,10 +91,10 @@ class Http(Protocol):
         ...
 
 
-DEFAULT_TIMEOUT_S: Final = 10.0
+DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 """`timeoutSeconds` of a webhook configuration that does not say (admissionregistration.k8s.io/v1)."""
 
-MAX_TIMEOUT_S: Final = 30.0
+MAX_TIMEOUT_SECONDS: Final = 30.0
 """The longest `timeoutSeconds` the API server accepts."""
 
 RESERVED_SHARE: Final = 0.1
@@ -132,7 +132,7 @@ def review_seconds(query: str) -> tuple[float, bool]:
     """
     found = _PARAMETER.search(query)
     if found is None:
-        return DEFAULT_TIMEOUT_S * (1 - RESERVED_SHARE), True
+        return DEFAULT_TIMEOUT_SECONDS * (1 - RESERVED_SHARE), True
     text = found[1]
     seconds = parse_go_duration(unquote(text) if "%" in text else text)
-    return min(seconds or DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S) * (1 - RESERVED_SHARE), seconds is not None
+    return min(seconds or DEFAULT_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS) * (1 - RESERVED_SHARE), seconds is not None
