@@ -1,4 +1,7 @@
-"""One control plane and one installation a test process; each test has namespaces of its own."""
+"""One control plane and one installation a test process; each test has namespaces of its own.
+
+The files that use them are in the `xdist_group` "installation", so that one worker has them.
+"""
 
 from collections.abc import Iterator
 from itertools import count

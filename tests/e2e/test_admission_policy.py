@@ -18,6 +18,8 @@ from tests.e2e.machinery.waiting import until
 from tests.objects import RELEASE_NAMESPACE, payload
 from webhook.core.names import SECRET_NAME
 
+pytestmark = pytest.mark.xdist_group("installation")
+
 SECRETS = "ghcr-pull-secrets-secrets"
 REGISTRATION = "ghcr-pull-secrets-registration"
 TOKEN_TYPE = "kubernetes.io/service-account-token"

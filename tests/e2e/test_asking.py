@@ -20,6 +20,8 @@ from tests.e2e.machinery.processes import Process
 from tests.e2e.machinery.waiting import until
 from tests.objects import payload
 
+pytestmark = pytest.mark.xdist_group("installation")
+
 FIELD = Path(__file__).parent.parent / "data" / "field"
 SECRET = "ghcr-secret"
 PROVISION = "ghcr-pull-secrets.io/provision"

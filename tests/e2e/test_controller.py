@@ -18,6 +18,8 @@ from tests.e2e.machinery.processes import Process
 from tests.e2e.machinery.waiting import until
 from tests.objects import payload
 
+pytestmark = pytest.mark.xdist_group("installation")
+
 OFF = {"ghcr-pull-secrets.io/inject": "false", "ghcr-pull-secrets.io/enforce": "off"}
 ROTATED = payload(token="ghp_CANARYcanaryROTATED789canaryCANARY42")
 

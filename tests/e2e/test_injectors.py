@@ -13,6 +13,8 @@ from tests.e2e.machinery.manifests import deployment, listed
 from tests.e2e.machinery.waiting import until
 from tests.objects import IMAGE, pod_spec_of, workload
 
+pytestmark = pytest.mark.xdist_group("installation")
+
 SIDECAR = {"name": "sidecar", "image": "ghcr.io/open-telemetry/sidecar:1"}
 PUBLIC = "docker.io/library/nginx:1.27"
 

@@ -21,6 +21,8 @@ from tests.matching import IMAGES, MOUNTS, SPECS, container, wrap
 from tests.objects import RESOURCES
 from webhook.core.kinds import BUILT_IN_KINDS
 
+pytestmark = pytest.mark.xdist_group("installation")
+
 KINDS = ("Pod", "Deployment", "CronJob")
 SENTINEL = "sentinel"
 

@@ -28,7 +28,7 @@ def asked_for(kube: Kube, values: dict[str, Any]) -> set[str]:
     return {each for spec in specs.values() for each in IDS & spec["securityContext"].keys()}
 
 
-@pytest.mark.xdist_group("openshift")
+@pytest.mark.xdist_group("installation")
 def test_helm_leaves_out_the_fixed_ids_where_the_cluster_assigns_them(installation: Installation) -> None:
     kube = installation.kube
     assert asked_for(kube, {}) == IDS

@@ -10,6 +10,8 @@ from tests.e2e.machinery.kube import Kube
 from tests.e2e.machinery.planes import ControlPlane, write_kubeconfig
 from tests.e2e.machinery.reading import ReadFailed
 
+pytestmark = pytest.mark.xdist_group("installation")
+
 NAMESPACE = "read"
 CRD = {
     "apiVersion": "apiextensions.k8s.io/v1",

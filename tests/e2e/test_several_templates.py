@@ -15,7 +15,7 @@ from tests.objects import IMAGE
 from webhook.core.kinds import WorkloadKind
 from webhook.core.workloads import MAX_TEMPLATES
 
-pytestmark = pytest.mark.xdist_group("several-templates")
+pytestmark = pytest.mark.xdist_group("installation")
 
 NGINX, OTHER = "docker.io/library/nginx:1.27", "ghcr.io/sesacthon/ray-worker:2"
 Object = dict[str, Any]

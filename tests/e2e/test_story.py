@@ -15,6 +15,8 @@ from tests.e2e.machinery.manifests import deployment, in_namespace, listed
 from tests.e2e.machinery.waiting import until
 from tests.objects import CANARY, IMAGE, TEMPLATE_PATHS, review, workload
 
+pytestmark = pytest.mark.xdist_group("installation")
+
 NAMES = ("auth", "my", "scan", "character", "location", "info", "chat")
 
 

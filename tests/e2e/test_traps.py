@@ -13,6 +13,8 @@ from tests.e2e.machinery.manifests import deployment, in_namespace, listed
 from tests.e2e.machinery.waiting import until
 from tests.objects import IMAGE, pod_spec_of, workload
 
+pytestmark = pytest.mark.xdist_group("installation")
+
 
 def settle(kube: Kube, namespace: str, name: str = "auth-api") -> dict[str, Any]:
     """Wait until the Deployment's controller has seen its newest generation, and a moment more."""
