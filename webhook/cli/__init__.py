@@ -10,7 +10,7 @@ import click
 _COMMANDS: Final[Mapping[str, str]] = {
     "serve": "Answer the API server's admission reviews.",
     "controller": "Keep every copy equal to the central secret.",
-    "check": "Say of manifests what the webhook would, without a cluster.",
+    "check": "Judge manifests as the webhook would, without a cluster.",
     "doctor": "Find out why a cluster does not pull, and what fixes it.",
     "status": "Say whether the set-up is healthy, or wait until it is.",
     "cleanup": "Remove every copy that is ours.",

@@ -66,7 +66,7 @@ _MAX_VALUES_BYTES: Final = 1 << 20
 @click.option("--fix", is_flag=True, help="Write the pull secret into manifests that list none.")
 @click.option("--diff", is_flag=True, help="Show what --fix would write.")
 def check(paths: Sequence[str], **options: Any) -> None:
-    """Say of manifests what the webhook would, without a cluster.
+    """Judge manifests as the webhook would, without a cluster.
 
     Reads YAML and JSON: files, folders, and standard input (-). What a template renders can be piped:
     helm template … | ghcr-pull-secrets check -

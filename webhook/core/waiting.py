@@ -1,4 +1,4 @@
-"""Kubelet's words for a container that does not run, read.
+"""Kubelet's words for a container that does not run, as symptoms.
 
 The words are those of `status.*.state.waiting`: a reason, and a message that the container runtime wrote. Recordings of
 a real kubelet with containerd 2.3 and 1.6 are in `tests/data/waiting-reasons*.jsonl`; the words of CRI-O and of Docker

@@ -38,7 +38,7 @@ matchExpressions:
 
 {{/*
 CEL: the Secret in `params` is a copy that this release keeps, and it covers every selected image whose host is written plainly;
-`covers` in webhook/core/coverage.py. Field managers are not told to policies: who writes other data into a copy loses the mark.
+`covers` in webhook/core/coverage.py. Policies do not see field managers: who writes other data into a copy loses the mark.
 */}}
 {{- define "gps.celCovers" -}}
 {{- $source := printf "%s/%s" (include "gps.namespace" .) (include "gps.secretName" .) | toJson -}}
