@@ -114,6 +114,10 @@ def _literal(pattern: Pattern) -> str:
     return pattern.path.partition("*")[0]
 
 
+# In an entry's path a star is a character like any other, and no image has one.
+_IMAGE_PATH: Final = re.compile(r"[a-z0-9._/-]*")
+
+
 def meets(location: Location, pattern: Pattern) -> bool:
     """Return whether some image of a pattern, however its host is written, lies at a location."""
     if _port_number(location.port) != _port_number(pattern.port[1:]):
@@ -130,10 +134,6 @@ def meets(location: Location, pattern: Pattern) -> bool:
 def _port_number(digits: str) -> str:
     """Reduce a port to its number, as text: a hostile one may have more digits than `int` takes."""
     return digits.lstrip("0") or ("0" if digits else "443")
-
-
-# In an entry's path a star is a character like any other, and no image has one.
-_IMAGE_PATH: Final = re.compile(r"[a-z0-9._/-]*")
 
 
 def _only_excluded(location: Location, pattern: Pattern, excluded: tuple[Pattern, ...]) -> bool:

@@ -14,6 +14,7 @@ from webhook.core.vocabulary import Half, Reason
 from webhook.core.workloads import read_all
 
 _EPHEMERAL: Final = ("pods", "ephemeralcontainers")
+_NO_IMAGE: Final = Reason.NO_SELECTED_IMAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +56,6 @@ class Subject:
         """Say why none of its parts is judged; that none pulls a selected image only where that holds for all."""
         reasons = (each.exemption for each in self.parts)
         return next((each for each in reasons if each not in (None, _NO_IMAGE)), None) or _NO_IMAGE
-
-
-_NO_IMAGE: Final = Reason.NO_SELECTED_IMAGE
 
 
 def read(review: Review, half: Half, kinds: Iterable[WorkloadKind], rules: Rules) -> Subject | None:

@@ -116,10 +116,6 @@ def forbidden(error: ClusterError) -> str:
     return f"you may not {error.verb} {error.resource}{where}"
 
 
-_MAX_NAMESPACES: Final = 3
-"""Most namespaces that one line names."""
-
-
 class PermittedReads:
     """Reads through `ClusterSurroundings` what may be read; safe to share between threads.
 
@@ -203,6 +199,10 @@ class PermittedReads:
 
 def _verb(resource: str) -> str:
     return "list" if resource in {"nodes", "namespaces", "mutatingwebhookconfigurations"} else "get"
+
+
+_MAX_NAMESPACES: Final = 3
+"""Most namespaces that one line names."""
 
 
 def _where(namespaces: set[str]) -> str:
