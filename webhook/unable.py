@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from webhook.core import diagnosing, waiting, workloads
+from webhook.core import diagnosing, kubelet_words, workloads
 from webhook.core.causes import UNABLE, Cause, Surroundings
 from webhook.core.copies import Secret
 from webhook.core.judging import SecretFact, UnreadableSecret
@@ -80,7 +80,7 @@ class Count:
         pending = (pod.get("status") or {}).get("phase") == _PENDING
         if self._rules.untouchable(namespace) or (self._only_pending and not pending):
             return
-        if not (said := waiting.read(pod)):
+        if not (said := kubelet_words.read(pod)):
             return
         try:
             workload = workloads.read(POD, pod)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.objects import CANARY, RULES, payload, secret, workload
-from webhook.core import copies, diagnosing, waiting, workloads
+from webhook.core import copies, diagnosing, kubelet_words, workloads
 from webhook.core.causes import PodDiagnosis, Surroundings
 from webhook.core.judging import SecretFact
 from webhook.core.kinds import POD
@@ -21,7 +21,7 @@ AUTH = Namespace(name="auth")
 
 def diagnosed(pod: dict[str, Any], around: Surroundings, *, rules: Any = RULES) -> PodDiagnosis | None:
     subject = workloads.read(POD, pod)
-    stuck = diagnosing.find_stuck(subject, waiting.read(pod), rules)
+    stuck = diagnosing.find_stuck(subject, kubelet_words.read(pod), rules)
     return None if stuck is None else diagnosing.diagnose(subject, stuck, around, rules)
 
 

@@ -26,13 +26,13 @@ from webhook.core import copies, diagnosing, workloads
 from webhook.core.causes import Cause, Surroundings, Unused
 from webhook.core.judging import SecretFact, UnreadableSecret
 from webhook.core.kinds import POD
+from webhook.core.kubelet_words import ContainerWaiting
 from webhook.core.names import ADOPT_ANNOTATION, SOURCE_ANNOTATION
 from webhook.core.ownership import Owner
 from webhook.core.patterns import ImagePatterns
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
 from webhook.core.vocabulary import CredentialState
-from webhook.core.waiting import ContainerWaiting
 
 RULES_OF_THE_RECORDINGS = replace(RULES, patterns=ImagePatterns(include=("ghcr.io/*", "registry.invalid/*")))
 RECORDED = [recording for file in FILES for recording in recordings(file)]

@@ -17,8 +17,8 @@ from webhook.cluster.client import METADATA_ONLY
 from webhook.cluster.objects import KEPT_NAMES
 from webhook.cluster.pods import MAX_WAITING, PODS_A_PAGE, ClusterPods
 from webhook.cluster.wire import OBJECT_BYTES
+from webhook.core.kubelet_words import MAX_MESSAGE, MAX_REASON
 from webhook.core.names import SECRET_NAME
-from webhook.core.waiting import MAX_MESSAGE, MAX_REASON
 from webhook.ports import Expired, Forbidden, Unavailable
 
 RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]

@@ -19,8 +19,8 @@ from webhook.cluster import connect
 from webhook.cluster.client import Client
 from webhook.cluster.pods import ClusterPods
 from webhook.core.copies import desired
+from webhook.core.kubelet_words import Symptom
 from webhook.core.vocabulary import CredentialState
-from webhook.core.waiting import Symptom
 from webhook.doctor import pods, waiting_pods
 from webhook.doctor.model import PodFindings, Question, StationState
 from webhook.doctor.pods import find_pod_groups

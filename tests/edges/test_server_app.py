@@ -15,7 +15,7 @@ from webhook.core.workloads import MalformedObject
 from webhook.ports import ClusterError, DeadlineExceeded, Forbidden, Unauthorized, Unavailable
 from webhook.server.app import create_app
 from webhook.server.limits import MIB, derive
-from webhook.server.visit import ENVIRON_KEY, Visit, parse_go_duration, review_seconds
+from webhook.server.request import ENVIRON_KEY, Visit, parse_go_duration, review_seconds
 from webhook.telemetry import logs
 from webhook.telemetry.metrics import Metrics
 

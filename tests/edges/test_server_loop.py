@@ -22,7 +22,7 @@ from webhook.server.connection import Connection, Drops, Ended, State
 from webhook.server.connections import Connections, Waiting, eviction_order
 from webhook.server.limits import FREE_BYTES, MIB, NAMESPACE_WAITING, SPARE_THREADS, WAIT_SECONDS, WAITING, Limits
 from webhook.server.loop import Loop
-from webhook.server.visit import BadHead, Visit
+from webhook.server.request import BadHead, Visit
 
 LIMITS = Limits(threads=2, namespace_threads=1, body_bytes=MIB, buffered_bytes=MIB, document_bytes=MIB, connections=8)
 

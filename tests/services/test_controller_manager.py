@@ -15,7 +15,7 @@ from tests.objects import RELEASE_NAMESPACE, RULES, payload, secret
 from tests.services.controller_fakes import FakeEvents, FakePods, ManualClock, pod
 from tests.services.fakes import FakeCluster
 from webhook.controller.manager import CENTRAL, CERTIFICATES, WHOLE_EVERY, Keep, Key, Manager, Task
-from webhook.controller.pacing import Queue
+from webhook.controller.workqueue import Queue
 from webhook.core.copies import Secret, desired
 from webhook.core.names import INJECT_KEY, MANAGED_BY_LABEL, PROVISION_LABEL, SECRET_NAME
 from webhook.core.ownership import is_ours

@@ -25,7 +25,7 @@ from webhook.config.controller import ControllerSettings
 from webhook.controller.certificates import Certificates
 from webhook.controller.leader import Elector
 from webhook.controller.manager import Manager
-from webhook.controller.pacing import Guard, GuardedWriter, Limiter
+from webhook.controller.workqueue import Guard, GuardedWriter, Limiter
 from webhook.core.figures import WatchHealth, count_copies
 from webhook.core.vocabulary import CredentialState
 from webhook.credential import CredentialWatch

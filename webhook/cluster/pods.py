@@ -14,9 +14,9 @@ from webhook.cluster.objects import KEPT_NAMES, mounts_copy
 from webhook.cluster.paging import Page, pages
 from webhook.cluster.requests import Target, Verb
 from webhook.cluster.wire import Content
+from webhook.core.kubelet_words import MAX_MESSAGE, MAX_REASON
 from webhook.core.names import INJECT_KEY, MIRROR_ANNOTATION, SECRET_NAME
 from webhook.core.review import Json
-from webhook.core.waiting import MAX_MESSAGE, MAX_REASON
 from webhook.ports import Deadline
 
 PODS_A_PAGE: Final = 100
@@ -43,9 +43,9 @@ class ClusterPods:
     def list(self, deadline: Deadline, *, namespace: str = "", pending: bool = False) -> Iterator[Json]:
         """Yield the Pods of one namespace or of all, or only those whose phase is Pending.
 
-        They hold what `webhook.core.workloads` and `webhook.core.waiting` read of a Pod, its node, and since when it
-        is not ready; nothing else, and no environment. One that takes content from `ghcr-secret` in any way has a
-        volume of it here. Entries that repeat are left out, and so are pull secrets beyond the first `KEPT_NAMES`,
+        They hold what `core.workloads` and `core.kubelet_words` read of a Pod, its node, and since when it is not
+        ready; nothing else, and no environment. One that takes content from `ghcr-secret` in any way has a volume of it
+        here. Entries that repeat are left out, and so are pull secrets beyond the first `KEPT_NAMES`,
         except `ghcr-secret`. Of its containers that wait `MAX_WAITING` are kept, with words of bounded length. A Pod
         that is too large to be read is passed over, with a line in the log: what it pulls is not known.
 
@@ -200,7 +200,7 @@ class _Pod(msgspec.Struct):
 
 
 def _status(status: _PodStatus) -> Json:
-    """Keep the phase, of containers that do not run what `webhook.core.waiting` looks at, and whether others do."""
+    """Keep the phase, of containers that do not run what `kubelet_words` looks at, and whether others do."""
     found: Json = {"phase": status.phase} if status.phase else {}
     running: Json = {}
     room = MAX_WAITING

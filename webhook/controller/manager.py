@@ -9,7 +9,7 @@ from typing import Final, assert_never
 
 import structlog
 
-from webhook.controller.pacing import MAX_PAUSE_S, Queue
+from webhook.controller.workqueue import MAX_PAUSE_S, Queue
 from webhook.core.copies import Secret
 from webhook.core.names import SECRET_NAME
 from webhook.core.scope import Namespace, Rules

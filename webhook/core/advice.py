@@ -23,7 +23,7 @@ from webhook.core.advice_words import (
 )
 from webhook.core.causes import Cause, PodDiagnosis
 from webhook.core.display import shown
-from webhook.core.waiting import Symptom, after_the_pull
+from webhook.core.kubelet_words import Symptom, after_the_pull
 
 __all__ = ["Advice", "StuckPod", "advise"]
 

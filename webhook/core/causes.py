@@ -6,11 +6,11 @@ from enum import StrEnum
 from typing import Final
 
 from webhook.core.judging import Problem, SecretFact
+from webhook.core.kubelet_words import ContainerWaiting, Symptom
 from webhook.core.ownership import Owner, Secret
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
 from webhook.core.vocabulary import CredentialState
-from webhook.core.waiting import ContainerWaiting, Symptom
 from webhook.core.workloads import PodImage
 
 

@@ -13,13 +13,13 @@ from webhook.core import copies, images, judging
 from webhook.core.causes import Cause, PodDiagnosis, Stuck, Surroundings, Unused
 from webhook.core.copies import Place, Replace, Update
 from webhook.core.judging import Problem, PullFacts, UnreadableSecret, Verdict
+from webhook.core.kubelet_words import ContainerWaiting, Symptom, failing_image, other_host, symptom
 from webhook.core.names import SECRET_NAME
 from webhook.core.ownership import Owner, Secret, is_ours, owner_of
 from webhook.core.parts import Part, repositories
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Rules
 from webhook.core.vocabulary import CentralFault, CredentialState, Reason
-from webhook.core.waiting import ContainerWaiting, Symptom, failing_image, other_host, symptom
 from webhook.core.workloads import PodImage, Workload
 
 

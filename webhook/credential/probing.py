@@ -9,11 +9,11 @@ from webhook.core.concerns import GITHUB_REGISTRY
 from webhook.core.images import ImageReference, InvalidReference
 from webhook.core.keyring import Keyring
 from webhook.core.kinds import POD
+from webhook.core.kubelet_words import ENDED
 from webhook.core.parts import selected_images
 from webhook.core.review import Json
 from webhook.core.scope import Rules
 from webhook.core.vocabulary import CredentialState
-from webhook.core.waiting import ENDED
 from webhook.core.workloads import MalformedObject
 from webhook.credential.judging import (
     CredentialReport,

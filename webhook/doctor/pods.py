@@ -13,16 +13,16 @@ from typing import Final
 from webhook.cluster.client import Client
 from webhook.cluster.pods import ClusterPods
 from webhook.cluster.surroundings import ClusterSurroundings
-from webhook.core import diagnosing, waiting
+from webhook.core import diagnosing, kubelet_words
 from webhook.core.advice import StuckPod, advise, pull_times
 from webhook.core.causes import Cause, PodDiagnosis, Surroundings
 from webhook.core.judging import SecretFact, UnreadableSecret
+from webhook.core.kubelet_words import Symptom
 from webhook.core.names import SECRET_NAME
 from webhook.core.parts import repositories
 from webhook.core.policy import ServiceAccount
 from webhook.core.scope import Namespace
 from webhook.core.vocabulary import CredentialState
-from webhook.core.waiting import Symptom
 from webhook.doctor import waiting_pods
 from webhook.doctor.asking import PermittedReads
 from webhook.doctor.model import PodFindings, PodGroup, Question, Station, StationState
@@ -175,7 +175,7 @@ class _Diagnoser:
     def _count(self, groups: dict[tuple[str, ...], _Group], pod: WaitingPod, diagnosis: PodDiagnosis) -> None:
         kind, name = pod.controller
         owner = self._ask.owner(pod.namespace, kind, name) if kind else ("Pod", pod.workload.name)
-        detail = waiting.after_the_pull(pod.stuck.waiting) if diagnosis.cause is Cause.PULLED else ""
+        detail = kubelet_words.after_the_pull(pod.stuck.waiting) if diagnosis.cause is Cause.PULLED else ""
         key = (diagnosis.cause, *owner, diagnosis.secret, diagnosis.host, detail)
         group = groups.setdefault(key, _Group(pod=pod, diagnosis=diagnosis, owner=owner))
         group.pods += 1

@@ -8,7 +8,7 @@ from typing import Final
 from webhook.core.copies import Secret
 from webhook.core.review import Json
 from webhook.core.vocabulary import CredentialState
-from webhook.doctor import chain_admission, chain_copies, chain_credential, chain_processes, chain_source
+from webhook.doctor import chain_admission, chain_central, chain_copies, chain_credential, chain_processes
 from webhook.doctor.asking import Asks, forbidden
 from webhook.doctor.evidence import Evidence, Unread
 from webhook.doctor.model import Code, Diagnosis, PodFindings, Question, Station, StationState, names, skipped
@@ -27,8 +27,8 @@ def judge(evidence: Evidence, credential: Station) -> tuple[Station, ...]:
 
     Where no release was found at all, that is the one thing to fix: what hangs on it is skipped.
     """
-    source, sync = chain_source.judge_source(evidence)
-    central = chain_source.judge_central(evidence)
+    source, sync = chain_central.judge_source(evidence)
+    central = chain_central.judge_central(evidence)
     copies = chain_copies.judge(evidence)
     webhooks = chain_admission.judge_webhooks(evidence)
     if webhooks.code == Code.NOT_INSTALLED:
@@ -135,7 +135,7 @@ class Doctor:
             return chain_credential.NOT_ASKED, {}
         if isinstance(evidence.central, Unread):
             return skipped(chain_credential.NAME, evidence.central), {}
-        keyring = chain_source.keyring_of(evidence.central)
+        keyring = chain_central.keyring_of(evidence.central)
         try:
             pods = self._list_pods(wanted.namespace)
             answers = chain_credential.ask_registries(self._registry, keyring, pods, evidence.release.rules)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from webhook.core import diagnosing, waiting, workloads
+from webhook.core import diagnosing, kubelet_words, workloads
 from webhook.core.causes import Stuck
 from webhook.core.kinds import POD
 from webhook.core.review import Json
@@ -69,7 +69,7 @@ def collect(pods: Iterable[Json], question: Question, progress: Progress) -> tup
         except MalformedObject:
             continue
         selected += any(question.rules.patterns.selects(image.image) for image in workload.images)
-        stuck = diagnosing.find_stuck(workload, waiting.read(pod), question.rules)
+        stuck = diagnosing.find_stuck(workload, kubelet_words.read(pod), question.rules)
         if stuck is None or workload.mirror:
             continue
         if len(kept) == MAX_WAITING_PODS:

@@ -20,7 +20,7 @@ from webhook.core.vocabulary import Half
 from webhook.ports import Deadline
 from webhook.server.failures import JSON, ClientGone, Failures, Overloaded
 from webhook.server.limits import Gate, Limits
-from webhook.server.visit import ENVIRON_KEY, Visit, review_seconds
+from webhook.server.request import ENVIRON_KEY, Visit, review_seconds
 from webhook.telemetry.logs import batched_logger
 from webhook.telemetry.metrics import Metrics
 

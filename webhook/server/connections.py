@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from webhook.core.vocabulary import DropCause
 from webhook.server.connection import Connection, Drops, State
 from webhook.server.limits import FREE_BYTES, NAMESPACE_WAITING, WAIT_SECONDS, WAITING, Limits
-from webhook.server.visit import Visit
+from webhook.server.request import Visit
 
 
 class Connections:

@@ -10,7 +10,7 @@ from webhook.core.review import BadReview, status
 from webhook.core.vocabulary import Half, Reason, RequestFault
 from webhook.core.workloads import MalformedObject
 from webhook.ports import ClusterError
-from webhook.server.visit import ENVIRON_KEY
+from webhook.server.request import ENVIRON_KEY
 from webhook.telemetry.metrics import Metrics
 
 JSON: Final = "application/json"

@@ -31,7 +31,7 @@ from gunicorn.workers.base import Worker as BaseWorker
 from webhook.core.review import status
 from webhook.server.limits import give_back_freed_memory
 from webhook.server.loop import Loop
-from webhook.server.visit import ENVIRON_KEY, BadHead, Visit
+from webhook.server.request import ENVIRON_KEY, BadHead, Visit
 
 _TICK_SECONDS: Final = 0.25
 _HEARTBEAT_SECONDS: Final = 1.0

@@ -23,7 +23,7 @@ from webhook.server.accepting import Acceptor
 from webhook.server.connection import HEAD_BYTES, Connection, Contexts, Drops, Ended, State
 from webhook.server.connections import Connections, Parked, Waiting
 from webhook.server.limits import SPARE_THREADS, Limits
-from webhook.server.visit import BadHead, Http, Request, Visit
+from webhook.server.request import BadHead, Http, Request, Visit
 
 _IN: Final = select.EPOLLIN | select.EPOLLONESHOT
 _OUT: Final = select.EPOLLOUT | select.EPOLLONESHOT

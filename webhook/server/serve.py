@@ -33,8 +33,8 @@ from webhook.server.connection import Drops
 from webhook.server.gthread import Worker, announce
 from webhook.server.limits import TooLittleMemory, derive, directory_in_memory
 from webhook.server.ops import Check
+from webhook.server.request import MAX_TIMEOUT_SECONDS
 from webhook.server.selfcheck import SelfCheck
-from webhook.server.visit import MAX_TIMEOUT_SECONDS
 from webhook.telemetry import logs
 from webhook.telemetry.metrics import Metrics
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.services.controller_fakes import ManualClock
-from webhook.controller.pacing import BASE_DELAY_S, MAX_DELAY_S, Queue
+from webhook.controller.workqueue import BASE_DELAY_S, MAX_DELAY_S, Queue
 
 
 @pytest.fixture

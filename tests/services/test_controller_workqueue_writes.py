@@ -10,7 +10,7 @@ from tests.services.contracts.world import OTHER_PAYLOAD, copy, soon
 from tests.services.controller_fakes import FakeLeases, ManualClock
 from tests.services.fakes import FakeCluster
 from webhook.controller.leader import Elector
-from webhook.controller.pacing import Guard, GuardedWriter, Limiter
+from webhook.controller.workqueue import Guard, GuardedWriter, Limiter
 from webhook.core.copies import Secret
 from webhook.ports import Conflict, Deadline, NotLeading, Unavailable
 

@@ -1,4 +1,4 @@
-"""Pace of work: keys queued with retries, and writes within limits."""
+"""Work queue of keys with retries, and writes within limits."""
 
 import heapq
 import itertools

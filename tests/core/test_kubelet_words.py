@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from tests.objects import IMAGE
 from tests.recordings import FILES, Recording, recordings
-from webhook.core import advice, waiting
-from webhook.core.waiting import MAX_MESSAGE, MAX_REASON, ContainerWaiting, Symptom, symptom
+from webhook.core import advice, kubelet_words
+from webhook.core.kubelet_words import MAX_MESSAGE, MAX_REASON, ContainerWaiting, Symptom, symptom
 
 RECORDED = [recording for file in FILES for recording in recordings(file)]
 ANONYMOUS = {
@@ -41,7 +41,9 @@ def expected(recording: Recording) -> Symptom | None:
 @pytest.mark.parametrize("recording", RECORDED, ids=lambda each: f"{each.file[15:-6]} {each.case}")
 def test_every_recorded_status_is_understood(recording: Recording) -> None:
     met = {
-        symptom(each, recording.image) for status in recording.statuses for each in waiting.read(recording.pod(status))
+        symptom(each, recording.image)
+        for status in recording.statuses
+        for each in kubelet_words.read(recording.pod(status))
     } - {Symptom.STARTING}
 
     assert met == ({expected(recording)} if expected(recording) else set())
@@ -164,15 +166,15 @@ def test_a_mirror_before_the_registry_itself_is_not_the_one_that_was_asked() -> 
     mirror = 'pinging container registry m.corp: Get "https://m.corp/v2/": dial tcp: no such host'
     failed = f"initializing source docker://{IMAGE}: (Mirrors also failed: [m.corp/a:1: {mirror}]): {IMAGE}: reading manifest: denied"
 
-    assert waiting.other_host(pulling(failed), IMAGE) == ""
-    assert waiting.other_host(pulling(mirror), IMAGE) == "m.corp"
+    assert kubelet_words.other_host(pulling(failed), IMAGE) == ""
+    assert kubelet_words.other_host(pulling(mirror), IMAGE) == "m.corp"
 
 
 def test_what_is_read_of_a_status_has_a_bound() -> None:
     long = {"reason": "R" * 10_000, "message": "m" * 100_000}
     pod = {"status": {"containerStatuses": [{"name": "api", "state": {"waiting": long}}]}}
 
-    [found] = waiting.read(pod)
+    [found] = kubelet_words.read(pod)
 
     assert (len(found.reason), len(found.message)) == (MAX_REASON, MAX_MESSAGE)
 
@@ -181,18 +183,18 @@ def test_what_is_read_of_a_status_has_a_bound() -> None:
 def test_a_pod_that_has_ended_waits_for_nothing(phase: str) -> None:
     status = {"phase": phase, "containerStatuses": [{"name": "api", "state": {"waiting": {"reason": "ErrImagePull"}}}]}
 
-    assert waiting.read({"status": status}) == ()
+    assert kubelet_words.read({"status": status}) == ()
 
 
 @pytest.mark.parametrize("status", [{}, None, {"containerStatuses": None}, {"containerStatuses": [{"name": "api"}]}])
 def test_a_pod_without_a_word_of_its_kubelet_waits_for_nothing(status: object) -> None:
-    assert waiting.read({"status": status}) == ()
+    assert kubelet_words.read({"status": status}) == ()
 
 
 def test_a_container_that_has_done_its_work_twice_did_not_crash() -> None:
     done = {"name": "api", "state": {"terminated": {"exitCode": 0}}, "lastState": {"terminated": {"exitCode": 1}}}
 
-    assert waiting.read({"status": {"containerStatuses": [done]}}) == ()
+    assert kubelet_words.read({"status": {"containerStatuses": [done]}}) == ()
 
 
 @pytest.mark.parametrize(
@@ -209,7 +211,7 @@ def test_a_container_that_has_done_its_work_twice_did_not_crash() -> None:
     ],
 )  # fmt: skip
 def test_a_mirror_is_seen_by_the_address_that_was_asked(message: str, host: str) -> None:
-    assert waiting.other_host(pulling(message), IMAGE) == host
+    assert kubelet_words.other_host(pulling(message), IMAGE) == host
 
 
 ANYTHING = st.text(max_size=200) | st.sampled_from(["ErrImagePull", "ImagePullBackOff", "https://x/v2/?ns=", '"', "\n"])
@@ -220,28 +222,29 @@ def test_whatever_a_status_says_it_is_read(reason: str, message: str, image: str
     said = pulling(message, reason)
 
     assert symptom(said, image) in Symptom
-    host = waiting.other_host(said, image)
+    host = kubelet_words.other_host(said, image)
     assert len(host) <= 253
     assert host == "" or host.isprintable()
-    assert waiting.failing_image(message, (image,), "own") in (image, "own")
-    assert waiting.after_the_pull(said).startswith(reason)
+    assert kubelet_words.failing_image(message, (image,), "own") in (image, "own")
+    assert kubelet_words.after_the_pull(said).startswith(reason)
 
 
 def test_docker_hub_is_asked_by_another_name_and_is_no_mirror() -> None:
     said = pulling("HEAD request to https://registry-1.docker.io/v2/library/nginx/manifests/latest: 401 Unauthorized")
 
-    assert waiting.other_host(said, "nginx") == ""
-    assert waiting.other_host(said, "!") == ""
+    assert kubelet_words.other_host(said, "nginx") == ""
+    assert kubelet_words.other_host(said, "!") == ""
 
 
 def test_the_failure_of_an_image_volume_is_reported_for_the_container_that_mounts_it() -> None:
     message = 'failed to pull and unpack image "ghcr.io/a/data:1": failed to resolve image: not found'
 
     assert (
-        waiting.failing_image(message, ("ghcr.io/a/app:1", "ghcr.io/a/data:1"), "ghcr.io/a/app:1") == "ghcr.io/a/data:1"
+        kubelet_words.failing_image(message, ("ghcr.io/a/app:1", "ghcr.io/a/data:1"), "ghcr.io/a/app:1")
+        == "ghcr.io/a/data:1"
     )
-    assert waiting.failing_image(message, ("ghcr.io/a/data:1",), "ghcr.io/a/data:1") == "ghcr.io/a/data:1"
-    assert waiting.failing_image("not found", ("ghcr.io/a/data:1",), "ghcr.io/a/app:1") == "ghcr.io/a/app:1"
+    assert kubelet_words.failing_image(message, ("ghcr.io/a/data:1",), "ghcr.io/a/data:1") == "ghcr.io/a/data:1"
+    assert kubelet_words.failing_image("not found", ("ghcr.io/a/data:1",), "ghcr.io/a/app:1") == "ghcr.io/a/app:1"
 
 
 @pytest.mark.parametrize(
@@ -264,7 +267,7 @@ def test_the_failure_of_an_image_volume_is_reported_for_the_container_that_mount
     ],
 )
 def test_what_keeps_a_pulled_container_from_running_is_named(said: ContainerWaiting, text: str) -> None:
-    assert waiting.after_the_pull(said) == text
+    assert kubelet_words.after_the_pull(said) == text
 
 
 @pytest.mark.parametrize(

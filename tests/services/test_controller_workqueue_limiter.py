@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.services.controller_fakes import ManualClock
-from webhook.controller.pacing import MAX_PAUSE_S, Limiter
+from webhook.controller.workqueue import MAX_PAUSE_S, Limiter
 
 
 def moments(limiter: Limiter, clock: ManualClock, writes: int) -> list[float]:
