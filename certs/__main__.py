@@ -8,14 +8,12 @@ from typing import Final
 import click
 
 from certs.authority import (
-    CA_VALIDITY,
-    LEAF_VALIDITY,
     InvalidDnsNameError,
     UnusableAuthorityError,
     issue_leaf,
     new_ca,
 )
-from certs.facts import KeyPair
+from certs.facts import CA_VALIDITY, LEAF_VALIDITY, KeyPair
 from certs.files import write_file
 from certs.state import BUNDLE, CERTIFICATE, KEY
 

@@ -15,11 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from certs.facts import CLOCK_SKEW, KeyPair, Unreadable
+from certs.facts import CA_VALIDITY, CLOCK_SKEW, LEAF_VALIDITY, KeyPair, Unreadable
 from certs.inspection import extension, inspect
-
-CA_VALIDITY: Final = timedelta(days=3650)
-LEAF_VALIDITY: Final = timedelta(days=90)
 
 # RFC 1123 labels, with the one wildcard label that RFC 6125 lets a server have.
 _DNS_NAME: Final = re.compile(

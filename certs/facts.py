@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+CA_VALIDITY: Final = timedelta(days=3650)
+LEAF_VALIDITY: Final = timedelta(days=90)
+
 CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far certificates are backdated.
 

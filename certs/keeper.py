@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, assert_never
 
-from certs.authority import CA_VALIDITY, LEAF_VALIDITY, issue_leaf, new_ca
-from certs.facts import CLOCK_SKEW, CertificateFacts, KeyPair, Publication
+from certs.authority import issue_leaf, new_ca
+from certs.facts import CA_VALIDITY, CLOCK_SKEW, LEAF_VALIDITY, CertificateFacts, KeyPair, Publication
 from certs.inspection import inspect
 from certs.plan import (
     OVERLAP,

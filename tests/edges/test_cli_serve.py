@@ -79,6 +79,18 @@ def test_the_groups_help_imports_no_command() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("command", ["serve", "controller"])
+def test_the_help_of_a_process_imports_no_library_that_only_the_process_needs(command: str) -> None:
+    code = (
+        f"import sys; from webhook.cli import main; main(['{command}', '--help'], standalone_mode=False);"
+        "print(sorted({'cryptography', 'flask', 'gunicorn', 'kubernetes', 'urllib3'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_every_fault_is_on_its_own_line_and_the_exit_code_is_2() -> None:
     result = CliRunner().invoke(main, ["serve", "--bind", "nowhere", "--read-all-secrets", "--threads", "many"])
     assert result.exit_code == 2

@@ -5,10 +5,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from certs.authority import CA_VALIDITY, LEAF_VALIDITY, service_dns_names
-from certs.keeper import Terms, UnendingRotation
+from certs.facts import CA_VALIDITY, LEAF_VALIDITY
 from certs.plan import OVERLAP, SETTLE
 from webhook.config.declared import CLUSTER_SETTINGS, LOG_SETTINGS, POLICY_SETTINGS, SERVER_SETTINGS
 from webhook.config.resolving import ConfigError, Fault, Raw, Setting, resolve, under
@@ -27,6 +26,9 @@ from webhook.config.values import (
 from webhook.core.patterns import ImagePatterns
 from webhook.core.scope import Rules
 from webhook.trust import Trust
+
+if TYPE_CHECKING:
+    from certs.keeper import Terms
 
 
 def _dns_name(text: str) -> str:
@@ -78,7 +80,7 @@ CERTIFICATE_SETTINGS: Final = under(
 )
 
 
-def terms_of(values: Mapping[str, Any], *, service: str, namespace: str) -> Terms:
+def terms_of(values: Mapping[str, Any], *, service: str, namespace: str) -> "Terms":
     """Make the keeper's terms.
 
     Args:
@@ -89,6 +91,10 @@ def terms_of(values: Mapping[str, Any], *, service: str, namespace: str) -> Term
     Raises:
         ConfigError: They do not go together.
     """
+    # Imported late: cryptography would make `--help` slow, that of `serve` too.
+    from certs.authority import service_dns_names  # noqa: PLC0415
+    from certs.keeper import Terms, UnendingRotation  # noqa: PLC0415
+
     try:
         return Terms(
             dns_names=(*service_dns_names(service, namespace), *values["extra_dns_name"]),
@@ -257,7 +263,7 @@ class ControllerSettings:
     sweep_interval: float
     identity: str | None
     manage_certificates: bool
-    terms: Terms
+    terms: "Terms"
     credential_check: bool
     credential_check_interval: float
     credential_api_url: str
