@@ -2,6 +2,7 @@
 
 import functools
 import json
+import pickle
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -122,9 +123,15 @@ def _parsed(rendered: Mapping[str, str], *, hooks: bool) -> Iterator[Manifest]:
     for path, text in sorted(rendered.items()):
         if not path.endswith(".yaml"):
             continue
-        for manifest in yaml.load_all(text, Loader=yaml.CSafeLoader):
+        for manifest in pickle.loads(_documents(text)):
             if manifest is not None and (_HOOK in manifest["metadata"].get("annotations", {})) is hooks:
                 yield manifest
+
+
+@functools.cache
+def _documents(text: str) -> bytes:
+    # Most values leave most files as they are. Pickled, as tests change what they are given.
+    return pickle.dumps(list(yaml.load_all(text, Loader=yaml.CSafeLoader)))
 
 
 def _rank(manifest: Manifest) -> int:

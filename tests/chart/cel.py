@@ -1,5 +1,6 @@
 """CEL expressions, run by two libraries that share no code; a test that runs both trusts neither alone."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
@@ -19,6 +20,7 @@ class Condition(Protocol):
         ...
 
 
+@functools.cache
 def _with_cel_rust(expression: str) -> Condition:
     program = cel.compile(expression)
 
@@ -38,6 +40,7 @@ def _differ(one: Any, other: Any) -> Any:
         return celpy.celtypes.BoolType(True)
 
 
+@functools.cache
 def _with_cel_python(expression: str) -> Condition:
     environment = celpy.Environment()
     program = environment.program(environment.compile(expression), functions={"_!=_": _differ})
