@@ -307,7 +307,7 @@ def test_a_copy_that_is_deleted_in_a_loop(world: World) -> None:
     events = world.admin("GET", f"/api/v1/namespaces/{namespace}/events").body["items"]
     print(f"made again {deleted} times in {LOOP_S:.0f} s, {len(events)} Events")
     assert 1 <= deleted <= 10
-    assert len(events) <= 10
+    assert len(events) <= deleted + 1  # that of the first copy
 
 
 def test_labels_that_flap_and_accounts_that_ask_for_copies(world: World) -> None:

@@ -153,3 +153,17 @@ def test_an_old_python_is_refused_before_anything_is_made(machine: Machine, tmp_
     assert done.returncode != 0
     assert "Python 3.11 or newer is needed, this is 3.10.1" in done.stderr
     assert not (machine.clone / ".venv").exists()
+
+
+def test_what_is_compiled_is_kept_wherever_a_machine_says_otherwise(tmp_path: Path) -> None:
+    shown = subprocess.run(
+        ["make", "--silent", "--file", str(ROOT / "Makefile"), "--eval", "environment: ; @env", "environment"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "KUBEBUILDER_ASSETS": "/somewhere"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout.splitlines()
+    assert "KUBEBUILDER_ASSETS=/somewhere" in shown
+    assert not [line for line in shown if line.startswith("PYTHONDONTWRITEBYTECODE")]
