@@ -1,6 +1,5 @@
 """Settings of the controller and of the certificates it keeps."""
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from webhook.config.resolving import ConfigError, Fault, Raw, Setting, resolve, 
 from webhook.config.values import (
     Address,
     BadValue,
+    dns_name,
     each,
     namespace,
     object_name,
@@ -31,14 +31,6 @@ if TYPE_CHECKING:
     from certs.keeper import Terms
 
 
-def _dns_name(text: str) -> str:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return object_name(text)
-    raise BadValue("expected a DNS name, not an IP address")
-
-
 CERTIFICATE_SETTINGS: Final = under(
     "Certificates",
     Setting(
@@ -46,7 +38,7 @@ CERTIFICATE_SETTINGS: Final = under(
         metavar="NAME",
         repeatable=True,
         default=(),
-        parse=each(_dns_name),
+        parse=each(dns_name),
         help="A further name in the server's certificate, besides those of its Service.",
     ),
     Setting(

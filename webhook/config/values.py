@@ -3,6 +3,7 @@
 A fault names the kind of value wanted, never the value found.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -77,6 +78,15 @@ def object_name(text: str) -> str:
     if len(text) > 253 or not _DNS_NAME.fullmatch(text):
         raise BadValue("expected the name of an object (lower-case letters, digits, '-' and '.', at most 253)")
     return text
+
+
+def dns_name(text: str) -> str:
+    """Read a DNS name; an IP address is none."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return object_name(text)
+    raise BadValue("expected a DNS name, not an IP address")
 
 
 def seconds(text: str) -> float:

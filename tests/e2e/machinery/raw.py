@@ -82,7 +82,7 @@ class RawApi:
 
 @contextlib.contextmanager
 def connected(kubeconfig: Path) -> Iterator[RawApi]:
-    """Connect anew, as each kubectl does: the API server may have been started again meanwhile."""
+    """Connect again, as each kubectl does: the API server may have been started again meanwhile."""
     api = RawApi(kubeconfig)
     try:
         yield api
